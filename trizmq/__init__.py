@@ -1,0 +1,86 @@
+"""trizmq: RPC over ZeroMQ on Trio. Every public name, and nothing else.
+
+A name is imported when it is first asked for (PEP 562): ``trizmq --help`` needs no
+sockets, and a plugin that only declares routes needs no client.
+
+Layout: `errors` and `messages` are the ground; `wire`, `engine` and `transport` are the
+left wing (frames, state, sockets), `app` the right one (routes, handlers, plugins);
+`service` joins them; `cli` is the command line; `testing` is for plugin authors.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from . import testing as testing
+    from .app.config import state_dir as state_dir
+    from .app.hookspecs import Route as Route
+    from .app.hookspecs import hookimpl as hookimpl
+    from .app.router import Router as Router
+    from .errors import CallError as CallError
+    from .errors import ConfigError as ConfigError
+    from .errors import DeadlineExceeded as DeadlineExceeded
+    from .errors import HTTPError as HTTPError
+    from .errors import LocalProtocolError as LocalProtocolError
+    from .errors import Overloaded as Overloaded
+    from .errors import PluginError as PluginError
+    from .errors import ProtocolError as ProtocolError
+    from .errors import RemoteProtocolError as RemoteProtocolError
+    from .errors import ResponseError as ResponseError
+    from .errors import TrizmqError as TrizmqError
+    from .errors import Unreachable as Unreachable
+    from .messages import Headers as Headers
+    from .messages import Principal as Principal
+    from .messages import Request as Request
+    from .messages import Response as Response
+    from .messages import problem as problem
+    from .service.client import Client as Client
+    from .service.client import open_client as open_client
+    from .service.serve import serve as serve
+    from .service.sync_client import SyncClient as SyncClient
+
+__version__ = "0.1.0"
+
+#: The room in which each public name lives; `tests/test_face.py` holds it against the above.
+_ROOMS = {
+    "app.config": ["state_dir"],
+    "app.hookspecs": ["Route", "hookimpl"],
+    "app.router": ["Router"],
+    "errors": [
+        "CallError",
+        "ConfigError",
+        "DeadlineExceeded",
+        "HTTPError",
+        "LocalProtocolError",
+        "Overloaded",
+        "PluginError",
+        "ProtocolError",
+        "RemoteProtocolError",
+        "ResponseError",
+        "TrizmqError",
+        "Unreachable",
+    ],
+    "messages": ["Headers", "Principal", "Request", "Response", "problem"],
+    "service.client": ["Client", "open_client"],
+    "service.serve": ["serve"],
+    "service.sync_client": ["SyncClient"],
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = sorted([*_ROOM_OF, "__version__", "testing"])
+
+
+def __getattr__(name: str) -> object:
+    if name == "testing":
+        return import_module(".testing", __name__)
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_ROOM_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

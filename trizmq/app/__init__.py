@@ -1,0 +1,1 @@
+"""Request to response: routes, handlers, hooks, plugins."""

@@ -1,0 +1,248 @@
+"""Request, response, headers, principal, problem documents: the words that both wings share."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import parse_qsl
+
+import msgspec
+import orjson
+
+from .errors import ResponseError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .errors import Executed
+
+__all__ = [
+    "IDEMPOTENT_METHODS",
+    "JSON",
+    "OCTETS",
+    "PROBLEM",
+    "Headers",
+    "Principal",
+    "Request",
+    "Response",
+    "problem",
+    "reason_phrase",
+]
+
+JSON: Final = "application/json"
+OCTETS: Final = "application/octet-stream"
+PROBLEM: Final = "application/problem+json"
+
+#: RFC 9110, section 9.2.2: doing them twice is as good as once (promise P4).
+IDEMPOTENT_METHODS: Final = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+
+Scopes: TypeAlias = frozenset[str]
+
+
+class Headers(dict[str, str]):
+    """Header fields: names in any case, kept in lower case; values are text.
+
+    A dict, so that it costs what a dict costs. Two fields of one name do not exist here:
+    join the values with a comma, as RFC 9110, section 5.3 has it.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, fields: Mapping[str, str] | None = None) -> None:
+        super().__init__({name.lower(): value for name, value in fields.items()} if fields else {})
+
+    def __getitem__(self, name: str) -> str:
+        return super().__getitem__(name.lower())
+
+    def __setitem__(self, name: str, value: str) -> None:
+        super().__setitem__(name.lower(), value)
+
+    def __delitem__(self, name: str) -> None:
+        super().__delitem__(name.lower())
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and super().__contains__(name.lower())
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the value of ``name``, in whatever case, or ``default``."""
+        return super().get(name.lower(), default)
+
+
+class Principal(msgspec.Struct, frozen=True, array_like=True):
+    """Who calls: made by an auth plugin or the broker, never taken from a client."""
+
+    name: str
+    scopes: frozenset[str] = frozenset()
+
+    def has_scope(self, scope: str) -> bool:
+        """Tell whether ``scope`` was granted; the scope ``*`` grants every other."""
+        return scope in self.scopes or "*" in self.scopes
+
+
+class Request(msgspec.Struct, kw_only=True):
+    """One call, as a handler and a precondition see it.
+
+    Attributes:
+      method: upper case: ``"GET"``.
+      path: starts with ``/``; without the query, still percent-encoded.
+      query_string: what followed the ``?``, undecoded; `query` is it parsed.
+      headers: the caller's, names in lower case.
+      body: all of it; `frames` where the boundaries of ZeroMQ's frames matter.
+      path_params: what the pattern's parameters matched, decoded and converted.
+      principal: who calls, once a precondition has found out; else None.
+      deadline: on Trio's clock (`trio.current_time`); the handler is cancelled then.
+      request_id: the caller's ``x-request-id``, or one made for this call.
+      route: the pattern that matched: ``"/users/{user_id:int}"``.
+
+    """
+
+    method: str
+    path: str
+    query_string: str = ""
+    headers: Headers = msgspec.field(default_factory=Headers)
+    body: bytes = b""
+    path_params: dict[str, Any] = msgspec.field(default_factory=dict)
+    principal: Principal | None = None
+    deadline: float = float("inf")
+    request_id: str = ""
+    route: str = ""
+    body_frames: tuple[bytes, ...] = ()
+
+    @property
+    def frames(self) -> tuple[bytes, ...]:
+        """The body as the frames in which it came; one frame from our own client."""
+        return self.body_frames or (self.body,)
+
+    @property
+    def service(self) -> str:
+        """The first segment of the path."""
+        return self.path[1:].partition("/")[0]
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query, decoded; of a name given twice, the last value. Parsed anew each time."""
+        return dict(self.query_items())
+
+    def query_items(self) -> list[tuple[str, str]]:
+        """Return the query's pairs in their order, repeated names included."""
+        return parse_qsl(self.query_string, keep_blank_values=True)
+
+    def json(self) -> Any:
+        """Decode the body as JSON.
+
+        Raises:
+          ValueError: if it is not (a handler that lets it pass answers 500: declare a
+            type for the body instead, and the caller gets 400 or 422).
+
+        """
+        return orjson.loads(self.body)
+
+
+class Response(msgspec.Struct):
+    """How a call ended: a status, headers, a body.
+
+    Args:
+      status: 100..599.
+      headers: a mapping; without ``content-type`` a body is JSON.
+      body: the bytes themselves.
+
+    """
+
+    status: int
+    headers: Headers = msgspec.field(default_factory=Headers)
+    body: bytes = b""
+
+    def __post_init__(self) -> None:
+        if type(self.headers) is not Headers:
+            self.headers = Headers(self.headers)
+
+    @property
+    def content_type(self) -> str:
+        """The body's media type, without parameters."""
+        return str(self.headers.get("content-type", JSON)).partition(";")[0].strip().lower()
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the status is 400 or more."""
+        return self.status >= 400
+
+    @property
+    def text(self) -> str:
+        """The body as text, UTF-8."""
+        return self.body.decode()
+
+    def json(self) -> Any:
+        """Decode the body as JSON; an empty body is None.
+
+        Raises:
+          ValueError: if the body is not JSON.
+
+        """
+        return orjson.loads(self.body) if self.body else None
+
+    def raise_for_status(self) -> Response:
+        """Return self, or raise if the status is 400 or more.
+
+        Raises:
+          ResponseError: with this response, and ``.executed`` from the problem document.
+
+        """
+        if not self.is_error:
+            return self
+        raise ResponseError(self._summary(), response=self, executed=self._executed())
+
+    def _problem(self) -> dict[str, Any]:
+        if self.content_type != PROBLEM:
+            return {}
+        try:
+            document = orjson.loads(self.body)
+        except ValueError:
+            return {}
+        return document if isinstance(document, dict) else {}
+
+    def _summary(self) -> str:
+        detail = self._problem().get("detail")
+        return f"{self.status} {reason_phrase(self.status)}" + (f": {detail}" if detail else "")
+
+    def _executed(self) -> Executed:
+        return "no" if self._problem().get("executed") == "no" else "maybe"
+
+
+def reason_phrase(status: int) -> str:
+    """Return the words for ``status``: ``"Not Found"``; of an unknown one ``"Status 799"``."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return f"Status {status}"
+
+
+def problem(
+    status: int,
+    detail: str | None = None,
+    *,
+    executed: Executed | None = None,
+    request_id: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    **extensions: Any,
+) -> Response:
+    """Make an error response: an RFC 9457 problem document.
+
+    Args:
+      status: 400..599; ``title`` is its reason phrase, ``type`` is ``about:blank``.
+      detail: for the caller's eyes: what went wrong, and what to do.
+      executed: whether a handler was given the call (promise P2).
+      request_id: as in the access log.
+      headers: added to ``content-type``.
+      extensions: further members (RFC 9457, section 3.2); each must be JSON.
+
+    """
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": reason_phrase(status),
+        "status": status,
+    }
+    members = {"detail": detail, "executed": executed, "request_id": request_id, **extensions}
+    document |= {name: value for name, value in members.items() if value is not None}
+    fields = Headers(headers)
+    fields["content-type"] = PROBLEM
+    return Response(status, fields, orjson.dumps(document))

@@ -1,0 +1,1 @@
+"""Frames to values and back, one file a dialect. No sockets, tasks or clocks."""

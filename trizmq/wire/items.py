@@ -1,0 +1,129 @@
+"""What passes between peers, whatever the dialect: the native dialect's items.
+
+Every other dialect is read into these and written from them, so that any client reaches
+any worker (design: "Everything meets in service, method, path, headers, body").
+
+An item is a msgspec Struct written as a msgpack array whose first element is the tag.
+Ids are the sender's: a response repeats the id of its call. A peer that does not know a
+field that was added at the end ignores it; hence fields are only ever added at the end.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+import msgspec
+
+from ..messages import Principal
+
+__all__ = [
+    "VERSION",
+    "Body",
+    "Call",
+    "Cancel",
+    "Credit",
+    "Goaway",
+    "Headers",
+    "Heartbeat",
+    "Hello",
+    "Item",
+    "Part",
+    "Response",
+    "frames_of",
+]
+
+#: The native dialect's version, in every hello.
+VERSION: Final = 1
+
+#: ``bytes``: one frame, the usual case. A list: as many frames (an MDP peer's body). An
+#: int: the body is that many frames of the message itself, after the batch (large bodies,
+#: which so travel without a copy); it never leaves the codec.
+Body: TypeAlias = bytes | list[bytes] | int
+
+Headers: TypeAlias = dict[str, str]
+
+
+class Hello(msgspec.Struct, array_like=True, tag=0, frozen=True):
+    """The first item either way: who speaks, and what it can take.
+
+    ``instance`` names one life of one process: a client that reads a new one knows that
+    what the old one held is gone. ``credit`` is how many calls the sender takes at once;
+    more wait at the other side. ``services``: what a worker offers, empty from a client.
+    """
+
+    version: int
+    instance: str
+    credit: int = 0
+    services: tuple[str, ...] = ()
+
+
+class Call(msgspec.Struct, array_like=True, tag=1, gc=False):
+    """One call. What a broker needs comes first.
+
+    ``ttl``: milliseconds that remain until the deadline, seen from the sender. ``target``
+    is the path, with the query behind a ``?``. ``principal`` is written by a broker for a
+    worker; from a client it is ignored (promise P10).
+    """
+
+    id: int
+    ttl: int
+    method: str
+    target: str
+    headers: Headers
+    body: Body
+    principal: Principal | None = None
+
+
+class Cancel(msgspec.Struct, array_like=True, tag=2, frozen=True):
+    """The caller of ``id`` has gone: stop it, answer nothing."""
+
+    id: int
+
+
+class Response(msgspec.Struct, array_like=True, tag=3, gc=False):
+    """The end of call ``id``."""
+
+    id: int
+    status: int
+    headers: Headers
+    body: Body
+
+
+class Part(msgspec.Struct, array_like=True, tag=4, gc=False):
+    """One part of a streamed response; ``seq`` counts from 0, and a gap is an error."""
+
+    id: int
+    seq: int
+    body: Body
+
+
+class Credit(msgspec.Struct, array_like=True, tag=5, frozen=True):
+    """Send ``more`` further parts of stream ``id``; of id 0: further calls."""
+
+    id: int
+    more: int
+
+
+class Heartbeat(msgspec.Struct, array_like=True, tag=6, frozen=True):
+    """Still here. Any item says as much."""
+
+
+class Goaway(msgspec.Struct, array_like=True, tag=7, frozen=True):
+    """Send no further calls on this connection; ``reason`` is one of the words below.
+
+    ``"draining"``: what runs will be finished. ``"unknown"``: we do not know you (a broker
+    that has restarted): say hello on a new connection. ``"version"``: we do not speak yours.
+    """
+
+    reason: str
+
+
+Item: TypeAlias = Hello | Call | Cancel | Response | Part | Credit | Heartbeat | Goaway
+
+
+def frames_of(body: Body) -> list[bytes]:
+    """Return a decoded body as frames; at least one, which may be empty."""
+    if isinstance(body, bytes):
+        return [body]
+    assert isinstance(body, list)  # an int never leaves the codec
+    return body or [b""]
