@@ -1,0 +1,36 @@
+"""What the broker counts: every call, and everything that it dropped or refused."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["Counters"]
+
+
+class Counters(msgspec.Struct):
+    """Since the start. ``calls`` is the sum of how they ended and of what is in flight."""
+
+    #: Calls that were read, well-formed, whatever became of them.
+    calls: int = 0
+    #: Ended by the response of a handler.
+    answered: int = 0
+    #: Refused by the broker: over a limit, no such service, draining.
+    refused: int = 0
+    #: The deadline passed, in the queue or at a worker.
+    expired: int = 0
+    #: Given up by the caller, or the caller has gone.
+    cancelled: int = 0
+    #: Responses of handlers whose call had ended before: dropped.
+    late: int = 0
+    #: Messages that no dialect knows: dropped.
+    malformed: int = 0
+    #: Items that a client has no business to send, or an id in use: dropped.
+    unexpected: int = 0
+    #: Responses to peers that read too slowly: dropped.
+    slow: int = 0
+    #: Responses to peers that have gone: dropped.
+    gone: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """Return name and count of each."""
+        return {name: getattr(self, name) for name in self.__struct_fields__}

@@ -1,0 +1,63 @@
+"""One heap for the deadlines of all calls, instead of a cancel scope or a timer each."""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+from itertools import count
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar, final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Deadlines"]
+
+
+class _Ends(Protocol):
+    ended: bool
+
+
+T = TypeVar("T", bound=_Ends)
+
+#: A heap of so few is not worth sweeping.
+SMALL: Final = 64
+
+
+@final
+class Deadlines(Generic[T]):
+    """What is due when.
+
+    Nearly every call ends long before its deadline; taking it out of the middle of a heap
+    would cost more than the call. So it stays, marked as ended, and is passed over when its
+    time comes, or swept out when more than half of the heap is such: a constant cost a
+    call, and a heap of at most twice the calls in flight.
+    """
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, T]] = []
+        self._order = count()  # two calls of one deadline: never compare the calls
+        self._live = 0
+
+    def add(self, deadline: float, item: T) -> None:
+        """Note that ``item`` is due at ``deadline``."""
+        heappush(self._heap, (deadline, next(self._order), item))
+        self._live += 1
+
+    def forget(self) -> None:
+        """Be told that one item has ended before it was due."""
+        self._live -= 1
+        if len(self._heap) > 2 * self._live + SMALL:
+            self._heap = [entry for entry in self._heap if not entry[2].ended]
+            heapify(self._heap)
+
+    @property
+    def next(self) -> float:
+        """When to ask `due` again, at the latest; infinity if nothing is noted."""
+        return self._heap[0][0] if self._heap else float("inf")
+
+    def due(self, now: float) -> Iterator[T]:
+        """Take out, in their order, the items that have not ended and are due."""
+        while self._heap and self._heap[0][0] <= now:
+            item = heappop(self._heap)[2]
+            if not item.ended:
+                self._live -= 1
+                yield item

@@ -1,0 +1,35 @@
+"""Every bound of the broker, with its default (promises, section 2)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+__all__ = ["KIB", "MIB", "Limits"]
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts, bytes and seconds. What goes over a bound is refused, and counted."""
+
+    target_bytes: int = 2 * KIB
+    header_fields: int = 64
+    header_bytes: int = 4 * KIB
+    headers_bytes: int = 16 * KIB
+    body_bytes: int = 16 * MIB
+    client_calls: int = 1024
+    client_bytes: int = 64 * MIB
+    service_calls: int = 10_000
+    service_bytes: int = 64 * MIB
+    broker_bytes: int = 256 * MIB
+    max_ttl: float = 3600.0
+    heartbeat: float = 1.0
+    retry_after_ms: int = 100
+
+    @property
+    def frame_bytes(self) -> int:
+        """The most that one frame may hold: a body, and what goes around it."""
+        return self.body_bytes + 64 * KIB
