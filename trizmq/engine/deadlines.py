@@ -43,7 +43,7 @@ class Deadlines(Generic[T]):
         self._live += 1
 
     def forget(self) -> None:
-        """Be told that one item has ended before it was due."""
+        """Be told that one item that was added has ended (and is marked so)."""
         self._live -= 1
         if len(self._heap) > 2 * self._live + SMALL:
             self._heap = [entry for entry in self._heap if not entry[2].ended]
@@ -55,9 +55,11 @@ class Deadlines(Generic[T]):
         return self._heap[0][0] if self._heap else float("inf")
 
     def due(self, now: float) -> Iterator[T]:
-        """Take out, in their order, the items that have not ended and are due."""
+        """Take out, in their order, the items that have not ended and are due.
+
+        Each is still counted until it is said to have ended, by `forget`.
+        """
         while self._heap and self._heap[0][0] <= now:
             item = heappop(self._heap)[2]
             if not item.ended:
-                self._live -= 1
                 yield item

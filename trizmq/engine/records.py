@@ -2,40 +2,38 @@
 
 from __future__ import annotations
 
-from collections import deque
-from typing import TYPE_CHECKING, Final, TypeAlias
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ..wire.items import Body, Call, frames_of
+from ..wire.items import Call, frames_of
 
 if TYPE_CHECKING:
-    from ..wire.dialects import ReturnPath
+    from ..wire.return_path import ReturnPath
+    from .limits import Limits
 
-__all__ = ["Flight", "Peer", "PeerKey", "RequestQueue", "Service", "Worker", "size_of"]
-
-#: A native client's routing id; of another dialect, also the envelope: behind one
-#: connection there may be a queue device with many clients.
-PeerKey: TypeAlias = "bytes | tuple[bytes, tuple[bytes, ...]]"
+__all__ = ["Flight", "Peer", "RequestQueue", "Service", "Worker", "find_oversize", "size_of"]
 
 #: What a call costs beside its bytes; no call is free in a queue bounded in bytes.
 OVERHEAD: Final = 512
 
 
 class Peer(msgspec.Struct, eq=False):
-    """A client, and its calls in flight by its own ids."""
+    """A client, and its calls in flight by id (its own ids, if it is native).
 
-    key: PeerKey
+    ``address`` is the routing id. Behind one that is not native there may be a queue device
+    with many clients: ``envelope`` tells them apart. A native peer has none: it said hello,
+    reads batches, and hears heartbeats.
+    """
+
+    address: bytes
     instance: str
+    envelope: tuple[bytes, ...] | None = None
     flights: dict[int, Flight] = msgspec.field(default_factory=dict)
     queued_bytes: int = 0
     #: Something was sent to it since the last heartbeat was due.
     was_told: bool = False
-
-    @property
-    def is_native(self) -> bool:
-        """Whether it said hello, reads batches, and hears heartbeats."""
-        return isinstance(self.key, bytes)
 
 
 class Flight(msgspec.Struct, eq=False):
@@ -82,37 +80,38 @@ class RequestQueue:
     """
 
     def __init__(self) -> None:
-        self._lines: dict[PeerKey, deque[Flight]] = {}  # in the order of whose turn it is
+        # Ordered dicts, because a call can leave from anywhere in its line, and at once:
+        # were it only marked, a client that calls and cancels could fill the memory.
+        self._lines: OrderedDict[Peer, OrderedDict[Flight, None]] = OrderedDict()
         self.count = 0
         self.bytes = 0
 
     def push(self, flight: Flight) -> None:
         """Put ``flight`` at the end of its client's line."""
-        self._lines.setdefault(flight.peer.key, deque()).append(flight)
+        self._lines.setdefault(flight.peer, OrderedDict())[flight] = None
         self.count += 1
         self.bytes += flight.size
         flight.peer.queued_bytes += flight.size
 
     def pop(self) -> Flight | None:
-        """Take the next call whose caller still waits, or None."""
-        while self._lines:
-            key = next(iter(self._lines))
-            line = self._lines.pop(key)
-            flight = line.popleft()
-            if line:
-                self._lines[key] = line
-            if not flight.ended:
-                self.leave(flight)
-                return flight
-        return None
+        """Take the first call of the client whose turn it is, or None."""
+        if not self._lines:
+            return None
+        peer = next(iter(self._lines))
+        self._lines.move_to_end(peer)
+        flight = next(iter(self._lines[peer]))
+        self.leave(flight)
+        return flight
 
     def leave(self, flight: Flight) -> None:
-        """Give back the room of a call that is taken or has ended; its place goes lazily."""
+        """Take out a call that was pushed: it is dispatched, or has ended."""
+        line = self._lines[flight.peer]
+        del line[flight]
+        if not line:
+            del self._lines[flight.peer]
         self.count -= 1
         self.bytes -= flight.size
         flight.peer.queued_bytes -= flight.size
-        if not self.count:
-            self._lines.clear()
 
 
 class Service:
@@ -146,13 +145,25 @@ class Service:
 
 def size_of(call: Call) -> int:
     """Return about how many bytes ``call`` keeps while it waits."""
-    return OVERHEAD + len(call.target) + _headers_size(call) + body_size(call.body)
+    fields = sum(len(name) + len(value) for name, value in call.headers.items())
+    return OVERHEAD + len(call.target) + fields + _body_size(call)
 
 
-def body_size(body: Body) -> int:
-    """Return the bytes of a decoded body."""
-    return len(body) if isinstance(body, bytes) else sum(map(len, frames_of(body)))
+def find_oversize(call: Call, limits: Limits) -> tuple[int, str] | None:
+    """Hold ``call`` against the limits on its parts; return (status, detail), or None."""
+    if len(call.target) > limits.target_bytes:
+        return 414, f"the path is longer than {limits.target_bytes} bytes"
+    if _body_size(call) > limits.body_bytes:
+        return 413, f"the body is larger than {limits.body_bytes} bytes"
+    sizes = [len(name) + len(value) for name, value in call.headers.items()]
+    if len(sizes) > limits.header_fields:
+        return 431, f"more than {limits.header_fields} header fields"
+    if max(sizes, default=0) > limits.header_bytes:
+        return 431, f"a header field is larger than {limits.header_bytes} bytes"
+    if sum(sizes) > limits.headers_bytes:
+        return 431, f"the header fields are larger than {limits.headers_bytes} bytes"
+    return None
 
 
-def _headers_size(call: Call) -> int:
-    return sum(len(name) + len(value) for name, value in call.headers.items())
+def _body_size(call: Call) -> int:
+    return sum(map(len, frames_of(call.body)))

@@ -74,7 +74,7 @@ class Transport(Protocol):
     """Where sockets come from. Closing it closes what it made."""
 
     def bind(self, endpoint: str) -> Router:
-        """Open a router at ``endpoint``.
+        """Open a router at ``endpoint``, or at several, separated by commas.
 
         Raises:
           ConfigError: if the endpoint cannot be bound; one line that says why.

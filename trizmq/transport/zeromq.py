@@ -161,12 +161,11 @@ class ZmqTransport:
         socket = self._socket(zmq.ROUTER)
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         try:
-            socket.bind(endpoint)
+            bound = [_bind(socket, one.strip()) for one in endpoint.split(",")]
         except zmq.ZMQError as error:
             socket.close()
             raise ConfigError(f"cannot bind {endpoint}: {_why(error)}") from None
-        bound = cast("bytes", socket.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
-        return ZmqRouter(socket, bound)
+        return ZmqRouter(socket, ",".join(bound))
 
     def connect(self, endpoint: str) -> ZmqDealer:
         socket = self._socket(zmq.DEALER)
@@ -199,6 +198,11 @@ class ZmqTransport:
         for option, value in options.items():
             socket.setsockopt(option, value)
         return socket
+
+
+def _bind(socket: zmq.Socket[bytes], endpoint: str) -> str:
+    socket.bind(endpoint)
+    return cast("bytes", socket.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
 
 
 def _why(error: zmq.ZMQError) -> str:

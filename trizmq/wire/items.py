@@ -10,11 +10,14 @@ field that was added at the end ignores it; hence fields are only ever added at 
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, TypeAlias
 
 import msgspec
 
-from ..messages import Principal
+from ..messages import Principal  # noqa: TC001 (msgspec reads the annotations)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = [
     "VERSION",
@@ -29,21 +32,38 @@ __all__ = [
     "Item",
     "Part",
     "Response",
+    "body_of",
     "frames_of",
 ]
 
 #: The native dialect's version, in every hello.
 VERSION: Final = 1
 
+#: Frames of one body. An MDP message holds 32; the parts of a stream may be gathered.
+_MAX_BODY_FRAMES: Final = 1024
+
+#: Services that one worker offers (promises, section 2).
+_MAX_SERVICES: Final = 256
+
 #: ``bytes``: one frame, the usual case. A list: as many frames (an MDP peer's body). An
 #: int: the body is that many frames of the message itself, after the batch (large bodies,
 #: which so travel without a copy); it never leaves the codec.
-Body: TypeAlias = bytes | list[bytes] | int
+Body: TypeAlias = (
+    bytes
+    | Annotated[list[bytes], msgspec.Meta(max_length=_MAX_BODY_FRAMES)]
+    | Annotated[int, msgspec.Meta(ge=1, le=_MAX_BODY_FRAMES)]
+)
 
 Headers: TypeAlias = dict[str, str]
 
 
-class Hello(msgspec.Struct, array_like=True, tag=0, frozen=True):
+class _Bodiless(msgspec.Struct, frozen=True):
+    """An item that never has a body, so that the codec need not ask each item what it is."""
+
+    body: ClassVar[bytes] = b""
+
+
+class Hello(_Bodiless, array_like=True, tag=0, frozen=True):
     """The first item either way: who speaks, and what it can take.
 
     ``instance`` names one life of one process: a client that reads a new one knows that
@@ -54,7 +74,7 @@ class Hello(msgspec.Struct, array_like=True, tag=0, frozen=True):
     version: int
     instance: str
     credit: int = 0
-    services: tuple[str, ...] = ()
+    services: Annotated[tuple[str, ...], msgspec.Meta(max_length=_MAX_SERVICES)] = ()
 
 
 class Call(msgspec.Struct, array_like=True, tag=1, gc=False):
@@ -74,7 +94,7 @@ class Call(msgspec.Struct, array_like=True, tag=1, gc=False):
     principal: Principal | None = None
 
 
-class Cancel(msgspec.Struct, array_like=True, tag=2, frozen=True):
+class Cancel(_Bodiless, array_like=True, tag=2, frozen=True):
     """The caller of ``id`` has gone: stop it, answer nothing."""
 
     id: int
@@ -84,7 +104,7 @@ class Response(msgspec.Struct, array_like=True, tag=3, gc=False):
     """The end of call ``id``."""
 
     id: int
-    status: int
+    status: Annotated[int, msgspec.Meta(ge=100, le=599)]
     headers: Headers
     body: Body
 
@@ -97,18 +117,18 @@ class Part(msgspec.Struct, array_like=True, tag=4, gc=False):
     body: Body
 
 
-class Credit(msgspec.Struct, array_like=True, tag=5, frozen=True):
+class Credit(_Bodiless, array_like=True, tag=5, frozen=True):
     """Send ``more`` further parts of stream ``id``; of id 0: further calls."""
 
     id: int
     more: int
 
 
-class Heartbeat(msgspec.Struct, array_like=True, tag=6, frozen=True):
+class Heartbeat(_Bodiless, array_like=True, tag=6, frozen=True):
     """Still here. Any item says as much."""
 
 
-class Goaway(msgspec.Struct, array_like=True, tag=7, frozen=True):
+class Goaway(_Bodiless, array_like=True, tag=7, frozen=True):
     """Send no further calls on this connection; ``reason`` is one of the words below.
 
     ``"draining"``: what runs will be finished. ``"unknown"``: we do not know you (a broker
@@ -127,3 +147,8 @@ def frames_of(body: Body) -> list[bytes]:
         return [body]
     assert isinstance(body, list)  # an int never leaves the codec
     return body or [b""]
+
+
+def body_of(frames: Sequence[bytes]) -> bytes | list[bytes]:
+    """Return frames as a body: a single one as itself; the inverse of `frames_of`."""
+    return frames[0] if len(frames) == 1 else list(frames)

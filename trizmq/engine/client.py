@@ -1,0 +1,285 @@
+"""The client's state: links to brokers, calls that wait, calls in flight, late responses."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from itertools import count
+from math import ceil
+from typing import TYPE_CHECKING, Final, final
+
+import msgspec
+
+from .. import messages
+from ..errors import DeadlineExceeded, Overloaded, Unreachable
+from ..wire.items import VERSION, Call, Cancel, Goaway, Heartbeat, Hello, Response, frames_of
+from .deadlines import Deadlines
+from .links import Link, LinkState, Pending
+from .retries import MAX_ATTEMPTS, RetryBudget
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..errors import TrizmqError
+    from ..wire.items import Item
+
+__all__ = ["Client", "ClientOutbox"]
+
+#: Seconds between heartbeats, and how many of them may fail to come (promises, section 2).
+HEARTBEAT: Final = 1.0
+LIVENESS: Final = 3
+
+#: How many calls may wait in the client for a broker, or for room at one.
+MAX_WAITING: Final = 10_000
+MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
+
+
+class ClientOutbox(msgspec.Struct):
+    """What is to be done now, besides sending each link's ``outgoing``."""
+
+    #: Their outcome is there: wake who waits for it.
+    ended: list[Pending] = msgspec.field(default_factory=list)
+    #: Close their socket and open a new one; what was unsent in the old one is void.
+    reopen: list[Link] = msgspec.field(default_factory=list)
+
+
+@final
+class Client:
+    """Values and the time in; `take_outbox` and ``link.outgoing`` are what to do about it.
+
+    Theory of operation. A call goes to the first link that is ready and has room; else it
+    waits, in order. Before the broker's hello nothing but our own hello is on the wire, so
+    of a call that waits here it is known that nobody was given it. A broker that falls
+    silent, or says that it does not know us, has lost what it held: what is idempotent
+    waits again (within the retry budget), the rest ends, ``executed="maybe"``.
+    """
+
+    def __init__(self, endpoints: Sequence[str], *, instance: str, now: float) -> None:
+        self.links = tuple(Link(endpoint, heard_at=now) for endpoint in dict.fromkeys(endpoints))
+        self.late = 0
+        self._hello = Hello(VERSION, instance)
+        self._ids = count(1)
+        self._waiting: OrderedDict[int, Pending] = OrderedDict()
+        self._waiting_bytes = 0
+        self._deadlines: Deadlines[Pending] = Deadlines()
+        self._budget = RetryBudget()
+        self._outbox = ClientOutbox()
+        self._next_beat = now + HEARTBEAT
+        for link in self.links:
+            link.outgoing.append(self._hello)
+
+    def take_outbox(self) -> ClientOutbox:
+        """Return what is to be done besides sending, and start anew."""
+        outbox, self._outbox = self._outbox, ClientOutbox()
+        return outbox
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls have been sent and not ended."""
+        return sum(len(link.in_flight) for link in self.links)
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait here."""
+        return len(self._waiting)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether some broker has answered our hello, and has not been lost."""
+        return any(link.state is LinkState.READY for link in self.links)
+
+    # -- a call's way out --------------------------------------------------------------
+
+    def submit(self, pending: Pending, now: float) -> None:
+        """Take in a call; it will end once, unless the caller gives it up (`cancel`).
+
+        Raises:
+          Overloaded: too many calls wait already; this one is not taken in.
+          Unreachable: no broker here speaks our version.
+
+        """
+        if all(link.state is LinkState.REFUSED for link in self.links):
+            raise Unreachable(self._why_refused(), executed="no")
+        pending.id = next(self._ids)
+        if not self._waiting:
+            for link in self.links:
+                if link.has_room:
+                    self._send(pending, link, now)
+                    break
+        if pending.link is None:
+            self._wait(pending)
+        if pending.is_timed:
+            self._deadlines.add(pending.deadline, pending)
+
+    def cancel(self, pending: Pending) -> None:
+        """Give up a call: its caller has gone. Nothing more is heard of it here."""
+        if not pending.ended:
+            self._revoke(pending)
+            self._close(pending)
+
+    def _wait(self, pending: Pending) -> None:
+        if len(self._waiting) >= MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES:
+            raise Overloaded(f"{len(self._waiting)} calls wait in this client", executed="no")
+        self._waiting[pending.id] = pending
+        self._waiting_bytes += _body_size(pending)
+
+    def _unwait(self, pending: Pending) -> None:
+        del self._waiting[pending.id]
+        self._waiting_bytes -= _body_size(pending)
+
+    def _send(self, pending: Pending, link: Link, now: float) -> None:
+        pending.link = link
+        pending.attempts += 1
+        link.in_flight[pending.id] = pending
+        link.has_spoken = True
+        # Rounded up: the broker must not be the first to find the deadline passed.
+        ttl = ceil((pending.deadline - now) * 1000)
+        link.outgoing.append(
+            Call(pending.id, ttl, pending.method, pending.target, pending.headers, pending.body)
+        )
+
+    def _send_waiting(self, link: Link, now: float) -> None:
+        while self._waiting and link.has_room:
+            pending = next(iter(self._waiting.values()))
+            self._unwait(pending)
+            self._send(pending, link, now)
+
+    # -- what brokers say --------------------------------------------------------------
+
+    def receive(self, link: Link, items: Sequence[Item], now: float) -> None:
+        """Take in one message of the broker at ``link``."""
+        link.heard_at = now
+        for item in items:
+            kind = type(item)
+            if kind is Response:
+                self._answer(link, item)  # type: ignore[arg-type]  # kind says so
+            elif kind is Hello:
+                link.credit = item.credit  # type: ignore[union-attr]
+                link.state = LinkState.READY
+            elif kind is Goaway:
+                self._leave(link, item.reason, now)  # type: ignore[union-attr]
+        if self._waiting:
+            self._send_waiting(link, now)
+
+    def _answer(self, link: Link, item: Response) -> None:
+        pending = link.in_flight.get(item.id)
+        if pending is None:
+            self.late += 1
+            return
+        self._budget.succeed()
+        body = item.body if type(item.body) is bytes else b"".join(frames_of(item.body))
+        self._end(pending, messages.Response(item.status, messages.Headers(item.headers), body))
+
+    def _leave(self, link: Link, reason: str, now: float) -> None:
+        if reason == "draining":
+            link.state = LinkState.DRAINING
+        elif reason == "version":
+            link.state = LinkState.REFUSED
+            self._end_all_waiting()
+        else:
+            self.lose(link, now)
+
+    def lose(self, link: Link, now: float) -> None:
+        """Start ``link`` anew: the broker that was there is gone, and what it held with it."""
+        orphans = list(link.in_flight.values())
+        link.in_flight.clear()
+        link.outgoing.clear()
+        link.outgoing.append(self._hello)
+        link.state, link.heard_at = LinkState.CONNECTING, now
+        self._outbox.reopen.append(link)
+        again = bool(orphans) and self._budget.fail()
+        for pending in orphans:
+            pending.link = None
+            if again and pending.is_idempotent and pending.attempts < MAX_ATTEMPTS:
+                self._waiting[pending.id] = pending
+                self._waiting_bytes += _body_size(pending)
+            else:
+                lost = f"the broker at {link.endpoint} was lost while it had the call"
+                self._end(pending, Unreachable(lost, executed="maybe"))
+
+    def _end_all_waiting(self) -> None:
+        if all(link.state is LinkState.REFUSED for link in self.links):
+            for pending in list(self._waiting.values()):
+                self._end(pending, Unreachable(self._why_refused(), executed="no"))
+
+    def _why_refused(self) -> str:
+        return f"{self._endpoints()} speaks another version of the native dialect"
+
+    def _endpoints(self) -> str:
+        return ", ".join(link.endpoint for link in self.links)
+
+    # -- a call's end ------------------------------------------------------------------
+
+    def _end(self, pending: Pending, outcome: messages.Response | TrizmqError) -> None:
+        pending.outcome = outcome
+        self._close(pending)
+        self._outbox.ended.append(pending)
+
+    def _close(self, pending: Pending) -> None:
+        pending.ended = True
+        if pending.link is not None:
+            pending.link.in_flight.pop(pending.id, None)
+        elif pending.id in self._waiting:
+            self._unwait(pending)
+        if pending.is_timed:
+            self._deadlines.forget()
+
+    def _revoke(self, pending: Pending) -> None:
+        """Tell the broker, if it has the call, that nobody waits for it."""
+        if pending.link is not None:
+            pending.link.outgoing.append(Cancel(pending.id))
+            pending.link.has_spoken = True
+
+    def close(self) -> None:
+        """Say goodbye, and end every call that is left."""
+        for link in self.links:
+            if link.state in (LinkState.READY, LinkState.DRAINING):
+                link.outgoing.append(Goaway("closing"))
+            for pending in list(link.in_flight.values()):
+                self._end(pending, Unreachable("the client was closed", executed="maybe"))
+        for pending in list(self._waiting.values()):
+            self._end(pending, Unreachable("the client was closed", executed="no"))
+
+    # -- time --------------------------------------------------------------------------
+
+    @property
+    def next_tick(self) -> float:
+        """When to call `tick`, at the latest."""
+        return min(self._deadlines.next, self._next_beat)
+
+    def tick(self, now: float) -> None:
+        """Let time pass: end what is due, beat, and give up brokers that are silent."""
+        for pending in self._deadlines.due(now):
+            self._revoke(pending)
+            self._end(pending, self._expiry(pending))
+        if now >= self._next_beat:
+            self._next_beat = now + HEARTBEAT
+            for link in self.links:
+                self._beat(link, now)
+
+    def _beat(self, link: Link, now: float) -> None:
+        if link.state is LinkState.CONNECTING:
+            # The hello may have gone to a broker that died before it answered.
+            if not link.outgoing:
+                link.outgoing.append(self._hello)
+        elif link.state is LinkState.REFUSED:
+            pass
+        elif now - link.heard_at > HEARTBEAT * LIVENESS:
+            self.lose(link, now)
+        elif not link.has_spoken:
+            link.outgoing.append(Heartbeat())
+        link.has_spoken = False
+
+    def _expiry(self, pending: Pending) -> TrizmqError:
+        if pending.attempts:
+            return DeadlineExceeded(
+                f"{pending.method} {pending.target}: no response in time", executed="maybe"
+            )
+        if self.is_connected:
+            return DeadlineExceeded(
+                f"{pending.method} {pending.target}: not sent in time", executed="no"
+            )
+        return Unreachable(f"nobody answers at {self._endpoints()}", executed="no")
+
+
+def _body_size(pending: Pending) -> int:
+    return sum(map(len, frames_of(pending.body)))

@@ -1,0 +1,81 @@
+"""A client's connections to brokers, and its calls."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ..messages import IDEMPOTENT_METHODS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .. import messages
+    from ..errors import TrizmqError
+    from ..wire.items import Body, Headers, Item
+
+__all__ = ["Link", "LinkState", "Pending"]
+
+
+class LinkState(Enum):
+    """Where a connection to one broker endpoint stands.
+
+    ==========  =================================  ======================================
+    state       entered when                       left when
+    ==========  =================================  ======================================
+    CONNECTING  the socket is opened               our hello is answered: READY
+    READY       the broker says hello              goaway: DRAINING; silence: CONNECTING
+    DRAINING    the broker takes no more calls     hello: READY; silence: CONNECTING
+    REFUSED     the broker speaks another version  never
+    ==========  =================================  ======================================
+    """
+
+    CONNECTING = auto()
+    READY = auto()
+    DRAINING = auto()
+    REFUSED = auto()
+
+
+class Link(msgspec.Struct, eq=False):
+    """One connection to one broker endpoint."""
+
+    endpoint: str
+    state: LinkState = LinkState.CONNECTING
+    #: How many calls the broker takes from us at once; more wait here.
+    credit: int = 0
+    in_flight: dict[int, Pending] = msgspec.field(default_factory=dict)
+    #: To be sent, in order. The driver takes from the front what has been.
+    outgoing: list[Item] = msgspec.field(default_factory=list)
+    heard_at: float = 0.0
+    has_spoken: bool = False
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a call may be sent now."""
+        return self.state is LinkState.READY and len(self.in_flight) < self.credit
+
+
+class Pending(msgspec.Struct, eq=False):
+    """One call of ours; ``outcome`` is there when it has ``ended``."""
+
+    method: str
+    target: str
+    headers: Headers
+    body: Body
+    deadline: float
+    #: Whether we end it at its deadline; else the caller's own cancel scope does.
+    is_timed: bool
+    #: Called by the driver when it has ended; the engine only keeps it.
+    waiter: Callable[[], object]
+    id: int = 0
+    link: Link | None = None
+    attempts: int = 0
+    ended: bool = False
+    outcome: messages.Response | TrizmqError | None = None
+
+    @property
+    def is_idempotent(self) -> bool:
+        """Whether doing it twice is as good as once (promise P4)."""
+        return self.method in IDEMPOTENT_METHODS or "idempotency-key" in self.headers

@@ -1,0 +1,1 @@
+"""Where the wings join: drivers, the worker pool, the client, the supervisor."""

@@ -1,0 +1,163 @@
+"""A client's connections, driven: the engine decides, this sends, receives and wakes."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Final, final
+
+import trio
+
+from ..engine.client import Client as Engine
+from ..errors import RemoteProtocolError
+from ..wire import native
+from .ticker import Ticker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..engine.links import Link, Pending
+    from ..transport.face import Dealer, Transport
+
+__all__ = ["Connection"]
+
+#: Messages read in one pass; then whoever else is ready has a turn.
+MESSAGES_A_PASS: Final = 256
+
+#: How long a goodbye may still travel when the client has ended, in seconds.
+GOODBYE_SECONDS: Final = 0.2
+
+
+@final
+class Connection:
+    """Sends calls to the brokers at ``endpoints``, over one socket each.
+
+    A call is submitted with a ``waiter``: a callable that is called once, synchronously,
+    when the call has ended. It must not raise.
+    """
+
+    # Theory of operation. Calls that are made in one scheduler pass leave together: the
+    # first wakes the flusher, which runs in the next pass and sends what there is, at most
+    # `native.BATCH` in one message. A call that is alone does not wait for company: it is
+    # sent at once. So is a batch that is full.
+
+    def __init__(self, transport: Transport, endpoints: Sequence[str]) -> None:
+        self.engine = Engine(endpoints, instance=secrets.token_hex(4), now=trio.current_time())
+        self._transport = transport
+        self._dealers: dict[str, Dealer] = {}
+        for link in self.engine.links:
+            self._dealers[link.endpoint] = transport.connect(link.endpoint)
+        self._ticker = Ticker(self.engine, self.act)
+        self._flusher: trio.lowlevel.Task | None = None
+        self._is_closed = False
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep the connections until cancelled."""
+        try:
+            async with trio.open_nursery() as nursery:
+                for link in self.engine.links:
+                    nursery.start_soon(self._read, link)
+                nursery.start_soon(self._ticker.run)
+                nursery.start_soon(self._flush_when_woken)
+                task_status.started()
+        finally:
+            self._close()
+
+    def submit(self, pending: Pending) -> None:
+        """Start a call. It ends once: ``pending.waiter`` is called, unless it is given up.
+
+        Raises:
+          Overloaded: too many calls wait in this client already.
+          Unreachable: no broker here speaks our version.
+          trio.ClosedResourceError: `run` has ended.
+
+        """
+        if self._is_closed:
+            raise trio.ClosedResourceError("this client was closed")
+        self.engine.submit(pending, trio.current_time())
+        if pending.is_timed:
+            self._ticker.reconsider()
+        self._send_soon(pending)
+
+    def cancel(self, pendings: Sequence[Pending]) -> None:
+        """Give calls up; those that have ended are left as they are."""
+        for pending in pendings:
+            self.engine.cancel(pending)
+        self.act()
+
+    def _send_soon(self, pending: Pending) -> None:
+        link = pending.link
+        if link is None:
+            if pending.ended:
+                self.act()
+        elif len(link.in_flight) == 1 or len(link.outgoing) >= native.BATCH:
+            self._send(link)
+        elif self._flusher is not None:
+            trio.lowlevel.reschedule(self._flusher)
+            self._flusher = None
+
+    async def _flush_when_woken(self) -> None:
+        def forget(_: object) -> trio.lowlevel.Abort:
+            self._flusher = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        while True:
+            self._flusher = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(forget)
+            self.act()
+
+    async def _read(self, link: Link) -> None:
+        while True:
+            dealer = self._dealers[link.endpoint]
+            self._receive(link, dealer)
+            try:
+                await dealer.wait_readable(or_writable=bool(link.outgoing))
+            except trio.ClosedResourceError:
+                if self._dealers[link.endpoint] is dealer:
+                    raise
+                # A new one has taken its place: the broker behind the old one was lost.
+                await trio.lowlevel.checkpoint()
+
+    def _receive(self, link: Link, dealer: Dealer) -> None:
+        now = trio.current_time()
+        try:
+            for _ in range(MESSAGES_A_PASS):
+                frames = dealer.receive_nowait()
+                if frames is None:
+                    break
+                self.engine.receive(link, native.decode(frames), now)
+        except RemoteProtocolError:
+            self.engine.lose(link, now)
+        self.act()
+
+    def act(self) -> None:
+        """Do what the engine wants done."""
+        outbox = self.engine.take_outbox()
+        for link in outbox.reopen:
+            self._dealers[link.endpoint].close()
+            self._dealers[link.endpoint] = self._transport.connect(link.endpoint)
+        for link in self.engine.links:
+            if link.outgoing:
+                self._send(link)
+        for pending in outbox.ended:
+            pending.waiter()
+        self._ticker.reconsider()
+
+    def _send(self, link: Link) -> None:
+        dealer, outgoing = self._dealers[link.endpoint], link.outgoing
+        try:
+            while outgoing:
+                dealer.send_nowait(native.encode(outgoing[: native.BATCH]))
+                del outgoing[: native.BATCH]
+        except trio.WouldBlock:
+            pass  # the reader waits for room as well, and comes back
+        dealer.settle()
+
+    def _close(self) -> None:
+        self._is_closed = True
+        self.engine.close()
+        for link in self.engine.links:
+            if link.outgoing:
+                self._send(link)
+            self._dealers[link.endpoint].close(GOODBYE_SECONDS if link.credit else 0)
+        for pending in self.engine.take_outbox().ended:
+            pending.waiter()

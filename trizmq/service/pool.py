@@ -1,0 +1,165 @@
+"""The worker pool: many calls at once, and next to nothing to pay for the fast ones."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Hashable, Iterable
+
+__all__ = ["WorkerPool", "current_item"]
+
+T = TypeVar("T", bound="Hashable")
+
+#: Items after which their results are flushed though more are ready. Without a bound, this
+#: side and the other fall into lock-step: one works while the other waits (-25 %).
+FLUSH_EVERY: Final = 16
+
+
+@final
+class WorkerPool(Generic[T]):
+    """``size`` tasks that call ``handle`` on what `put` brings, in the order it came.
+
+    ``handle`` must not raise: what a call does wrong is answered where calls are
+    understood. An exception from it is a bug, and ends the pool. ``flush`` is called,
+    synchronously, when results wait to be sent and nothing speaks for waiting longer.
+    """
+
+    # Theory of operation. Starting a Trio task costs some 10 us, handing an item through
+    # a memory channel 16 us, a handler that never waits under 1 us. So the tasks are
+    # started once, and *one* of them takes everything that is ready, item after item,
+    # without a word to the scheduler; then it flushes all their results in one go.
+    #
+    # What if its handler waits? Then the rest would wait with it, and so would results
+    # that nobody has flushed. Hence the rule: before a worker starts an item while more
+    # remain, or while results wait, a successor must be awake. The successor runs as soon
+    # as the worker waits, and has one of its own. It is woken once for a whole batch, not
+    # once for each item. If there is no successor left, the results are flushed first.
+    #
+    # A cancel scope for each item would cost more than the item (7 to 11 us), and so
+    # would a context for each. So a worker has one scope and one context for life. A
+    # worker whose scope was cancelled, or whose context was changed by a handler,
+    # retires, and a fresh one takes its place: who makes the mess pays.
+
+    def __init__(
+        self,
+        handle: Callable[[T], Awaitable[object]],
+        *,
+        size: int,
+        flush: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._handle = handle
+        self._flush = flush
+        self._size = size
+        self._ready: deque[T] = deque()
+        self._idle: list[trio.lowlevel.Task] = []
+        self._woken = 0  # workers that were rescheduled and have not run yet
+        self._unflushed = 0  # items handled since the last flush
+        self._running: dict[T, trio.CancelScope] = {}
+        self._clean = copy_context()
+
+    def put(self, items: Iterable[T]) -> None:
+        """Queue ``items``. Never waits; who calls it bounds what it brings."""
+        self._ready.extend(items)
+        self._wake_successor()
+
+    def cancel(self, item: T) -> bool:
+        """Cancel ``item`` if it runs now. An item that only waits is yours to forget."""
+        scope = self._running.get(item)
+        if scope is not None:
+            scope.cancel()
+        return scope is not None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run the workers until cancelled."""
+        self._clean = copy_context()
+        async with trio.open_nursery() as nursery:
+            for _ in range(self._size):
+                nursery.start_soon(self._career, nursery)
+            task_status.started()
+
+    async def _career(self, nursery: trio.Nursery) -> None:
+        task = trio.lowlevel.current_task()
+        with trio.CancelScope() as scope:
+            try:
+                await self._work(task, scope)
+            finally:
+                _CURRENT.pop(task, None)
+        # A task inherits the context it is started from, and ours may be soiled.
+        self._clean.run(nursery.start_soon, self._career, nursery)
+
+    async def _work(self, task: trio.lowlevel.Task, scope: trio.CancelScope) -> None:
+        while not scope.cancel_called:
+            if not self._ready:
+                await self._rest(task)
+                continue
+            item = self._ready.popleft()
+            if self._ready or self._unflushed:
+                self._prepare_to_wait()
+            self._running[item] = scope
+            _CURRENT[task] = item
+            try:
+                await self._handle(item)
+            finally:
+                del self._running[item]
+                self._unflushed += 1
+            if copy_context() != self._clean:
+                return
+
+    def _prepare_to_wait(self) -> None:
+        self._wake_successor()
+        if self._unflushed and (self._unflushed >= FLUSH_EVERY or not self._woken):
+            self._flush_now()
+
+    def _flush_now(self) -> None:
+        self._unflushed = 0
+        self._flush()
+
+    async def _rest(self, task: trio.lowlevel.Task) -> None:
+        _CURRENT.pop(task, None)
+        if self._unflushed:
+            self._flush_now()
+            if self._ready:
+                return
+        self._idle.append(task)
+        try:
+            await trio.lowlevel.wait_task_rescheduled(_allow_cancel)
+        except BaseException:
+            self._idle.remove(task)
+            raise
+        self._woken -= 1
+
+    def _wake_successor(self) -> None:
+        if self._idle and not self._woken:
+            self._woken += 1
+            trio.lowlevel.reschedule(self._idle.pop())
+
+
+#: The item that each worker of any pool is at.
+_CURRENT: dict[trio.lowlevel.Task, Any] = {}
+
+
+def current_item() -> Any:
+    """Return the item whose handler runs the current task, or a child of it; else None.
+
+    Found by the tree of nurseries, as cancellation is: a task that a handler started in
+    somebody else's nursery outlives the item, and is no part of it. It costs nothing until
+    it is asked for, unlike a context variable, which every item would have to set.
+    """
+    if not _CURRENT:
+        return None
+    task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
+    while task is not None:
+        if task in _CURRENT:
+            return _CURRENT[task]
+        nursery = task.parent_nursery
+        task = nursery.parent_task if nursery is not None else None
+    return None
+
+
+def _allow_cancel(_: object) -> trio.lowlevel.Abort:
+    return trio.lowlevel.Abort.SUCCEEDED

@@ -1,0 +1,43 @@
+"""Waking up when the engine next wants to be told the time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, final
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Ticker"]
+
+
+class _Timed(Protocol):
+    @property
+    def next_tick(self) -> float: ...
+
+    def tick(self, now: float) -> None: ...
+
+
+@final
+class Ticker:
+    """Calls ``engine.tick``, then ``after``, whenever ``engine.next_tick`` has come."""
+
+    def __init__(self, engine: _Timed, after: Callable[[], None]) -> None:
+        self._engine = engine
+        self._after = after
+        self._nap = trio.CancelScope()
+
+    def reconsider(self) -> None:
+        """Look whether the engine wants to be woken earlier than it did. Cheap if not."""
+        if self._engine.next_tick < self._nap.deadline:
+            self._nap.deadline = self._engine.next_tick
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        while True:
+            self._nap = trio.CancelScope(deadline=self._engine.next_tick)
+            with self._nap:
+                await trio.sleep_forever()
+            self._engine.tick(trio.current_time())
+            self._after()
