@@ -33,10 +33,10 @@ _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 def to_int(text: str) -> int:
     """Read ``-?[0-9]+``; `int` alone would also take ``1_0``, blanks and other digits."""
-    digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit()):
-        raise ValueError(text)
-    return int(text)
+    digits = text[1:] if text[:1] == "-" else text
+    if digits.isdigit() and digits.isascii():
+        return int(text)
+    raise ValueError(text)
 
 
 def to_float(text: str) -> float:

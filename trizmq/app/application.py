@@ -1,0 +1,197 @@
+"""The app: loaded plugins, made one function from request to response."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, final
+
+import trio
+
+from ..errors import ConfigError, HTTPError, PluginError
+from ..messages import Headers, Request, Response
+from .config import state_dir as find_state_dir
+from .failures import answer_failure, lone
+from .handlers import Endpoint, compile_endpoint
+from .hookspecs import Route
+from .matching import Table
+from .patterns import is_service_name
+from .plugins import Plugins, installed_names, load
+from .router import Router
+from .tables import read_table
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from .hooks import Implementation
+    from .hookspecs import Precondition
+    from .plugins import Plugin, Reference
+
+__all__ = ["App"]
+
+
+@final
+class App:
+    """What the plugins offer, compiled.
+
+    Args:
+      plugins: loaded ones, or what `load` takes: names, modules, objects; None: every
+        installed one.
+      config: the plugins' tables, by plugin: ``{"users": {"page_size": 20}}``.
+      state_dir: for plugins that keep files; None: the user's own (`trizmq.state_dir`),
+        made only if a plugin asks for it.
+      thread_limit: how many ``def`` handlers run at once.
+
+    Raises:
+      PluginError: if a plugin cannot be loaded or asked, or two collide, naming both.
+      ConfigError: if a table does not fit its plugin.
+
+    Attributes:
+      plugins: in the order in which they were named.
+      routes: of all of them, in that order.
+      services: the first segments of the routes' patterns.
+
+    """
+
+    def __init__(
+        self,
+        plugins: Plugins | Iterable[Reference] | None = None,
+        *,
+        config: Mapping[str, Mapping[str, Any]] | None = None,
+        state_dir: Path | None = None,
+        thread_limit: int = 40,
+    ) -> None:
+        loaded = plugins if isinstance(plugins, Plugins) else load(plugins)
+        self.plugins: tuple[Plugin, ...] = loaded.loaded
+        self._hooks = loaded.hooks
+        self._state_dir = state_dir
+        self._configs = self._read_config(config or {})
+        self.routes: tuple[Route, ...] = tuple(self._ask_for_routes())
+        self.services: frozenset[str] = frozenset(_owners(self.routes))
+        self._threads = trio.CapacityLimiter(thread_limit)
+        self._table: Table[Endpoint] = Table(
+            (route, self._endpoint(route)) for route in self.routes
+        )
+
+    async def handle(self, request: Request) -> Response:
+        """Answer ``request``; sets its ``path_params`` and ``route``.
+
+        Any number of tasks may call it, within `lifespan`. Cancelling it cancels the
+        handler. It raises only Cancelled and KeyboardInterrupt: whatever else a plugin's
+        code raises is answered. Not a checkpoint in itself: that is up to the handler.
+        """
+        try:
+            found = self._table.match(request.method, request.path)
+            if found is None:
+                response = self._unmatched(request)
+            else:
+                endpoint, request.path_params = found
+                response = await endpoint(request)
+        except Exception as error:  # HTTPError of our own, or what a router's converter raised
+            response = answer_failure(error, request, "no")
+        # RFC 9110, section 9.3.2: "the server MUST NOT send content in the response".
+        return _without_body(response) if request.method == "HEAD" else response
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Enter the plugins' lifespans in their order; leave them in reverse.
+
+        Raises:
+          PluginError: if a plugin's answer is not an async context manager.
+          Exception: what entering or leaving one raised, as it is: not in a group.
+
+        """
+        try:
+            async with AsyncExitStack() as stack:
+                for found in self._hooks.of("trizmq_lifespan"):
+                    if (lifespan := self._lifespan_of(found)) is not None:
+                        await stack.enter_async_context(lifespan)
+                yield
+        except BaseExceptionGroup as group:  # it came through a plugin's nursery
+            raise lone(group) from None
+
+    def _read_config(self, config: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        kinds = dict(self._hooks.ask("trizmq_config"))
+        for name in config.keys() - kinds.keys():
+            self._refuse_table(name)
+        return {name: read_table(name, kind, config.get(name, {})) for name, kind in kinds.items()}
+
+    def _refuse_table(self, name: str) -> None:
+        if any(plugin.name == name for plugin in self.plugins):
+            raise ConfigError(f"[plugin.{name}]: this plugin has no settings")
+        # One file may serve several processes, each with plugins of its own.
+        if name not in installed_names():
+            raise ConfigError(f"[plugin.{name}]: there is no such plugin")
+
+    def _ask_for_routes(self) -> Iterable[Route]:
+        for plugin, answer in self._hooks.ask("trizmq_register_routes"):
+            for route in _routes_in(plugin, answer):
+                if not is_service_name(route.segments[0] if route.segments else None):
+                    raise PluginError(
+                        f"{route}, plugin {plugin!r}: a pattern begins with the name of a "
+                        "service: 1 to 64 of A-Z a-z 0-9 . _ -"
+                    )
+                yield replace(route, plugin=plugin)
+
+    def _endpoint(self, route: Route) -> Endpoint:
+        answers = self._hooks.ask("trizmq_precondition", route=route)
+        return compile_endpoint(
+            route, [_checked(route, plugin, answer) for plugin, answer in answers], self._threads
+        )
+
+    def _lifespan_of(self, found: Implementation) -> AbstractAsyncContextManager[object] | None:
+        state_dir = find_state_dir(self._state_dir) if found.wants("state_dir") else None
+        config = self._configs.get(found.plugin)
+        answer: Any = found.ask(state_dir=state_dir, config=config)
+        if answer is None or hasattr(type(answer), "__aenter__"):
+            lifespan: AbstractAsyncContextManager[object] | None = answer
+            return lifespan
+        hint = " (it lacks contextlib.asynccontextmanager)" if inspect.isasyncgen(answer) else ""
+        raise PluginError(
+            f"plugin {found.plugin!r}: trizmq_lifespan returned no async context manager{hint}"
+        )
+
+    def _unmatched(self, request: Request) -> Response:
+        allowed = self._table.allowed(request.path)
+        if not allowed:
+            raise HTTPError(404, "no route has this path")
+        fields = {"allow": ", ".join(sorted(allowed | {"OPTIONS"}))}
+        if request.method == "OPTIONS":
+            return Response(204, Headers(fields))
+        raise HTTPError(405, f"this path takes {fields['allow']}", headers=fields)
+
+
+def _routes_in(plugin: str, answer: Any) -> Iterable[Route]:
+    if isinstance(answer, Router):
+        yield from answer.routes
+    elif isinstance(answer, Route):
+        yield answer
+    elif isinstance(answer, Iterable) and not isinstance(answer, str):
+        for part in answer:
+            yield from _routes_in(plugin, part)
+    else:
+        raise PluginError(f"plugin {plugin!r}: trizmq_register_routes returned {answer!r}")
+
+
+def _owners(routes: Iterable[Route]) -> dict[str, str]:
+    owners: dict[str, str] = {}
+    for route in routes:
+        owner = owners.setdefault(route.service, route.plugin)
+        if owner != route.plugin:
+            both = f"{owner!r} and {route.plugin!r}"
+            raise PluginError(f"service {route.service!r} is offered by two plugins: {both}")
+    return owners
+
+
+def _checked(route: Route, plugin: str, answer: Precondition) -> Precondition:
+    if not callable(answer):
+        raise PluginError(f"{route}: plugin {plugin!r}: its precondition is not callable")
+    return answer
+
+
+def _without_body(response: Response) -> Response:
+    return Response(response.status, response.headers, b"")

@@ -1,0 +1,108 @@
+"""Handlers: a route, its preconditions and its function, compiled to one endpoint."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import trio
+
+from ..errors import PluginError
+from ..messages import Request, Response
+from .arguments import compile_arguments
+from .failures import answer_failure
+from .hints import returns_nothing, underlying
+from .results import result_writer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..errors import Executed
+    from .hookspecs import Precondition, Route
+
+__all__ = ["Endpoint", "compile_endpoint"]
+
+#: Never raises, but for Cancelled and KeyboardInterrupt.
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+
+def compile_endpoint(
+    route: Route, preconditions: Sequence[Precondition], threads: trio.CapacityLimiter
+) -> Endpoint:
+    """Compile what a request for ``route`` goes through; nothing is inspected per request.
+
+    Args:
+      route: of a loaded plugin.
+      preconditions: in the order in which they are called.
+      threads: for handlers that are ``def``; of their own, for a thread that was abandoned
+        by its call keeps its place until it ends.
+
+    Raises:
+      PluginError: if the handler cannot be called, naming the route.
+
+    """
+    guards = tuple(preconditions)
+    arguments = compile_arguments(route)
+    call, waits = _callable(route, arguments.names, threads)
+    values_of, pattern = arguments.of, route.pattern
+    write = result_writer(returns_nothing=returns_nothing(route.handler))
+
+    async def endpoint(request: Request) -> Response:
+        request.route = pattern
+        executed: Executed = "no"
+        try:
+            for guard in guards:
+                verdict = guard(request)
+                if verdict is not None:
+                    refusal = await _refusal(verdict)
+                    if refusal is not None:
+                        return refusal
+            values = values_of(request)
+            executed = "maybe"
+            result = call(*values)
+            return write(await result if waits else result)
+        except BaseException as error:  # answer_failure says why, and gives back what passes
+            return answer_failure(error, request, executed)
+
+    return endpoint
+
+
+async def _refusal(verdict: Any) -> Response | None:
+    # One that answers with anything else is broken, and a broken guard lets nobody pass.
+    answer = await verdict if inspect.isawaitable(verdict) else verdict
+    if answer is None or isinstance(answer, Response):
+        return answer
+    raise TypeError(f"a precondition returns a Response or None, not {answer!r}")
+
+
+def _callable(
+    route: Route, by_name: tuple[str, ...], threads: trio.CapacityLimiter
+) -> tuple[Callable[..., Any], bool]:
+    # A decorator may wrap the coroutine function in a plain one, or the reverse.
+    forms = (route.handler, underlying(route.handler))
+    if any(inspect.isasyncgenfunction(form) or inspect.isgeneratorfunction(form) for form in forms):
+        raise PluginError(f"{route}: a handler with `yield` is not supported")
+    handler = _with_names(route.handler, by_name) if by_name else route.handler
+    if any(inspect.iscoroutinefunction(form) for form in forms):
+        return handler, True
+    if route.inline:
+        return handler, False
+    return partial(_in_thread, threads, handler), True
+
+
+async def _in_thread(
+    threads: trio.CapacityLimiter, handler: Callable[..., Any], *values: Any
+) -> Any:
+    # Abandoned when the call is cancelled: a thread cannot be stopped, but it may ask
+    # `trio.from_thread.check_cancelled`. It runs in a copy of our context.
+    return await trio.to_thread.run_sync(handler, *values, abandon_on_cancel=True, limiter=threads)
+
+
+def _with_names(handler: Callable[..., Any], names: tuple[str, ...]) -> Callable[..., Any]:
+    def named(*values: Any) -> Any:
+        by_position = len(values) - len(names)
+        return handler(*values[:by_position], **dict(zip(names, values[by_position:], strict=True)))
+
+    return named

@@ -1,0 +1,125 @@
+"""Hooks: what the loaded plugins answer, in the order in which they are named."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, final
+
+import pluggy
+
+from ..errors import PluginError
+from . import hookspecs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["Hooks", "Implementation", "check_hooks", "one_line"]
+
+
+@final
+class Implementation:
+    """One plugin's answer to one hook, still to be asked for.
+
+    Attributes:
+      plugin: the plugin's name.
+
+    """
+
+    def __init__(self, hook: str, found: pluggy.HookImpl) -> None:
+        self.plugin = found.plugin_name
+        self._hook = hook
+        self._found = found
+
+    def wants(self, argument: str) -> bool:
+        """Tell whether the plugin's function takes ``argument``."""
+        return argument in self._found.argnames
+
+    def ask(self, **arguments: Any) -> Any:
+        """Call the plugin's function with those of ``arguments`` that it takes.
+
+        Raises:
+          PluginError: if it raises, naming plugin and hook.
+
+        """
+        wanted = {name: arguments[name] for name in self._found.argnames}
+        try:
+            return self._found.function(**wanted)
+        except Exception as error:
+            raise PluginError(f"plugin {self.plugin!r}: {self._hook}: {one_line(error)}") from error
+
+
+@final
+class Hooks:
+    """The hooks of some plugins.
+
+    Args:
+      plugins: name and module (or other object) of each; each was found good by
+        `check_hooks`.
+
+    """
+
+    def __init__(self, plugins: Iterable[tuple[str, object]]) -> None:
+        self._manager = _manager()
+        # pluggy calls the last registered first.
+        for name, plugin in reversed(list(plugins)):
+            self._manager.register(plugin, name)
+
+    def of(self, hook: str) -> Iterator[Implementation]:
+        """Yield the implementations of ``hook`` in the order in which they are to be asked.
+
+        That is the order of the plugins; one marked ``tryfirst`` or ``trylast`` has its way.
+        """
+        caller = getattr(self._manager.hook, hook)
+        for found in reversed(caller.get_hookimpls()):
+            yield Implementation(hook, found)
+
+    def ask(self, hook: str, **arguments: Any) -> list[tuple[str, Any]]:
+        """Return each plugin's name and its answer to ``hook``, Nones left out.
+
+        Raises:
+          PluginError: if one raises, naming plugin and hook.
+
+        """
+        answers = [(found.plugin, found.ask(**arguments)) for found in self.of(hook)]
+        return [(plugin, answer) for plugin, answer in answers if answer is not None]
+
+
+def check_hooks(name: str, plugin: object) -> None:
+    """Hold what ``plugin`` implements against the hookspecs.
+
+    Raises:
+      PluginError: in one line what is wrong: an unknown hook or argument, a missing mark,
+        a wrapper, no hook at all.
+
+    """
+    manager = _manager()
+    try:
+        manager.register(plugin, name)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise PluginError(" ".join(str(error).split())) from error
+    callers = manager.get_hookcallers(plugin) or []
+    for caller in callers:
+        if any(found.wrapper or found.hookwrapper for found in caller.get_hookimpls()):
+            raise PluginError(f"{caller.name} cannot be a hook wrapper")
+    _check_marks(plugin, {caller.name for caller in callers})
+
+
+def one_line(error: BaseException) -> str:
+    """Return type and text of ``error`` in one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _check_marks(plugin: object, marked: set[str]) -> None:
+    for attribute, _ in inspect.getmembers(plugin, inspect.isroutine):
+        if attribute.startswith("trizmq_") and attribute not in marked:
+            raise PluginError(f"{attribute} lacks its mark, @trizmq.hookimpl")
+    if not marked:
+        raise PluginError("it implements no hook: is it a trizmq plugin?")
+
+
+def _manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager("trizmq")
+    manager.add_hookspecs(hookspecs)
+    return manager

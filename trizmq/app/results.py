@@ -1,0 +1,73 @@
+"""Results: what a handler returns, made a response."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from ..errors import HTTPError
+from ..messages import OCTETS, Headers, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["result_writer", "to_response"]
+
+# Not orjson: as fast on dicts, and 8 to 13 times as fast on Structs, which orjson knows only
+# through a `default` function; and integers may be of any size.
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def to_response(value: object) -> Response:
+    """Make the response that ``value``, which is not None, stands for.
+
+    A `Response` is itself; ``bytes`` are octets; a tuple is ``(status, value)``; all else
+    is JSON: what msgspec can encode, so Structs, dataclasses, dates, UUIDs, enums, sets.
+    A JSON body has no ``content-type``: absent means JSON, and saves its bytes.
+
+    Raises:
+      TypeError, ValueError: if it stands for none; a bug of the handler.
+
+    """
+    if isinstance(value, Response):
+        return value
+    if type(value) is tuple:  # a NamedTuple is data
+        return _with_status(value)
+    return _with_body(200, value)
+
+
+def result_writer(*, returns_nothing: bool) -> Callable[[object], Response]:
+    """Return `to_response`, extended to None.
+
+    Args:
+      returns_nothing: the handler is annotated ``-> None``: None is 204, not 404.
+
+    Raises:
+      HTTPError: the writer does, 404 for None.
+
+    """
+
+    def write(value: object) -> Response:
+        if value is not None:
+            return to_response(value)
+        if returns_nothing:
+            return Response(204)
+        raise HTTPError(404)
+
+    return write
+
+
+def _with_status(pair: tuple[Any, ...]) -> Response:
+    match pair:
+        case (int(status), value) if 200 <= status <= 599:
+            return _with_body(int(status), value)
+    raise TypeError(f"a handler's tuple is (status, value); for a JSON array return a list: {pair}")
+
+
+def _with_body(status: int, value: object) -> Response:
+    if isinstance(value, bytes):
+        return Response(status, Headers({"content-type": OCTETS}), value)
+    if isinstance(value, Response):
+        raise TypeError("a Response has its own status: return it alone")
+    return Response(status, Headers(), b"" if value is None else _encode(value))

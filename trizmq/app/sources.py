@@ -1,0 +1,149 @@
+"""Sources: where one argument of a handler comes from."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+import msgspec
+
+from ..errors import HTTPError
+from ..messages import Principal, Request
+from .fields import unknown_fields
+from .hints import allows_none, bare_types, is_document, is_scalar, is_scalar_list, shape_of_hint
+
+if TYPE_CHECKING:
+    from .patterns import Parameter
+
+__all__ = ["Kind", "Query", "Source", "from_path", "from_request"]
+
+#: The values of each name, in their order.
+Query: TypeAlias = Mapping[str, list[str]]
+
+#: Gives one argument, or raises the HTTPError to answer with.
+Source: TypeAlias = Callable[[Request, Query], Any]
+
+Kind: TypeAlias = Literal["body", "call", "path", "query"]
+
+_MISSING: Final = inspect.Parameter.empty
+
+
+def from_path(parameter: Parameter, hint: Any) -> Source:
+    """Return the source of a parameter of the pattern.
+
+    Raises:
+      TypeError: if the annotation says another type than the pattern.
+
+    """
+    name = parameter.name
+    if parameter.type and not bare_types(hint) & {parameter.type, _MISSING, Any, object}:
+        wanted, given = _words(hint), parameter.type.__name__
+        raise TypeError(f"the pattern makes it {given}, the annotation says {wanted}")
+    if typing.get_origin(hint) is not typing.Annotated:
+        return lambda request, _: request.path_params[name]
+    convert = _converter(hint, f"path parameter `{name}`")
+    return lambda request, _: convert(request.path_params[name])
+
+
+def from_request(name: str, hint: Any, default: Any) -> tuple[Kind, Source]:
+    """Return the source of any other parameter, by its annotation, and its kind.
+
+    What is missing is the default; without one, None if the annotation allows it.
+
+    Raises:
+      TypeError: if nothing in a request is of that type.
+
+    """
+    if hint is _MISSING:
+        raise TypeError("it is not in the pattern and has no annotation")
+    if default is _MISSING and allows_none(hint):
+        default = None
+    types = bare_types(hint)
+    if Request in types:
+        return "call", lambda request, _: request
+    if Principal in types:
+        return "call", _principal(default)
+    if bytes in types:
+        return "body", lambda request, _: request.body
+    return _by_shape(name, hint, default)
+
+
+def _by_shape(name: str, hint: Any, default: Any) -> tuple[Kind, Source]:
+    info = shape_of_hint(hint)
+    if is_scalar(info):
+        return "query", _query(name, hint, default, last_only=True)
+    # A list of scalars is a name repeated in the query; as a JSON body it goes in a Struct.
+    if is_scalar_list(info):
+        return "query", _query(name, hint, default, last_only=False)
+    if is_document(info):
+        return "body", _body(hint, info, default)
+    raise TypeError(f"nothing in a request is of type {_words(hint)}")
+
+
+def _principal(default: Any) -> Source:
+    def source(request: Request, _: Query) -> Any:
+        if request.principal is not None:
+            return request.principal
+        if default is not _MISSING:
+            return default
+        raise HTTPError(401, headers={"www-authenticate": "Bearer"})
+
+    return source
+
+
+def _query(name: str, hint: Any, default: Any, *, last_only: bool) -> Source:
+    where = f"query parameter `{name}`"
+    convert = _converter(hint, where)
+
+    def source(_: Request, query: Query) -> Any:
+        texts = query.get(name)
+        if texts is not None:
+            return convert(texts[-1] if last_only else texts)
+        if default is not _MISSING:
+            return default
+        raise HTTPError(422, f"{where} is missing")
+
+    return source
+
+
+def _converter(hint: Any, where: str) -> Callable[[Any], Any]:
+    def convert(value: Any) -> Any:
+        try:
+            return msgspec.convert(value, hint, strict=False)
+        except msgspec.ValidationError as error:
+            raise HTTPError(422, f"{where}: {error}") from None
+
+    return convert
+
+
+def _body(hint: Any, info: msgspec.inspect.Type, default: Any) -> Source:
+    decode = msgspec.json.Decoder(hint).decode
+
+    def source(request: Request, _: Query) -> Any:
+        if not request.body and default is not _MISSING:
+            return default
+        try:
+            return decode(request.body)
+        except msgspec.ValidationError as error:
+            raise HTTPError(422, _explain(error, request.body, info)) from None
+        # Depth ends in RecursionError, bad UTF-8 in a ValueError.
+        except (ValueError, RecursionError) as error:
+            raise HTTPError(400, f"the body is not JSON: {error}") from None
+
+    return source
+
+
+def _explain(error: Exception, body: bytes, info: msgspec.inspect.Type) -> str:
+    # A misspelt name is reported as the one that is missing: say which we did not know.
+    # Decoded a second time, but only here.
+    try:
+        unknown = ", ".join(f"`{name}`" for name in unknown_fields(msgspec.json.decode(body), info))
+    except (ValueError, RecursionError):  # it was judged before it was read to its end
+        unknown = ""
+    return f"{error} (not known: {unknown})" if unknown else str(error)
+
+
+def _words(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) else str(hint)

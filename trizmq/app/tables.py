@@ -1,0 +1,51 @@
+"""Tables: a plugin's settings, `[plugin.NAME]`, held against the type that it asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..errors import ConfigError, PluginError
+from .fields import unknown_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["read_table"]
+
+_RECORDS = (msgspec.inspect.StructType, msgspec.inspect.DataclassType)
+
+
+def read_table(plugin: str, kind: Any, table: Mapping[str, Any]) -> Any:
+    """Return ``table`` as an instance of ``kind``.
+
+    Args:
+      plugin: for what is said of errors.
+      kind: what the plugin's `trizmq_config` returned.
+      table: as it was read from TOML.
+
+    Raises:
+      ConfigError: if a key is unknown, missing or of the wrong type; names plugin and key.
+      PluginError: if ``kind`` is not a msgspec Struct or dataclass type.
+
+    """
+    info = _info(plugin, kind)
+    unknown = ", ".join(f"`{name}`" for name in unknown_fields(table, info))
+    if unknown:
+        known = ", ".join(field.encode_name for field in info.fields)
+        raise ConfigError(f"[plugin.{plugin}]: unknown key {unknown}; known are: {known}")
+    try:
+        return msgspec.convert(table, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"[plugin.{plugin}]: {error}") from error
+
+
+def _info(plugin: str, kind: Any) -> msgspec.inspect.StructType | msgspec.inspect.DataclassType:
+    try:
+        info = msgspec.inspect.type_info(kind)
+    except (TypeError, NameError) as error:
+        raise PluginError(f"plugin {plugin!r}: trizmq_config: {error}") from error
+    if not isinstance(info, _RECORDS):
+        raise PluginError(f"plugin {plugin!r}: trizmq_config returned no Struct or dataclass type")
+    return info
