@@ -17,6 +17,7 @@ from ..engine.records import Flight
 from ..errors import LocalProtocolError
 from ..messages import Response
 from ..transport.zeromq import ZmqTransport
+from .beside import running
 from .connection import Connection
 from .pool import current_item
 
@@ -282,19 +283,5 @@ async def open_client_on(
 ) -> AsyncIterator[Client]:
     """Connect over ``transport``, which stays the caller's to close; else as `open_client`."""
     connection = Connection(transport, [endpoint.strip() for endpoint in connect.split(",")])
-    error: BaseException | None = None
-    try:
-        async with trio.open_nursery() as nursery:
-            await nursery.start(connection.run)
-            try:
-                yield Client(connection, token=token)
-            except BaseException as raised:
-                error = raised
-            nursery.cancel_scope.cancel()
-    except BaseExceptionGroup:
-        # The block's own error goes first. But that the block was cancelled may be
-        # because the connection failed, and then that is what happened.
-        if error is None or isinstance(error, trio.Cancelled):
-            raise
-    if error is not None:
-        raise error
+    async with running(connection.run):
+        yield Client(connection, token=token)
