@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "MAX_BODY_FRAMES",
     "VERSION",
     "Body",
     "Call",
@@ -40,7 +41,7 @@ __all__ = [
 VERSION: Final = 1
 
 #: Frames of one body. An MDP message holds 32; the parts of a stream may be gathered.
-_MAX_BODY_FRAMES: Final = 1024
+MAX_BODY_FRAMES: Final = 1024
 
 #: Services that one worker offers (promises, section 2).
 _MAX_SERVICES: Final = 256
@@ -50,8 +51,8 @@ _MAX_SERVICES: Final = 256
 #: which so travel without a copy); it never leaves the codec.
 Body: TypeAlias = (
     bytes
-    | Annotated[list[bytes], msgspec.Meta(max_length=_MAX_BODY_FRAMES)]
-    | Annotated[int, msgspec.Meta(ge=1, le=_MAX_BODY_FRAMES)]
+    | Annotated[list[bytes], msgspec.Meta(max_length=MAX_BODY_FRAMES)]
+    | Annotated[int, msgspec.Meta(ge=1, le=MAX_BODY_FRAMES)]
 )
 
 Headers: TypeAlias = dict[str, str]
@@ -104,7 +105,7 @@ class Response(msgspec.Struct, array_like=True, tag=3, gc=False):
     """The end of call ``id``."""
 
     id: int
-    status: Annotated[int, msgspec.Meta(ge=100, le=599)]
+    status: int
     headers: Headers
     body: Body
 

@@ -1,0 +1,225 @@
+"""The first frames tell the dialect, and the answer goes back the way the call came."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trizmq.errors import LocalProtocolError, RemoteProtocolError
+from trizmq.wire import dialects, native
+from trizmq.wire.commands import Heartbeat as MdpHeartbeat
+from trizmq.wire.commands import Ready
+from trizmq.wire.dialects import ForeignCall, ForeignCommand
+from trizmq.wire.items import Heartbeat, Item, Part, Response
+from trizmq.wire.return_path import MalformedCall, ReturnPath
+
+Frames: TypeAlias = list[bytes]
+
+OK = Response(1, 200, {}, b"[]")
+PART = Part(1, 0, b"p")
+
+# dialect: the request, the final reply, the partial reply; all behind the delimiter.
+BEHIND: dict[str, tuple[Frames, Frames, Frames | None]] = {
+    "mdp01": (
+        [b"MDPC01", b"users", b"{}"],
+        [b"MDPC01", b"users", b"[]"],
+        None,
+    ),
+    "mdp02": (
+        [b"MDPC02", b"\x01", b"users", b"{}"],
+        [b"MDPC02", b"\x03", b"users", b"[]"],
+        [b"MDPC02", b"\x02", b"users", b"p"],
+    ),
+    "majortomo": (
+        [b"MDPC02", b"\x02", b"users", b"{}"],
+        [b"MDPC02", b"\x04", b"[]"],
+        [b"MDPC02", b"\x03", b"p"],
+    ),
+    "plain": (
+        [b'{"method": "POST", "path": "/users", "body": {}}'],
+        [b'{"status":200,"body":[]}'],
+        None,
+    ),
+}
+
+# What ZeroMQ makes up begins with a zero byte; a peer may choose any other. The last ones
+# begin as a batch does, and the very last one *is* a batch.
+ADDRESSES = [b"\0\1\2\3\4", b"queue", b"\x91" * 255, b"\xdc", native.encode([Heartbeat()])[0]]
+
+
+def foreign(frames: Frames) -> ForeignCall:
+    found = dialects.read(frames)
+    assert isinstance(found, ForeignCall)
+    return found
+
+
+@pytest.mark.parametrize("depth", range(5))
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("dialect", BEHIND)
+def test_every_envelope_is_kept_and_repeated(dialect: str, address: bytes, depth: int) -> None:
+    request, final, partial = BEHIND[dialect]
+    envelope = [address] * depth + [b""]
+    call, return_path = foreign([*envelope, *request])
+    assert (call.id, call.method, call.target, call.body) == (0, "POST", "/users", b"{}")
+    assert (return_path.dialect, return_path.envelope) == (dialect, tuple(envelope))
+    assert return_path.encode(OK) == [*envelope, *final]
+    assert return_path.streams == (partial is not None)
+    if partial is not None:
+        assert return_path.encode(PART) == [*envelope, *partial]
+    else:
+        with pytest.raises(LocalProtocolError, match="gather"):
+            return_path.encode(PART)
+
+
+def test_rfc_18_to_the_letter_has_no_delimiter() -> None:
+    call, return_path = foreign([b"MDPC02", b"\x01", b"users", b"{}"])
+    assert call.target == "/users"
+    assert return_path == ReturnPath("mdp02", (), b"users")
+    assert return_path.encode(OK) == [b"MDPC02", b"\x03", b"users", b"[]"]
+    assert return_path.encode(PART) == [b"MDPC02", b"\x02", b"users", b"p"]
+
+
+def test_native_is_native(every_item: list[Item]) -> None:
+    frames = native.encode(every_item)
+    assert dialects.read(frames) == every_item
+    assert dialects.read_worker(frames) == every_item
+
+
+def test_a_native_body_may_look_like_anything() -> None:
+    large = b"x" * (native.LARGE + 1)
+    item = Response(1, 200, {}, [b"", b"MDPC01", b"users", large])
+    assert dialects.read(native.encode([item])) == [item]
+
+
+@pytest.mark.parametrize("header", [b"MDPC01", b"MDPC02"])
+def test_a_body_may_look_like_an_envelope(header: bytes) -> None:
+    frames = [b"MDPC02", b"\x01", b"users", b"", b'{"path": "/other"}']
+    assert foreign(frames).call.body == [b"", b'{"path": "/other"}']
+    frames = [b"", header, *[b"\x01"][: header == b"MDPC02"], b"users", b"", b"MDPC01", b"x"]
+    assert foreign(frames).call.body == [b"", b"MDPC01", b"x"]
+
+
+def test_the_service_frame_comes_back_byte_for_byte() -> None:
+    asked = b"get /users\r\nA:  b\r\n"
+    assert foreign([b"", b"MDPC01", asked, b""]).return_path.encode(OK)[2] == asked
+
+
+def test_white_space_may_precede_the_object() -> None:
+    assert foreign([b"", b'\r\n {"path": "/users"}']).call.target == "/users"
+
+
+@pytest.mark.parametrize(
+    ("frames", "answer"),
+    [
+        ([b"", b"MDPC01", b"", b"x"], [b"", b"MDPC01", b"", b"[]"]),
+        ([b"a", b"", b"MDPC01", b"a b", b"x"], [b"a", b"", b"MDPC01", b"a b", b"[]"]),
+        ([b"MDPC02", b"\x01", b"\xff", b"x"], [b"MDPC02", b"\x03", b"\xff", b"[]"]),
+        ([b"", b"MDPC02", b"\x02", b"/", b"x"], [b"", b"MDPC02", b"\x04", b"[]"]),
+        ([b"", b"{"], [b"", b'{"status":200,"body":[]}']),
+        ([b"a", b"", b'{"colour": 1}'], [b"a", b"", b'{"status":200,"body":[]}']),
+        ([b"\x91", b"", b"{}"], [b"\x91", b"", b'{"status":200,"body":[]}']),
+    ],
+)
+def test_who_makes_a_mistake_can_be_told(frames: Frames, answer: Frames) -> None:
+    with pytest.raises(MalformedCall) as caught:
+        dialects.read(frames)
+    assert caught.value.status == 400
+    assert caught.value.return_path.encode(OK) == answer
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        ([], "no client's dialect"),
+        ([b""], "no client's dialect"),
+        ([b"", b""], "no client's dialect"),
+        ([b"", b"hello"], "no client's dialect"),
+        ([b"hello"], "no client's dialect"),
+        ([b"{}"], "no client's dialect"),
+        ([b"", b"MDPC03", b"users", b""], "no client's dialect"),
+        ([b"MDPC01", b"users", b"{}"], "no client's dialect"),
+        ([b"MDPC01", b"users", b"", b"{}"], "no client's dialect"),
+        ([b"x", b"MDPC02", b"\x01", b"users", b"", b"{}"], "no client's dialect"),
+        ([b"x" * 256, b"", b"MDPC01", b"users", b""], "no client's dialect"),
+        ([b"", b"\x91\x91\x06"], "no client's dialect"),
+        ([b"", b"MDPC01", b"users"], "not a client command of mdp01"),
+        ([b"MDPC02", b"\x02", b"users", b""], "not a client command of mdp02"),
+        ([b"MDPC02"], "not a client command of mdp02"),
+        ([b"", b"MDPC02"], "not a client command of mdp02"),
+        ([b"", b"MDPC02", b"\x04", b"users", b""], "not a client command of mdp02"),
+        ([b"", b"MDPC02", b"\x02", b"users"], "not a client command of majortomo"),
+        ([b"\x91"], "not a native batch"),
+        ([b"\x91", b"", b"hello"], "not a native batch"),
+        ([b"", b"MDPW01", b"\x04"], "a worker command on the frontend"),
+        ([b"MDPW02", b"\x05"], "a worker command on the frontend"),
+        ([b"", b"MDPW02"], "a worker command on the frontend"),
+        ([b"", b"MDPC01", b"users", *[b""] * 30], "33 frames"),
+        ([b"\x91", b"", b"MDPC01", b"users", *[b""] * 29], "33 frames"),
+    ],
+)
+def test_what_no_client_may_say(frames: Frames, message: str) -> None:
+    with pytest.raises(RemoteProtocolError, match=message) as caught:
+        dialects.read(frames)
+    assert type(caught.value) is RemoteProtocolError
+
+
+def test_as_many_frames_as_are_allowed() -> None:
+    frames = [b"", b"MDPC01", b"users", *[b""] * 29]
+    assert len(frames) == dialects.MAX_FRAMES
+    assert foreign(frames).call.body == [b""] * 29
+
+
+@pytest.mark.parametrize(
+    ("frames", "dialect"),
+    [([b"", b"MDPW01"], "mdp01"), ([b"MDPW02"], "mdp02"), ([b"", b"MDPW02"], "majortomo")],
+)
+def test_workers_are_told_apart(frames: Frames, dialect: str) -> None:
+    heartbeat = b"\x04" if dialect == "mdp01" else b"\x05"
+    ready = ForeignCommand(dialect, Ready("users"))
+    assert dialects.read_worker([*frames, b"\x01", b"users"]) == ready
+    assert dialects.read_worker([*frames, heartbeat]) == ForeignCommand(dialect, MdpHeartbeat())
+    assert dialects.is_worker_command(frames)
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        ([], "no worker's dialect"),
+        ([b""], "no worker's dialect"),
+        ([b"", b"MDPC01", b"users", b""], "no worker's dialect"),
+        ([b"MDPW01", b"\x01", b"users"], "no worker's dialect"),
+        ([b"x", b"", b"MDPW02", b"\x05"], "no worker's dialect"),
+        ([b"MDPW02"], "not a worker command of mdp02"),
+        ([b"\x91"], "not a native batch"),
+        ([b"MDPW02", b"\x04", b"C1", b"", *[b""] * 29], "33 frames"),
+    ],
+)
+def test_what_no_worker_may_say(frames: Frames, message: str) -> None:
+    with pytest.raises(RemoteProtocolError, match=message):
+        dialects.read_worker(frames)
+
+
+def test_every_good_message_is_read(
+    client_messages: list[Frames], worker_messages: list[Frames]
+) -> None:
+    for frames in client_messages:
+        dialects.read(frames)
+        assert not dialects.is_worker_command(frames)
+    for frames in worker_messages:
+        dialects.read_worker(frames)
+
+
+@given(
+    st.lists(st.binary(min_size=1, max_size=4), max_size=4),
+    st.sampled_from(sorted(BEHIND)),
+    st.lists(st.binary(max_size=4), min_size=1, max_size=4),
+)
+def test_bodies_cross_whatever_the_envelope(addresses: Frames, dialect: str, body: Frames) -> None:
+    opening = BEHIND[dialect][0][:-1] or [b'{"path": "/users"}']
+    envelope = [*addresses, b""]
+    call, return_path = foreign([*envelope, *opening, *body])
+    assert call.body == (body[0] if len(body) == 1 else body)
+    assert return_path.envelope == tuple(envelope)

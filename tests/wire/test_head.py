@@ -1,0 +1,122 @@
+"""The service frame: a service name or a request line, header fields, and nothing unseen."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trizmq.errors import LocalProtocolError, RemoteProtocolError
+from trizmq.wire import head
+from trizmq.wire.head import MAX_HEAD, Head
+
+
+@pytest.mark.parametrize(
+    ("frame", "expected"),
+    [
+        (b"users", Head("POST", "/users", {})),
+        (b"mmi.service", Head("POST", "/mmi.service", {})),
+        (b"GET", Head("POST", "/GET", {})),
+        (b"GET /users/1?x=1", Head("GET", "/users/1?x=1", {})),
+        (b"get /", Head("GET", "/", {})),
+        (b"GET /users\nX-Token: Bearer a", Head("GET", "/users", {"x-token": "Bearer a"})),
+        (b"users\r\na:b\r\nA:\t c \r\n", Head("POST", "/users", {"a": "b, c"})),
+        (b"users\n", Head("POST", "/users", {})),
+        (b"users\nempty:", Head("POST", "/users", {"empty": ""})),
+        ("GET /é\nname: Zoë".encode(), Head("GET", "/é", {"name": "Zoë"})),
+    ],
+)
+def test_what_a_service_frame_says(frame: bytes, expected: Head) -> None:
+    assert head.read(frame) == expected
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        b"\n",
+        b"no/service",
+        b"x" * 65,
+        b"users\r",
+        b"users\n\n",
+        b"users\n\na: b",
+        b" users",
+        b"/users",
+        b"GET users",
+        b"GET  /users",
+        b"GET /a b",
+        b"GET /users HTTP/1.1",
+        b"GET /a\x00",
+        b"GET /a\tb",
+        b"GET /a\x7f",
+        b"GET /\xff",
+        "GET /a\u0085".encode(),
+        "GET /a\u2028".encode(),
+        b"G1T /users",
+        b"ABCDEFGHIJKLMNOPQ /users",
+        "\u017fET /users".encode(),  # upper() would make an ASCII S of it
+        b"users\nno colon",
+        b"users\n: no name",
+        b"users\nna me: x",
+        b"users\nname : x",
+        b"users\n folded: x",
+        b"users\na: b\x00c",
+        b"users\na: b\rc: d",
+        "users\nto\u212aen: x".encode(),  # lower() would make an ASCII k of it
+        b"users\na: " + b"x" * MAX_HEAD,
+    ],
+)
+def test_what_no_service_frame_may_say(frame: bytes) -> None:
+    with pytest.raises(RemoteProtocolError) as caught:
+        head.read(frame)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Head("GET", "/a\nb: c", {}),
+        Head("GET", "/\ud800", {}),
+        Head("GET", "users", {}),
+        Head("", "/users", {}),
+        Head("GET", "/users", {"a": "b\nc: d"}),
+        Head("GET", "/users", {"a\nb": "c"}),
+        Head("GET", "/users", {"a": "b" * MAX_HEAD}),
+    ],
+)
+def test_what_we_may_not_write(bad: Head) -> None:
+    with pytest.raises(LocalProtocolError):
+        head.write(bad)
+
+
+def test_a_bare_service_is_written_bare() -> None:
+    assert head.write(Head("POST", "/users", {})) == b"users"
+    assert head.write(Head("post", "/users", {"A": " b "})) == b"users\na: b"
+    assert head.write(Head("POST", "/users/1", {})) == b"POST /users/1"
+
+
+seen = st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"])
+heads = st.builds(
+    Head,
+    st.from_regex(r"[A-Z]{1,16}", fullmatch=True),
+    st.text(seen, max_size=20).map(lambda text: "/" + text.replace(" ", "")),
+    st.dictionaries(
+        st.from_regex(r"[a-z0-9-]{1,9}", fullmatch=True),
+        st.text(seen, max_size=20).map(lambda text: text.strip(" ")),
+        max_size=3,
+    ),
+)
+
+
+@given(heads)
+def test_what_is_written_is_read_back(given_head: Head) -> None:
+    assert head.read(head.write(given_head)) == given_head
+
+
+@given(st.binary(max_size=30) | st.text("aG /:\r\n\t\x00é", max_size=12).map(str.encode))
+def test_what_is_read_can_be_written(frame: bytes) -> None:
+    try:
+        first = head.read(frame)
+    except RemoteProtocolError:
+        return
+    assert head.read(head.write(first)) == first

@@ -1,0 +1,209 @@
+"""Dialect ``plain``: a call is one JSON object, for any REQ socket in any language.
+
+``{"method": "GET", "path": "/users"}`` is answered ``{"status": 200, "body": [...]}``. A body
+that is not JSON travels raw, as the frames after the object. JSON is passed on as it was
+written, never parsed here, so it costs no memory and loses nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, TypeVar
+from urllib.parse import quote_plus
+
+import msgspec
+
+from ..errors import LocalProtocolError, RemoteProtocolError
+from ..messages import JSON
+from . import head
+from .bridge import DEFAULT_TTL_MS, media_type
+from .items import Call, Response, body_of, frames_of
+from .mdp import DELIMITER
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["decode_reply", "decode_request", "encode_reply", "encode_request"]
+
+T = TypeVar("T")
+
+_MAX_TIMEOUT: Final = 3600  # seconds: promise P6
+
+_Raw: TypeAlias = msgspec.Raw | msgspec.UnsetType
+
+
+class _Request(msgspec.Struct, forbid_unknown_fields=True):
+    """The keys of a request. Objects stay unparsed until their length is known to be sane."""
+
+    path: str
+    method: str = "GET"
+    query: _Raw = msgspec.UNSET
+    headers: _Raw = msgspec.UNSET
+    body: _Raw = msgspec.UNSET
+    timeout: Annotated[float, msgspec.Meta(gt=0, le=_MAX_TIMEOUT)] = DEFAULT_TTL_MS / 1000
+
+
+class _Reply(msgspec.Struct, omit_defaults=True):
+    """The keys of a reply. A client ignores others: a later broker may say more."""
+
+    status: Annotated[int, msgspec.Meta(ge=100, le=599)]
+    headers: dict[str, str] = {}
+    body: _Raw = msgspec.UNSET
+
+
+_REQUEST: Final = msgspec.json.Decoder(_Request)
+_REPLY: Final = msgspec.json.Decoder(_Reply)
+_HEADERS: Final = msgspec.json.Decoder(dict[str, str])
+#: Each value as it is written: `_query_value` takes it from there.
+_QUERY: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ANY: Final = msgspec.json.Decoder(msgspec.Raw)
+_STRING: Final = msgspec.json.Decoder(str)
+
+
+def decode_request(frames: Sequence[bytes]) -> Call:
+    """Read a request: the delimiter, the JSON object, then the body if that is raw.
+
+    Raises:
+      RemoteProtocolError: if it is none; the message says which key is wrong, and is meant for
+        the caller's eyes. No other exception leaves.
+
+    """
+    payload, raw = _split(frames)
+    request = _decoded(_REQUEST, payload, "not a plain request")
+    headers = _decoded(_HEADERS, _bounded(request.headers, "headers"), "headers")
+    query = _decoded(_QUERY, _bounded(request.query, "query"), "query")
+    try:
+        target = _with_query(request.path, query)
+        checked = head.check(request.method, target, headers.items())
+    except LocalProtocolError as error:
+        raise RemoteProtocolError(str(error)) from None
+    return Call(0, _milliseconds(request.timeout), *checked, _body(request.body, raw))
+
+
+def _split(frames: Sequence[bytes]) -> tuple[bytes, Sequence[bytes]]:
+    if len(frames) < 2 or frames[0] != DELIMITER:
+        raise RemoteProtocolError("plain: wanted an empty frame, then one JSON object")
+    return frames[1], frames[2:]
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], text: bytes, what: str) -> T:
+    # RecursionError: deep nesting, even in what is only skipped. ValueError: what is no UTF-8.
+    try:
+        return decoder.decode(text)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise RemoteProtocolError(f"{what}: {str(error)[:200]}") from error
+
+
+def _bounded(value: _Raw, key: str) -> bytes:
+    # Three megabytes of JSON can become a hundred of objects: look at the length first.
+    text = b"{}" if value is msgspec.UNSET else bytes(value)
+    if len(text) > head.MAX_HEAD:
+        raise RemoteProtocolError(f"{key}: {len(text)} bytes; at most {head.MAX_HEAD} are read")
+    return text
+
+
+def _with_query(path: str, query: dict[str, msgspec.Raw]) -> str:
+    if len(path) > head.MAX_HEAD:
+        raise LocalProtocolError(f"path: {len(path)} characters; at most {head.MAX_HEAD} are read")
+    if not query:
+        return path
+    pairs = "&".join(f"{quote_plus(name)}={_query_value(value)}" for name, value in query.items())
+    return f"{path}{'&' if '?' in path else '?'}{pairs}"
+
+
+def _query_value(value: msgspec.Raw) -> str:
+    # Numbers pass as they are written: 1.50 stays that, and no size of integer matters.
+    text = bytes(value)
+    if text[:1] == b'"':
+        return quote_plus(_STRING.decode(text))
+    if text[:1] in b"{[n":
+        raise LocalProtocolError(f"query: wanted strings, numbers, booleans, got {text[:40]!r}")
+    return quote_plus(text)
+
+
+def _milliseconds(timeout: float) -> int:
+    # Rounded up, so that no deadline becomes none; but 2.007 * 1000 is 2007.0000000000002, and
+    # such a tail is not a millisecond.
+    return math.ceil(round(timeout * 1000, 6)) or 1
+
+
+def _body(inline: _Raw, raw: Sequence[bytes]) -> bytes | list[bytes]:
+    if inline is msgspec.UNSET:
+        return body_of(raw) if raw else b""
+    if raw:
+        raise RemoteProtocolError("body: given twice, in the object and as a frame behind it")
+    return bytes(inline)
+
+
+def encode_request(call: Call) -> list[bytes]:
+    """Write a request as a client sends it; the id is lost.
+
+    Raises:
+      LocalProtocolError: if method, target or headers are not allowed, or if the deadline is not
+        within an hour from now.
+
+    """
+    if not 0 < call.ttl <= _MAX_TIMEOUT * 1000:
+        raise LocalProtocolError(f"a call has 1 to {_MAX_TIMEOUT * 1000} ms left, not {call.ttl}")
+    method, target, headers = head.check(call.method, call.target, call.headers.items())
+    body, raw = _carried(call.headers, frames_of(call.body))
+    fields = msgspec.Raw(msgspec.json.encode(headers)) if headers else msgspec.UNSET
+    request = _Request(target, method, headers=fields, body=body, timeout=call.ttl / 1000)
+    return [DELIMITER, msgspec.json.encode(request), *raw]
+
+
+def encode_reply(response: Response) -> list[bytes]:
+    """Write a reply: JSON in the object, anything else in frames of its own.
+
+    What claims to be JSON and is not, is not believed: the object is valid JSON, always.
+    """
+    headers = response.headers
+    body, raw = _carried(headers, frames_of(response.body))
+    if not raw:
+        headers = _without_json_type(headers)
+    reply = _Reply(response.status, headers, body)
+    return [DELIMITER, msgspec.json.encode(reply), *raw]
+
+
+def _without_json_type(headers: dict[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in headers.items()
+        if (name.lower(), value) != ("content-type", JSON)
+    }
+
+
+def _carried(headers: dict[str, str], frames: list[bytes]) -> tuple[_Raw, list[bytes]]:
+    """Return a body as the part that goes into the object, and the frames that go behind it."""
+    if frames == [b""]:
+        return msgspec.UNSET, []
+    if len(frames) == 1 and _is_json_type(media_type(headers)) and _is_json(frames[0]):
+        return msgspec.Raw(frames[0]), []
+    return msgspec.UNSET, frames
+
+
+def _is_json_type(kind: str) -> bool:
+    return kind == JSON or kind.endswith("+json")
+
+
+def _is_json(body: bytes) -> bool:
+    # To read it as Raw is to walk through it without making anything of it. Only the bytes
+    # within strings are not looked at: hence the second test.
+    try:
+        _ANY.decode(body)
+        body.decode()
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def decode_reply(frames: Sequence[bytes]) -> Response:
+    """Read a reply, as a client gets it; its id is 0.
+
+    Raises:
+      RemoteProtocolError: if it is none. No other exception leaves.
+
+    """
+    payload, raw = _split(frames)
+    reply = _decoded(_REPLY, payload, "not a plain reply")
+    return Response(0, reply.status, reply.headers, _body(reply.body, raw))
