@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Final, final
 import trio
 
 from ..engine.broker import Broker
-from ..errors import RemoteProtocolError
+from ..errors import LocalProtocolError, RemoteProtocolError
+from ..messages import problem
 from ..transport.face import PeerGone
 from ..wire import dialects, native
+from ..wire.items import Response
 from ..wire.return_path import MalformedCall
 from .local_worker import LocalWorker
 from .ticker import Ticker
@@ -148,7 +150,22 @@ class BrokerLoop:
     def _send_batches(self, address: bytes, items: list[Item]) -> None:
         for start in range(0, len(items), native.BATCH):
             batch = items[start : start + native.BATCH]
-            self._send(address, native.encode(batch), len(batch))
+            try:
+                frames = native.encode(batch)
+            except LocalProtocolError:
+                self._send_one_by_one(address, batch)
+            else:
+                self._send(address, frames, len(batch))
+
+    def _send_one_by_one(self, address: bytes, batch: Sequence[Item]) -> None:
+        """Send a batch in which a handler has put what cannot be written: that is a 500."""
+        for item in batch:
+            try:
+                frames = native.encode([item])
+            except LocalProtocolError:
+                LOGGER.exception("a response cannot be written")
+                frames = native.encode([_unwritable(item)])
+            self._send(address, frames, 1)
 
     def _send(self, address: bytes, frames: Sequence[bytes], count: int) -> None:
         try:
@@ -158,3 +175,9 @@ class BrokerLoop:
         except PeerGone:
             self.broker.counters.gone += count
             self.broker.lose(address)
+
+
+def _unwritable(item: Item) -> Item:
+    assert isinstance(item, Response)  # nothing else has what users made in it
+    failure = problem(500, executed="maybe")
+    return Response(item.id, failure.status, failure.headers, failure.body)

@@ -60,12 +60,12 @@ class RequestMaker:
         """Return a call that ends by ``deadline``; its waiter is still to be set.
 
         Raises:
-          LocalProtocolError: the target does not start with ``/``, or there are two bodies.
+          LocalProtocolError: target, headers or body are not what a call can carry.
           TypeError: ``json`` cannot be encoded.
 
         """
-        if target[:1] != "/":
-            raise LocalProtocolError(f"a path starts with /, this does not: {target!r}")
+        if target[:1] != "/" or not target.isprintable():
+            raise LocalProtocolError(f"a path starts with / and is printable: {target!r}")
         if not details:
             headers, body = self._headers, b""
         else:
@@ -74,9 +74,12 @@ class RequestMaker:
             body = _body(details)
         return Pending(method.upper(), target, headers, body, deadline, is_timed, _nobody)
 
-    def _merged(self, headers: Mapping[str, str] | None) -> dict[str, str]:
+    def _merged(self, headers: Mapping[str, Any] | None) -> dict[str, str]:
         if not headers:
             return self._headers
+        for name, value in headers.items():
+            if not (isinstance(value, str) and name.isprintable() and value.isprintable()):
+                raise LocalProtocolError(f"a header is printable text: {name!r}: {value!r}")
         return self._headers | {name.lower(): value for name, value in headers.items()}
 
 
@@ -112,7 +115,7 @@ class Client:
       Unreachable: nobody answered by the deadline, or the broker was lost with the call.
       DeadlineExceeded: the default deadline passed.
       Overloaded: too many calls wait in this client.
-      LocalProtocolError: the target does not start with ``/``, or there are two bodies.
+      LocalProtocolError: target, headers or body are not what a call can carry.
       trio.ClosedResourceError: this client's ``async with`` block has ended.
 
     """

@@ -49,7 +49,7 @@ class SyncClient:
       Unreachable: nobody answered in time, or the broker was lost with the call.
       DeadlineExceeded: the timeout passed.
       Overloaded: too many calls wait in this client.
-      LocalProtocolError: the target does not start with ``/``, or there are two bodies.
+      LocalProtocolError: target, headers or body are not what a call can carry.
       RuntimeError: outside the ``with`` block.
 
     """
