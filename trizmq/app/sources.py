@@ -11,6 +11,7 @@ import msgspec
 
 from ..errors import HTTPError
 from ..messages import Principal, Request
+from .dataclass_defaults import fill_defaults, holds_dataclass
 from .fields import unknown_fields
 from .hints import allows_none, bare_types, is_document, is_scalar, is_scalar_list, shape_of_hint
 
@@ -120,6 +121,8 @@ def _converter(hint: Any, where: str) -> Callable[[Any], Any]:
 
 def _body(hint: Any, info: msgspec.inspect.Type, default: Any) -> Source:
     decode = msgspec.json.Decoder(hint).decode
+    if holds_dataclass(info):
+        decode = _filling(decode)
 
     def source(request: Request, _: Query) -> Any:
         if not request.body and default is not _MISSING:
@@ -133,6 +136,15 @@ def _body(hint: Any, info: msgspec.inspect.Type, default: Any) -> Source:
             raise HTTPError(400, f"the body is not JSON: {error}") from None
 
     return source
+
+
+def _filling(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    def filled(body: bytes) -> Any:
+        value = decode(body)
+        fill_defaults(value)
+        return value
+
+    return filled
 
 
 def _explain(error: Exception, body: bytes, info: msgspec.inspect.Type) -> str:

@@ -158,7 +158,7 @@ class ZmqTransport:
 
     def bind(self, endpoint: str) -> ZmqRouter:
         _seed_routing_ids()
-        socket = self._socket(zmq.ROUTER)
+        socket = self._socket(zmq.ROUTER, endpoint)
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         try:
             bound = [_bind(socket, one.strip()) for one in endpoint.split(",")]
@@ -168,7 +168,7 @@ class ZmqTransport:
         return ZmqRouter(socket, ",".join(bound))
 
     def connect(self, endpoint: str) -> ZmqDealer:
-        socket = self._socket(zmq.DEALER)
+        socket = self._socket(zmq.DEALER, endpoint)
         try:
             socket.connect(endpoint)
         except zmq.ZMQError as error:
@@ -182,11 +182,12 @@ class ZmqTransport:
         with trio.move_on_after(TERM_SECONDS, shield=True):
             await trio.to_thread.run_sync(self._context.destroy, abandon_on_cancel=True)
 
-    def _socket(self, kind: int) -> zmq.Socket[bytes]:
+    def _socket(self, kind: int, endpoint: str) -> zmq.Socket[bytes]:
         socket = self._context.socket(kind)
         options = {
             zmq.LINGER: 0,
-            zmq.IPV6: 1,
+            # Not for all: with it "localhost" may become ::1, where nobody listens.
+            zmq.IPV6: int("[" in endpoint),
             zmq.MAXMSGSIZE: self._max_frame,
             zmq.HANDSHAKE_IVL: 2_000,
             zmq.HEARTBEAT_IVL: 1_000,

@@ -1,0 +1,145 @@
+"""The command line: argv to settings to service.
+
+Only names and one line of help live here, for `trizmq --help` must be quick: click takes
+30 ms, and the rest of the house 200. A command's module is imported when it is run.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, Final, final
+
+import click
+
+from .. import __version__
+from ..errors import ConfigError, PluginError
+from .exits import Exit, Failure
+from .settings import config_option
+
+__all__ = ["COMMANDS", "command_line", "main"]
+
+#: The commands of the house: name, module, and what `trizmq --help` says of it.
+COMMANDS: Final = (
+    ("run", ".run", "Serve plugins: the broker and its workers in one process."),
+    ("call", ".call", "Make one call, METHOD PATH, and print the body of its response."),
+    ("routes", ".listings", "List what would be served."),
+    ("plugins", ".listings", "List what is installed, and what failed and why."),
+    ("services", ".listings", "List what a running broker serves now."),
+)
+
+
+@final
+class Deferred(click.Command):
+    """A command of which only the name and the one line are here yet."""
+
+    def __init__(self, name: str, module: str, line: str) -> None:
+        super().__init__(name, help=line, short_help=line)
+        self._module = module
+
+    def load(self) -> click.Command:
+        """Import the command itself."""
+        command = getattr(import_module(self._module, __name__), str(self.name))
+        assert isinstance(command, click.Command)
+        return command
+
+
+@final
+class Commands(click.Group):
+    """The commands of the house, and those that plugins add to them.
+
+    Plugins are imported only for what needs them: to list every command, or to find one
+    that the house does not have.
+    """
+
+    _asked_plugins = False
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return every name: the house's in their order, then the plugins'."""
+        del ctx
+        self._ask_plugins()
+        return list(self.commands)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command, perhaps a deferred one: enough to list it."""
+        if cmd_name not in self.commands:
+            self._ask_plugins()
+        return super().get_command(ctx, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is to run, loaded."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command.load() if isinstance(command, Deferred) else command, rest
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a command.
+
+        Raises:
+          PluginError: there is one of that name already.
+
+        """
+        if (name or cmd.name) in self.commands:
+            raise PluginError(f"there is a command {name or cmd.name!r} already")
+        super().add_command(cmd, name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what the user did wrong ends as one line and exit code 2."""
+        try:
+            return super().invoke(ctx)
+        except (ConfigError, PluginError) as error:
+            raise Failure(str(error), Exit.USAGE) from error
+
+    def _ask_plugins(self) -> None:
+        if self._asked_plugins:
+            return
+        self._asked_plugins = True
+        house = set(self.commands)
+        try:
+            self._let_plugins_register()
+        except PluginError as error:
+            _warn(error)
+        for name in set(self.commands) - house:
+            _give_config(self.commands[name])
+
+    def _let_plugins_register(self) -> None:
+        # Here, for a command of the house needs no plugin to be found: 40 ms and theirs.
+        from ..app.plugins import installed
+
+        plugins = installed()
+        for broken in plugins.broken:
+            _warn(broken.reason)
+        for implementation in plugins.hooks.of("trizmq_register_commands"):
+            # One by one: what is wrong with one plugin must not hide the others' commands.
+            try:
+                implementation.ask(cli=self)
+            except PluginError as error:
+                _warn(error)
+
+
+def _warn(reason: object) -> None:
+    click.echo(f"trizmq: {reason}", err=True)
+
+
+def _give_config(command: click.Command) -> None:
+    """Let the options of a plugin's command have their defaults from the settings file too."""
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            _give_config(inner)
+    elif all(parameter.name != "config" for parameter in command.params):
+        config_option(command)
+
+
+def command_line() -> click.Group:
+    """Make the command line: the group behind ``trizmq``."""
+    commands = Commands(
+        "trizmq",
+        help="RPC over ZeroMQ on Trio: services are plugins, calls have deadlines.",
+        commands=[Deferred(*entry) for entry in COMMANDS],
+    )
+    return click.version_option(__version__, message="%(prog)s %(version)s")(commands)
+
+
+def main() -> None:
+    """Run the command line: the console script ``trizmq``."""
+    command_line().main(prog_name="trizmq")

@@ -1,0 +1,101 @@
+"""One request to a running broker, and its response: what `call` and `services` do."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from ipaddress import IPv6Address, ip_address
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import trio
+
+from ..app.config import state_dir as state_dir_of
+from ..errors import CallError, ConfigError, DeadlineExceeded, Unreachable
+from ..service.client import open_client
+from .exits import Exit, Failure
+from .options import words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ..messages import Response
+
+__all__ = ["Outgoing", "exchange", "find_token"]
+
+#: Where the auth plugin leaves the token of the first start. WARNING: it must write there.
+ADMIN_TOKEN: Final = "admin-token"  # noqa: S105 (a file's name)
+
+
+class Outgoing(NamedTuple):
+    """What is asked of whom, and how long the answer may take."""
+
+    method: str
+    target: str
+    connect: str
+    token: str | None
+    timeout: float
+    headers: Mapping[str, str] = MappingProxyType({})
+    body: bytes = b""
+
+
+def exchange(outgoing: Outgoing) -> Response:
+    """Ask, and return the response, whatever its status.
+
+    Raises:
+      Failure: there was none: nobody is there, or the deadline passed.
+
+    """
+    try:
+        return trio.run(_exchange, outgoing)
+    except Unreachable as error:
+        raise Failure(str(error), Exit.NOBODY) from error
+    except CallError as error:
+        raise Failure(str(error), Exit.FAULT) from error
+    except BaseExceptionGroup as group:
+        # Ctrl-C that arrived inside a nursery (facts, 23).
+        if group.subgroup(KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+
+
+async def _exchange(outgoing: Outgoing) -> Response:
+    method, target, connect, token, timeout, headers, body = outgoing
+    async with open_client(connect, token=token) as client:
+        # The deadline ends the call as a cancellation or as its own error: as one they come.
+        with trio.move_on_after(timeout), suppress(DeadlineExceeded):
+            return await client.request(method, target, headers=headers, body=body)
+        was_there = client.is_connected
+    if was_there:
+        raise Failure(f"no response within {timeout:g} s", Exit.DEADLINE)
+    raise Failure(f"nobody there: {connect} did not answer within {timeout:g} s", Exit.NOBODY)
+
+
+def find_token(connect: str, state_dir: Path | None) -> str | None:
+    """Return the admin token of a first start, if this user may read it.
+
+    It is all-powerful here and worth nothing elsewhere, so it is shown to endpoints on
+    this machine only: ``--connect`` must not send it over a network, in the clear.
+    """
+    if not all(map(_is_local, words(connect))):
+        return None
+    try:
+        return (state_dir_of(state_dir) / ADMIN_TOKEN).read_text("ascii").strip() or None
+    except (OSError, UnicodeDecodeError, ConfigError):
+        return None
+
+
+def _is_local(endpoint: str) -> bool:
+    transport, _, address = endpoint.partition("://")
+    host = address.rpartition(":")[0].strip("[]")
+    return transport in ("ipc", "inproc") or host == "localhost" or _is_loopback(host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    # libzmq writes 127.0.0.1 as ::ffff:127.0.0.1 when it reports what it bound.
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback

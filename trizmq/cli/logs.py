@@ -1,0 +1,96 @@
+"""Log lines: for people on a terminal, JSON for machines otherwise."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Any, Final, TextIO
+
+import orjson
+
+__all__ = ["ACCESS", "JSONFormatter", "TextFormatter", "log_to"]
+
+#: The logger of the access log, as `service` has it: its lines are made of their extras.
+ACCESS: Final = "trizmq.access"
+
+#: What every record has; anything else was put there by ``extra=``.
+_ORDINARY: Final = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
+
+
+def log_to(stream: TextIO, *, level: str) -> None:
+    """Send what is logged at ``level`` and above to ``stream``, in the form that suits it.
+
+    The access log has its own switch, so ``level`` does not concern it.
+    """
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(TextFormatter() if stream.isatty() else JSONFormatter())
+    logging.basicConfig(handlers=[handler], level=level.upper())
+    logging.getLogger(ACCESS).setLevel(logging.INFO)
+
+
+class TextFormatter(logging.Formatter):
+    """``12:30:01 warning trizmq.app: message key=value``, and a traceback where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line. Nothing that a caller sent reaches the terminal unescaped."""
+        time = self.formatTime(record, "%H:%M:%S")
+        line = _visible(f"{time} {_access(record) or _ordinary(record)}")
+        return "\n".join([line, *filter(None, [_traceback(record)])])
+
+
+class JSONFormatter(logging.Formatter):
+    """One object a line: ``time``, ``level``, ``logger``, ``message``, and every extra."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; a value that JSON does not know is written as its ``str``."""
+        head = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        tail = {"traceback": text} if (text := _traceback(record)) else {}
+        # `head` twice: it comes first in the line, and no extra can pass for it.
+        return _encoded(head | _extras(record) | tail | head)
+
+
+def _access(record: logging.LogRecord) -> str:
+    if record.name != ACCESS:
+        return ""
+    extras = _extras(record)
+    words = [extras.pop(key, "") or "-" for key in ("method", "route", "status", "duration_ms")]
+    return "{} {} {} {} ms ".format(*words) + _pairs(extras)
+
+
+def _ordinary(record: logging.LogRecord) -> str:
+    line = f"{record.levelname.lower()} {record.name}: {record.getMessage()}"
+    return " ".join(filter(None, [line, _pairs(_extras(record))]))
+
+
+def _pairs(extras: dict[str, Any]) -> str:
+    return " ".join(f"{key}={value}" for key, value in extras.items())
+
+
+def _extras(record: logging.LogRecord) -> dict[str, Any]:
+    return {key: value for key, value in vars(record).items() if key not in _ORDINARY}
+
+
+def _visible(text: str) -> str:
+    """Escape line ends and control characters: a request id is the caller's own text."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def _traceback(record: logging.LogRecord) -> str:
+    if not record.exc_info or record.exc_info[0] is None:
+        return ""
+    return logging.Formatter().formatException(record.exc_info)
+
+
+def _encoded(document: dict[str, Any]) -> str:
+    try:
+        return orjson.dumps(document, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # a lone surrogate, or an integer over 64 bits: rare, and never a lost line
+        return json.dumps(document, default=str)
