@@ -1,0 +1,67 @@
+"""Users, kept in memory: the model of a trizmq plugin, to be copied and changed."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+
+from trizmq import Headers, HTTPError, Response, Router, hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class User(msgspec.Struct):
+    id: int
+    name: str
+
+
+class NewUser(msgspec.Struct, forbid_unknown_fields=True):
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+
+
+users: dict[int, User] = {}
+routes = Router("/users")
+
+
+@routes.get("")
+async def list_users() -> list[User]:
+    """List every user."""
+    return list(users.values())
+
+
+@routes.get("/{user_id:int}")
+async def get_user(user_id: int) -> User | None:
+    """Get one user."""
+    return users.get(user_id)  # None: 404
+
+
+@routes.post("")
+async def add_user(new: NewUser) -> Response:
+    """Add a user; the id is ours to choose."""
+    user = User(max(users, default=0) + 1, new.name)
+    users[user.id] = user
+    location = Headers({"location": f"/users/{user.id}"})
+    return Response(201, location, msgspec.json.encode(user))
+
+
+@routes.delete("/{user_id:int}")
+async def remove_user(user_id: int) -> None:
+    """Remove a user, for good."""
+    if users.pop(user_id, None) is None:
+        raise HTTPError(404, f"there is no user {user_id}")
+
+
+@hookimpl
+def trizmq_register_routes() -> Router:
+    return routes
+
+
+@hookimpl
+@asynccontextmanager
+async def trizmq_lifespan() -> AsyncIterator[None]:
+    users.clear()
+    users[1] = User(1, "August")
+    yield
