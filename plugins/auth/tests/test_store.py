@@ -1,0 +1,101 @@
+"""The store's promises: no secret on disk, nobody else may read, no change is lost."""
+
+from __future__ import annotations
+
+import stat
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from trizmq_auth.store import TokenStore, digest_of, write_private
+
+from trizmq import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> TokenStore:
+    return TokenStore(tmp_path)
+
+
+def test_a_token_is_an_id_and_256_bits(store: TokenStore) -> None:
+    text = store.add("ada", ["users:write"])
+    token_id, _, secret = text.partition(".")
+    assert len(secret) == 43
+    (token,) = store.tokens()
+    assert (token.id, token.principal, token.scopes) == (token_id, "ada", ("users:write",))
+    assert token.matches(text)
+
+
+@pytest.mark.parametrize("wrong", ["", "x", ".", "é", "\ud800"])
+def test_nothing_else_matches(store: TokenStore, wrong: str) -> None:
+    text = store.add("ada", [])
+    (token,) = store.tokens()
+    assert not token.matches(wrong)
+    assert not token.matches(text[:-1])
+    assert not token.matches(text + " ")
+
+
+def test_the_secret_is_not_on_disk(store: TokenStore, tmp_path: Path) -> None:
+    text = store.add("ada", [])
+    kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert text.partition(".")[2].encode() not in kept
+    assert digest_of(text).encode() in kept
+
+
+def test_files_are_their_owners_alone(store: TokenStore, tmp_path: Path) -> None:
+    store.add("ada", [])
+    assert {path.name for path in tmp_path.iterdir()} == {"tokens.json", "tokens.lock"}
+    for path in tmp_path.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_revoke_forgets_one_and_says_whether_it_was_there(store: TokenStore) -> None:
+    store.add("ada", [])
+    store.add("bob", [])
+    ada, bob = store.tokens()
+    assert store.revoke(ada.id)
+    assert store.tokens() == [bob]
+    before = store.stamp()
+    assert not store.revoke(ada.id)
+    assert store.stamp() == before
+
+
+def test_the_stamp_differs_after_each_change(store: TokenStore) -> None:
+    stamps = [store.stamp()]
+    for name in ("ada", "bob"):
+        store.add(name, [])
+        stamps.append(store.stamp())
+    store.revoke(store.tokens()[0].id)
+    stamps.append(store.stamp())
+    assert stamps[0] is None
+    assert len(set(stamps)) == len(stamps)
+
+
+def test_changes_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
+    def add_some() -> None:
+        for _ in range(5):
+            TokenStore(tmp_path).add("ada", [])  # a lock file of its own: as another process
+
+    threads = [threading.Thread(target=add_some) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({token.id for token in TokenStore(tmp_path).tokens()}) == 20
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[{}]", b"\xff", b'["'])
+def test_a_damaged_file_is_said_to_be_one(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "tokens.json").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"tokens\.json cannot be read"):
+        TokenStore(tmp_path).tokens()
+
+
+def test_a_write_that_fails_leaves_no_trace(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError, match="taken"):
+        write_private(tmp_path / "taken", b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]

@@ -1,0 +1,53 @@
+"""Tokens for trizmq: who calls, and what they may do.
+
+With this plugin every route of every plugin needs a token, unless it says
+``public=True``; a route with ``scopes=(...)`` needs one that was granted them all.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from trizmq import Principal, Router, hookimpl
+
+from .commands import token
+from .gate import guard, tokens_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    import click
+
+    from trizmq import Request, Response, Route
+
+routes = Router("/auth")
+
+
+@routes.get("/whoami")
+async def whoami(principal: Principal) -> dict[str, Any]:
+    """Say who the token stands for, and what it may do."""
+    return {"principal": principal.name, "scopes": sorted(principal.scopes)}
+
+
+@hookimpl
+def trizmq_register_routes() -> Router:
+    return routes
+
+
+@hookimpl
+def trizmq_precondition(route: Route) -> Callable[[Request], Response | None]:
+    return guard(route)
+
+
+@hookimpl
+@asynccontextmanager
+async def trizmq_lifespan(state_dir: Path) -> AsyncIterator[None]:
+    with tokens_of(state_dir):
+        yield
+
+
+@hookimpl
+def trizmq_register_commands(cli: click.Group) -> None:
+    cli.add_command(token)

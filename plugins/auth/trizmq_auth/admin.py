@@ -1,0 +1,40 @@
+"""The token of the first start: so that two terminals are all it takes to begin."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from .store import write_private
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .store import TokenStore
+
+__all__ = ["ensure_admin", "forget_admin"]
+
+logger = logging.getLogger("trizmq.auth")
+
+#: WARNING: `trizmq call` looks for this name in the state directory.
+ADMIN_TOKEN: Final = "admin-token"  # noqa: S105 (a file's name)
+
+
+def ensure_admin(store: TokenStore, directory: Path) -> None:
+    """Make a token that may do everything, if none was ever made here.
+
+    Once there is a token file, even an empty one, somebody has taken charge: a start after
+    the last token was revoked lets nobody in.
+    """
+    if store.stamp() is not None:
+        return
+    path = directory / ADMIN_TOKEN
+    write_private(path, store.add("admin", ["*"]).encode())
+    logger.warning("no tokens yet: made one for admin, kept in %s", path)
+
+
+def forget_admin(directory: Path, token_id: str) -> None:
+    """Remove the file of the first start's token, if that is the one of this id."""
+    path = directory / ADMIN_TOKEN
+    if path.is_file() and path.read_text("utf-8").startswith(f"{token_id}."):
+        path.unlink()

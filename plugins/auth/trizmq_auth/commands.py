@@ -1,0 +1,144 @@
+"""`trizmq token`: give tokens out, list them, take them back."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+
+from trizmq import state_dir as state_dir_of
+
+from .admin import forget_admin
+from .store import Token, TokenStore
+from .verifier import LOOK_EVERY
+
+__all__ = ["token"]
+
+SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+#: RFC 6749, section 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ).
+SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+
+
+def expiry(text: str) -> float:
+    """Read ``30d``, ``12h`` or an ISO date; return seconds since the epoch."""
+    expires = _after(text) or _at(text)
+    if expires is None:
+        raise click.BadParameter(f"{text!r} is neither like 30d, 12h, 15m nor an ISO date")
+    if expires <= time.time():
+        raise click.BadParameter(f"{text!r} is in the past")
+    return expires
+
+
+def _after(text: str) -> float | None:
+    match = re.fullmatch(r"([0-9]{1,9})([smhdw])", text)
+    return time.time() + int(match[1]) * SECONDS[match[2]] if match else None
+
+
+def _at(text: str) -> float | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def scope(text: str) -> str:
+    """Check the name of a scope."""
+    if not SCOPE.fullmatch(text):
+        raise click.BadParameter(f"{text!r} is no scope: printable ASCII without spaces")
+    return text
+
+
+def principal(text: str) -> str:
+    """Check the name of a principal."""
+    if not text.strip() or not text.isprintable():
+        raise click.BadParameter(f"{text!r} names nobody")
+    return text
+
+
+state_dir_option = click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="TRIZMQ_STATE_DIR",
+    help="Where tokens are kept.  [default: the user's state directory]",
+)
+
+
+@click.group
+def token() -> None:
+    """Give tokens out, list them, take them back."""
+
+
+@token.command
+@click.option("--principal", type=principal, required=True, metavar="NAME", help="Who it is for.")
+@click.option(
+    "--scope",
+    "scopes",
+    type=scope,
+    multiple=True,
+    metavar="S",
+    help="What it may do; may be repeated; * is everything.",
+)
+@click.option(
+    "--expires", type=expiry, metavar="T", help="30d, 12h, or an ISO date (UTC).  [default: never]"
+)
+@state_dir_option
+def new(
+    principal: str, scopes: tuple[str, ...], expires: float | None, state_dir: Path | None
+) -> None:
+    """Make a token and print it, alone: it cannot be shown again."""
+    click.echo(TokenStore(state_dir_of(state_dir)).add(principal, scopes, expires))
+
+
+@token.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@state_dir_option
+def list_(as_json: bool, state_dir: Path | None) -> None:
+    """List the tokens: never the secrets, which are not kept."""
+    rows = [_row(token) for token in TokenStore(state_dir_of(state_dir)).tokens()]
+    click.echo(msgspec.json.encode(rows) if as_json else _table(rows))
+
+
+def _row(token: Token) -> dict[str, Any]:
+    return {
+        "id": token.id,
+        "principal": token.principal,
+        "scopes": list(token.scopes),
+        "created": _iso(token.created),
+        "expires": None if token.expires is None else _iso(token.expires),
+    }
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    cells = [
+        ("ID", "PRINCIPAL", "SCOPES", "EXPIRES"),
+        *(
+            (row["id"], row["principal"], ",".join(row["scopes"]) or "-", row["expires"] or "never")
+            for row in rows
+        ),
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in cells)
+
+
+@token.command
+@click.argument("token_id", metavar="ID")
+@state_dir_option
+def revoke(token_id: str, state_dir: Path | None) -> None:
+    """Take a token back. When this returns, no server takes it any more."""
+    directory = state_dir_of(state_dir)
+    if not TokenStore(directory).revoke(token_id):
+        raise click.ClickException(f"there is no token {token_id!r}")
+    forget_admin(directory, token_id)
+    # A server believes what it read for LOOK_EVERY; twice that, and a bit, for a busy one.
+    time.sleep(2.5 * LOOK_EVERY)

@@ -1,0 +1,150 @@
+"""The tokens that were given out: one file, ``tokens.json``, in the state directory."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import tempfile
+import time
+from contextlib import contextmanager
+from hashlib import sha256
+from hmac import compare_digest
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import msgspec
+
+from trizmq import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["Stamp", "Token", "TokenStore", "digest_of", "write_private"]
+
+#: Tells one state of the file from another: modification time, inode, size.
+Stamp: TypeAlias = tuple[int, int, int] | None
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of a token: all but the token. Times are seconds since the epoch."""
+
+    id: str
+    digest: str
+    principal: str
+    scopes: tuple[str, ...] = ()
+    created: float = 0.0
+    expires: float | None = None
+
+    def matches(self, text: str) -> bool:
+        """Tell whether ``text`` is this token, in a time that says nothing about it."""
+        return compare_digest(self.digest, digest_of(text))
+
+    def has_expired(self, now: float) -> bool:
+        """Tell whether its time is over."""
+        return self.expires is not None and now >= self.expires
+
+
+def digest_of(text: str) -> str:
+    """Return the SHA-256 of a token. It has 256 random bits: salt would add nothing."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class TokenStore:
+    """The file. Any number of processes may read and change it at once.
+
+    It is replaced as a whole, so a reader sees the old tokens or the new ones; who
+    changes it holds a lock from reading to replacing, so no change is lost.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._path: Final = directory / "tokens.json"
+        self._lock: Final = directory / "tokens.lock"
+
+    def stamp(self) -> Stamp:
+        """Return what differs when the file does; None if there is none."""
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return status.st_mtime_ns, status.st_ino, status.st_size
+
+    def tokens(self) -> list[Token]:
+        """Return every token, the oldest first.
+
+        Raises:
+          ConfigError: the file is damaged, or not ours to read.
+
+        """
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=list[Token])
+        except FileNotFoundError:
+            return []
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{self._path} cannot be read: {error}") from error
+
+    def add(self, principal: str, scopes: Iterable[str], expires: float | None = None) -> str:
+        """Make a token and return it; it cannot be had a second time."""
+        with self._locked():
+            text, token = _mint(principal, scopes, expires)
+            self._replace([*self.tokens(), token])
+        return text
+
+    def revoke(self, token_id: str) -> bool:
+        """Forget the token of that id; tell whether there was one."""
+        with self._locked():
+            before = self.tokens()
+            after = [token for token in before if token.id != token_id]
+            if after != before:
+                self._replace(after)
+        return after != before
+
+    def _replace(self, tokens: list[Token]) -> None:
+        write_private(self._path, msgspec.json.format(msgspec.json.encode(tokens)))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        descriptor = os.open(self._lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)  # and the lock goes with it
+
+
+def _mint(principal: str, scopes: Iterable[str], expires: float | None) -> tuple[str, Token]:
+    # Hexadecimal, so that an id never looks like an option: `trizmq token revoke ID`.
+    token_id = secrets.token_hex(6)
+    text = f"{token_id}.{secrets.token_urlsafe(32)}"
+    token = Token(
+        id=token_id,
+        digest=digest_of(text),
+        principal=principal,
+        scopes=tuple(scopes),
+        created=time.time(),
+        expires=expires,
+    )
+    return text, token
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace ``path``, mode 0600, in one step that also survives a loss of power."""
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(draft).replace(path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
+    _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
