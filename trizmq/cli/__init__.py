@@ -108,7 +108,7 @@ class Commands(click.Group):
 
         plugins = installed()
         for broken in plugins.broken:
-            _warn(broken.reason)
+            _warn(f"plugin {broken.name!r} is left out: {broken.reason}")
         for implementation in plugins.hooks.of("trizmq_register_commands"):
             # One by one: what is wrong with one plugin must not hide the others' commands.
             try:

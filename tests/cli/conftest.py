@@ -1,0 +1,135 @@
+"""The command line as users have it: a process of its own, in a directory of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import chdir, contextmanager
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from trizmq.cli import command_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from click.testing import Result
+
+TRIZMQ = [sys.executable, "-m", "trizmq"]
+
+
+@dataclass
+class Server:
+    """A `trizmq run` that is ready."""
+
+    process: subprocess.Popen[bytes]
+    ready: str
+    log: Path
+
+    @property
+    def endpoint(self) -> str:
+        return self.ready.split()[3].rstrip(",")
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(10)
+
+
+@dataclass
+class CommandLine:
+    """Runs `trizmq`; ``environment`` is added to one without any ``TRIZMQ_*``."""
+
+    directory: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        plain = {key: value for key, value in os.environ.items() if not key.startswith("TRIZMQ_")}
+        return plain | {"TRIZMQ_STATE_DIR": str(self.directory / "state")} | self.environment
+
+    def __call__(self, *args: str, stdin: bytes = b"") -> Result:
+        """Run the command in this process: quick, and seen by the coverage."""
+        unset = dict.fromkeys(key for key in os.environ if key.startswith("TRIZMQ_"))
+        runner = CliRunner(env={**unset, **self._environment})
+        with chdir(self.directory):
+            return runner.invoke(command_line(), args, input=stdin, catch_exceptions=False)
+
+    def process(self, *args: str) -> subprocess.CompletedProcess[bytes]:
+        """Run the command in a process of its own, to its end."""
+        return subprocess.run(
+            [*TRIZMQ, *args],
+            capture_output=True,
+            check=False,
+            cwd=self.directory,
+            env=self._environment,
+            timeout=20,
+        )
+
+    def start(self, *args: str) -> subprocess.Popen[bytes]:
+        """Start the command in a process of its own, and leave it running."""
+        return subprocess.Popen(
+            [*TRIZMQ, *args], stdout=subprocess.PIPE, cwd=self.directory, env=self._environment
+        )
+
+    @contextmanager
+    def serving(self, *args: str) -> Iterator[Server]:
+        """Run a server on a free port; calls inside the block go to it."""
+        log = self.directory / "log"
+        with log.open("wb") as stderr, self._popen(args, stderr) as process:
+            try:
+                assert process.stdout
+                ready = process.stdout.readline().decode()
+                assert ready, log.read_text()
+                server = Server(process, ready, log)
+                self.environment["TRIZMQ_CONNECT"] = server.endpoint
+                yield server
+            finally:
+                process.kill()
+
+    def _popen(self, args: tuple[str, ...], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*TRIZMQ, "run", "--bind", "tcp://127.0.0.1:*", *args],
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            cwd=self.directory,
+            env=self._environment,
+        )
+
+    def module(self, name: str, source: str) -> None:
+        """Write a plugin module that ``-p`` finds: ``python -m`` looks where it is started."""
+        (self.directory / f"{name}.py").write_text(source)
+
+
+class Installer:
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._directory = directory
+        self._monkeypatch = monkeypatch
+
+    def __call__(self, name: str, source: str) -> None:
+        """Put a plugin and its distribution's records where Python looks for them."""
+        self._monkeypatch.delitem(sys.modules, name, raising=False)
+        (self._directory / f"{name}.py").write_text(source)
+        info = self._directory / f"trizmq_{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: trizmq-{name}\nVersion: 1.0\n"
+        )
+        (info / "entry_points.txt").write_text(f"[trizmq]\n{name} = {name}\n")
+
+
+@pytest.fixture
+def trizmq(tmp_path: Path) -> CommandLine:
+    return CommandLine(tmp_path)
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installer:
+    """Install plugins, as far as importlib can tell."""
+    monkeypatch.syspath_prepend(tmp_path)
+    return Installer(tmp_path, monkeypatch)

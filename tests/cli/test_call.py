@@ -1,0 +1,173 @@
+"""`trizmq call`: the body to stdout, the rest to stderr, and a verdict as exit code."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from trizmq.cli.exchange import find_token
+from trizmq.cli.exits import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from .conftest import CommandLine
+
+ECHO = """
+import trio, trizmq
+
+routes = trizmq.Router("/echo")
+
+@routes.post("")
+async def echo(body: bytes, request: trizmq.Request) -> trizmq.Response:
+    return trizmq.Response(200, trizmq.Headers({"content-type": "text/x", **request.headers}), body)
+
+@routes.get("/{status:int}")
+async def answer(status: int) -> trizmq.Response:
+    return trizmq.Response(status)
+
+@routes.get("/never")
+async def never() -> str:
+    await trio.sleep_forever()
+
+@trizmq.hookimpl
+def trizmq_register_routes() -> trizmq.Router:
+    return routes
+"""
+
+
+@pytest.fixture
+def echo(trizmq: CommandLine) -> Iterator[CommandLine]:
+    """A command line whose calls are echoed."""
+    trizmq.module("echo", ECHO)
+    with trizmq.serving("-p", "echo"):
+        yield trizmq
+
+
+def test_the_body_comes_as_it_is(echo: CommandLine) -> None:
+    (echo.directory / "data").write_bytes(b"\x00\xff\n")
+    for data, stdin, body in (
+        ("text", b"", b"text"),
+        ("@data", b"", b"\x00\xff\n"),
+        ("-", b"from stdin", b"from stdin"),
+    ):
+        result = echo("call", "post", "/echo", "-d", data, stdin=stdin)
+        assert (result.exit_code, result.stdout_bytes, result.stderr_bytes) == (0, body, b"")
+
+
+def test_headers_go_there_and_include_shows_those_that_come_back(echo: CommandLine) -> None:
+    result = echo("call", "POST", "/echo", "-H", "X-One: 1", "-H", "x-two:2:2", "-i", "-d", "x")
+    assert result.stdout == "x"
+    lines = result.stderr.splitlines()
+    assert lines[0] == "200 OK"
+    assert {"content-type: text/x", "x-one: 1", "x-two: 2:2"} <= set(lines)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(200, 0), (204, 0), (302, 0), (400, 4), (404, 4), (499, 4), (500, 5), (503, 5), (504, 124)],
+)
+def test_the_status_becomes_the_exit_code(status: int, code: int) -> None:
+    assert Exit.of_status(status) == code
+
+
+def test_an_error_is_a_problem_on_stdout_and_a_line_on_stderr(echo: CommandLine) -> None:
+    result = echo("call", "GET", "/nowhere")
+    assert result.exit_code == 4
+    assert json.loads(result.stdout)["status"] == 404
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("trizmq: 404 Not Found")
+
+
+def test_a_deadline_that_passes_is_124(echo: CommandLine) -> None:
+    result = echo("call", "GET", "/echo/never", "--timeout", "0.2")
+    assert result.exit_code == 124
+    assert result.stderr.startswith("trizmq: ")
+
+
+def test_nobody_there_is_3(trizmq: CommandLine) -> None:
+    began = time.monotonic()
+    endpoint = f"ipc://{trizmq.directory}/nobody"
+    result = trizmq("call", "GET", "/users", "--timeout", "0.2", "--connect", endpoint)
+    assert result.exit_code == 3
+    assert result.stderr.startswith("trizmq: nobody there: ipc://")
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["GET"],
+        ["GET", "users"],
+        ["GET", "/users", "-H", "nocolon"],
+        ["GET", "/users", "-H", ": value"],
+        ["GET", "/users", "-d", "@nofile"],
+        ["GET", "/users", "--timeout", "0"],
+        ["GET", "/users", "--connect", "nonsense"],
+    ],
+)
+def test_what_is_no_call_is_2(trizmq: CommandLine, args: list[str]) -> None:
+    result = trizmq("call", "--timeout", "1", *args)
+    assert result.exit_code == 2, result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_token_is_the_flag_s_or_the_environment_s_or_the_admin_s(trizmq: CommandLine) -> None:
+    with trizmq.serving("--plugins", "auth"):
+        tokens = {
+            name: trizmq("token", "new", "--principal", name).stdout.strip()
+            for name in ("flag", "environment")
+        }
+
+        def whoami(*args: str) -> str:
+            principal = json.loads(trizmq("call", "GET", "/auth/whoami", *args).stdout)["principal"]
+            assert isinstance(principal, str)
+            return principal
+
+        assert whoami() == "admin"
+        trizmq.environment["TRIZMQ_TOKEN"] = tokens["environment"]
+        assert whoami() == "environment"
+        assert whoami("--token", tokens["flag"]) == "flag"
+        assert trizmq("token", "revoke", tokens["flag"].partition(".")[0]).exit_code == 0
+        assert trizmq("call", "GET", "/auth/whoami", "--token", tokens["flag"]).exit_code == 4
+
+
+LOCAL = [
+    "tcp://127.0.0.1:5555",
+    "tcp://127.3.2.1:5555",
+    "tcp://localhost:5555",
+    "tcp://[::1]:5555",
+    "tcp://[::ffff:127.0.0.1]:5555",
+    "ipc:///run/trizmq",
+    "tcp://127.0.0.1:1, tcp://127.0.0.1:2",
+]
+ELSEWHERE = [
+    "tcp://192.0.2.1:5555",
+    "tcp://example.org:5555",
+    "tcp://localhost.example.org:5555",
+    "tcp://127.0.0.1:0;192.0.2.1:5555",
+    "tcp://127.0.0.1:1,tcp://192.0.2.1:2",
+    "nonsense",
+]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "found"), [*((e, "secret") for e in LOCAL), *((e, None) for e in ELSEWHERE)]
+)
+def test_the_admin_token_stays_on_this_machine(
+    tmp_path: Path, endpoint: str, found: str | None
+) -> None:
+    (tmp_path / "admin-token").write_text("secret\n")
+    assert find_token(endpoint, tmp_path) == found
+
+
+def test_no_admin_token_is_no_error(tmp_path: Path) -> None:
+    assert find_token(LOCAL[0], tmp_path) is None
+    (tmp_path / "file").touch()
+    assert find_token(LOCAL[0], tmp_path / "file") is None
+    (tmp_path / "admin-token").write_bytes(b"\xff")
+    assert find_token(LOCAL[0], tmp_path) is None

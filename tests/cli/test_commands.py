@@ -1,0 +1,106 @@
+"""The commands: quick to list, loaded when run, and open to plugins."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from trizmq import __version__
+from trizmq.cli import COMMANDS, Deferred, command_line
+
+if TYPE_CHECKING:
+    from .conftest import CommandLine, Installer
+
+NEW_COMMAND = """
+import click, trizmq
+
+@click.group()
+def greet():
+    "Greet people."
+
+@greet.command()
+@click.option("--timeout", type=float, default=0.0)
+def all(timeout):
+    click.echo(f"hello for {timeout:g} s")
+
+@trizmq.hookimpl
+def trizmq_register_commands(cli):
+    cli.add_command(greet)
+"""
+
+TAKEN = """
+import click, trizmq
+
+@trizmq.hookimpl
+def trizmq_register_commands(cli):
+    cli.add_command(click.Command("run"))
+"""
+
+
+def test_the_lines_in_the_list_are_the_commands_own() -> None:
+    for entry in COMMANDS:
+        name, _, line = entry
+        command = Deferred(*entry).load()
+        assert command.name == name
+        assert (command.help or "").partition("\n")[0] == line
+
+
+def test_help_imports_neither_trio_nor_zmq() -> None:
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "trizmq", "--help"],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert "click" in imported
+    assert not {"trio", "zmq", "trizmq.service", "trizmq.app.application"} & imported
+    assert "token" in result.stdout
+
+
+def test_help_lists_the_house_s_commands_first(trizmq: CommandLine) -> None:
+    listed = command_line().list_commands(click.Context(command_line()))
+    assert listed[: len(COMMANDS)] == [name for name, _, _ in COMMANDS]
+    assert trizmq("--help").exit_code == 0
+
+
+def test_version(trizmq: CommandLine) -> None:
+    assert trizmq("--version").stdout == f"trizmq {__version__}\n"
+
+
+def test_an_unknown_command_is_2(trizmq: CommandLine) -> None:
+    assert trizmq("nonsense").exit_code == 2
+
+
+def test_a_plugin_adds_commands_and_the_settings_file_counts_for_them(
+    trizmq: CommandLine, install: Installer
+) -> None:
+    install("greeter", NEW_COMMAND)
+    assert "Greet people." in trizmq("--help").stdout
+    assert trizmq("greet", "all").stdout == "hello for 0 s\n"
+    (trizmq.directory / "trizmq.toml").write_text("timeout = 7")
+    assert trizmq("greet", "all").stdout == "hello for 7 s\n"
+    (trizmq.directory / "other.toml").write_text("timeout = 8")
+    assert trizmq("greet", "all", "--config", "other.toml").stdout == "hello for 8 s\n"
+
+
+def test_a_plugin_s_faults_hide_nobody_s_commands(trizmq: CommandLine, install: Installer) -> None:
+    install("broken", "1/0")
+    install("taken", TAKEN)
+    install("greeter", NEW_COMMAND)
+    result = trizmq("--help")
+    assert result.exit_code == 0
+    assert "greet" in result.stdout
+    assert "trizmq: plugin 'broken' is left out: " in result.stderr
+    assert "there is a command 'run' already" in result.stderr
+    assert trizmq("run", "--help").stderr == ""
+
+
+def test_a_house_command_does_not_even_look_at_plugins(
+    trizmq: CommandLine, install: Installer
+) -> None:
+    install("broken", "1/0")
+    assert trizmq("call", "--help").stderr == ""
