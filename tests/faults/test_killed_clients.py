@@ -1,0 +1,42 @@
+"""Clients that die with calls in flight: what they held is given back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import trio
+
+CLIENT = Path(__file__).parent / "client_with_calls.py"
+CALLS = 100
+LIVES = 50
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+async def live_and_die(endpoint: str) -> None:
+    command = [sys.executable, str(CLIENT), endpoint, str(CALLS)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert await trio.to_thread.run_sync(process.stdout.readline) == b"out\n"
+        finally:
+            process.kill()
+
+
+async def test_fifty_clients_are_killed_with_a_hundred_calls_each(open_broker) -> None:
+    async with open_broker() as (endpoint, broker):
+        await live_and_die(endpoint)
+        before = resident_bytes()
+        for _ in range(LIVES // 5):
+            async with trio.open_nursery() as nursery:
+                for _ in range(5):
+                    nursery.start_soon(live_and_die, endpoint)
+            with trio.fail_after(5):
+                while broker.in_flight:
+                    await trio.sleep(0.05)
+        assert broker.counters.cancelled >= LIVES * CALLS
+        assert broker.services["test"].in_flight == 0
+        assert resident_bytes() - before < 10_000_000
