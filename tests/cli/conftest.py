@@ -71,11 +71,21 @@ class CommandLine:
             timeout=20,
         )
 
-    def start(self, *args: str) -> subprocess.Popen[bytes]:
+    def start(
+        self, *args: str, stdout: IO[bytes] | int = subprocess.PIPE
+    ) -> subprocess.Popen[bytes]:
         """Start the command in a process of its own, and leave it running."""
         return subprocess.Popen(
-            [*TRIZMQ, *args], stdout=subprocess.PIPE, cwd=self.directory, env=self._environment
+            [*TRIZMQ, *args],
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            cwd=self.directory,
+            env=self._environment,
         )
+
+    def log(self) -> bytes:
+        """Return what the server wrote to stderr so far."""
+        return (self.directory / "log").read_bytes()
 
     @contextmanager
     def serving(self, *args: str) -> Iterator[Server]:
@@ -111,14 +121,15 @@ class Installer:
         self._directory = directory
         self._monkeypatch = monkeypatch
 
-    def __call__(self, name: str, source: str) -> None:
+    def __call__(self, name: str, source: str, *, distribution: str = "") -> None:
         """Put a plugin and its distribution's records where Python looks for them."""
         self._monkeypatch.delitem(sys.modules, name, raising=False)
         (self._directory / f"{name}.py").write_text(source)
-        info = self._directory / f"trizmq_{name}-1.0.dist-info"
+        distribution = distribution or f"trizmq-{name}"
+        info = self._directory / f"{distribution.replace('-', '_')}-1.0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: trizmq-{name}\nVersion: 1.0\n"
+            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n"
         )
         (info / "entry_points.txt").write_text(f"[trizmq]\n{name} = {name}\n")
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from .conftest import CommandLine
 
 ECHO = """
-import trio, trizmq
+import sys, trio, trizmq
 
 routes = trizmq.Router("/echo")
 
@@ -30,8 +33,13 @@ async def echo(body: bytes, request: trizmq.Request) -> trizmq.Response:
 async def answer(status: int) -> trizmq.Response:
     return trizmq.Response(status)
 
-@routes.get("/never")
+@routes.get("/json")
+async def json() -> str:
+    return "json"
+
+@routes.any("/never")
 async def never() -> str:
+    print("never", file=sys.stderr, flush=True)
     await trio.sleep_forever()
 
 @trizmq.hookimpl
@@ -87,6 +95,37 @@ def test_a_deadline_that_passes_is_124(echo: CommandLine) -> None:
     result = echo("call", "GET", "/echo/never", "--timeout", "0.2")
     assert result.exit_code == 124
     assert result.stderr.startswith("trizmq: ")
+
+
+@pytest.mark.slow
+def test_a_broker_that_is_lost_is_3(trizmq: CommandLine) -> None:
+    trizmq.module("echo", ECHO)
+    with trizmq.serving("--plugins", "", "-p", "echo") as server:
+        killer = threading.Timer(0.5, server.process.kill)
+        killer.start()
+        result = trizmq("call", "POST", "/echo/never", "--timeout", "10")
+        killer.join()
+    assert result.exit_code == 3
+    assert result.stderr.startswith("trizmq: ")
+
+
+def test_ctrl_c_ends_a_call_without_a_traceback(echo: CommandLine) -> None:
+    with echo.start("call", "GET", "/echo/never") as caller:
+        while b"never" not in echo.log():
+            time.sleep(0.01)
+        caller.send_signal(signal.SIGINT)
+        _, said = caller.communicate(timeout=10)
+    assert caller.returncode == 1
+    assert b"Traceback" not in said
+    assert b"Aborted!" in said
+
+
+def test_json_on_a_terminal_ends_its_line(echo: CommandLine) -> None:
+    master, slave = os.openpty()
+    with os.fdopen(slave, "wb") as terminal, os.fdopen(master, "rb", buffering=0) as screen:
+        with echo.start("call", "GET", "/echo/json", stdout=terminal) as caller:
+            assert caller.wait(10) == 0
+        assert screen.read(100) == b'"json"\r\n'
 
 
 def test_nobody_there_is_3(trizmq: CommandLine) -> None:

@@ -99,6 +99,13 @@ def test_a_plugin_s_faults_hide_nobody_s_commands(trizmq: CommandLine, install: 
     assert trizmq("run", "--help").stderr == ""
 
 
+def test_two_plugins_of_one_name_are_told_of(trizmq: CommandLine, install: Installer) -> None:
+    install("users", "", distribution="other-users")
+    result = trizmq("--help")
+    assert result.exit_code == 0
+    assert "two distributions bring a plugin 'users'" in result.stderr
+
+
 def test_a_house_command_does_not_even_look_at_plugins(
     trizmq: CommandLine, install: Installer
 ) -> None:

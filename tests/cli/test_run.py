@@ -61,11 +61,11 @@ def test_a_signal_drains_and_the_exit_code_is_0(trizmq: CommandLine, number: int
 def test_what_runs_is_finished(trizmq: CommandLine) -> None:
     trizmq.module("slow", SLOW)
     with trizmq.serving("--plugins", "", "-p", "slow") as server:
-        caller = trizmq.start("call", "GET", "/slow/0.3")
         assert server.process.stdout
-        assert server.process.stdout.readline() == b"running\n"
-        assert server.stop() == 0
-        assert caller.communicate(timeout=10)[0] == b'"slept"'
+        with trizmq.start("call", "GET", "/slow/0.3") as caller:
+            assert server.process.stdout.readline() == b"running\n"
+            assert server.stop() == 0
+            assert caller.communicate(timeout=10)[0] == b'"slept"'
 
 
 def test_log_lines_are_json_where_nobody_watches(trizmq: CommandLine) -> None:
