@@ -91,7 +91,7 @@ class App:
             else:
                 endpoint, request.path_params = found
                 response = await endpoint(request)
-        except Exception as error:  # HTTPError of our own, or what a router's converter raised
+        except BaseException as error:  # an HTTPError of our own, or out of a router's converter
             response = answer_failure(error, request, "no")
         # RFC 9110, section 9.3.2: "the server MUST NOT send content in the response".
         return _without_body(response) if request.method == "HEAD" else response

@@ -120,7 +120,7 @@ def _converter(hint: Any, where: str) -> Callable[[Any], Any]:
 
 
 def _body(hint: Any, info: msgspec.inspect.Type, default: Any) -> Source:
-    decode = msgspec.json.Decoder(hint).decode
+    decode: Callable[[bytes], Any] = msgspec.json.Decoder(hint).decode
     if holds_dataclass(info):
         decode = _filling(decode)
 

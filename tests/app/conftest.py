@@ -1,0 +1,105 @@
+"""Plugins out of nothing, and an app to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from types import ModuleType
+from typing import Any, Protocol, TypeAlias
+from urllib.parse import urlsplit
+
+import pytest
+
+from trizmq import Headers, Principal, Request, Response, Router, hookimpl
+from trizmq.app.application import App
+
+Call: TypeAlias = Callable[..., Awaitable[Response]]
+
+
+class MakePlugin(Protocol):
+    def __call__(self, name: str, **hooks: Any) -> ModuleType: ...
+
+
+@pytest.fixture
+def make_plugin() -> MakePlugin:
+    """A module named ``name`` whose hooks are ``trizmq_`` + the keywords.
+
+    A hook that is not a function is made one that returns it.
+    """
+
+    def make(name: str, **hooks: Any) -> ModuleType:
+        module = ModuleType(name)
+        for hook, given in hooks.items():
+            function = (
+                given if callable(given) and not isinstance(given, type) else returning(given)
+            )
+            setattr(module, f"trizmq_{hook}", hookimpl(function))
+        return module
+
+    return make
+
+
+def returning(value: Any) -> Callable[[], Any]:
+    return lambda: value
+
+
+@pytest.fixture
+def calling() -> Callable[[App], Call]:
+    """`App.handle`, in the words of a client."""
+
+    def of(app: App) -> Call:
+        async def call(
+            method: str,
+            target: str,
+            body: bytes = b"",
+            principal: Principal | None = None,
+            **headers: str,
+        ) -> Response:
+            parts = urlsplit(target)
+            return await app.handle(
+                Request(
+                    method=method,
+                    path=parts.path,
+                    query_string=parts.query,
+                    headers=Headers(headers),
+                    body=body,
+                    principal=principal,
+                    request_id="r-1",
+                )
+            )
+
+        return call
+
+    return of
+
+
+@pytest.fixture
+def serving(make_plugin: MakePlugin, calling: Callable[[App], Call]) -> Callable[..., Call]:
+    """The same, of an app with this router and, if given, these preconditions."""
+
+    def of(router: Router, *preconditions: Any, **options: Any) -> Call:
+        guards = [
+            make_plugin(f"guard{number}", precondition=lambda route, guard=guard: guard)
+            for number, guard in enumerate(preconditions)
+        ]
+        return calling(App([*guards, make_plugin("things", register_routes=router)], **options))
+
+    return of
+
+
+@pytest.fixture
+def handled(serving: Callable[..., Call]) -> Callable[..., Call]:
+    """The same, of an app with one route, any method of ``pattern``, to this handler."""
+
+    def of(
+        handler: Any,
+        pattern: str = "/t",
+        *,
+        inline: bool = False,
+        converters: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> Call:
+        router = Router(converters=converters)
+        router.any(pattern, inline=inline)(handler)
+        return serving(router, **options)
+
+    return of

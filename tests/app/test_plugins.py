@@ -1,0 +1,233 @@
+"""Plugins are found by name, path or as themselves; a broken one is said in one line."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from textwrap import dedent
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import trizmq
+from trizmq import PluginError, hookimpl
+from trizmq.app.plugins import Broken, Plugin, installed, installed_names, load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GOOD = """
+    import trizmq
+
+    @trizmq.hookimpl
+    def trizmq_register_routes():
+        return []
+"""
+
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Install distributions, the only ones there are: entry points and one module each."""
+    modules = set(sys.modules)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *only_libraries()])
+
+    def one(name: str, source: str = GOOD, *, dist: str | None = None, value: str = "") -> None:
+        module = (value or f"{name}_module").partition(":")[0]
+        (tmp_path / f"{module}.py").write_text(dedent(source))
+        info = tmp_path / f"{dist or f'dist_{name}'}-1.{len(name)}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Name: {dist or f'dist-{name}'}\nVersion: 1.{len(name)}\n")
+        (info / "entry_points.txt").write_text(f"[trizmq]\n{name} = {value or module}\n")
+        importlib.invalidate_caches()
+
+    yield one
+    for name in set(sys.modules) - modules:
+        del sys.modules[name]
+
+
+def only_libraries() -> list[str]:
+    """`sys.path` without the directories in which plugins are really installed."""
+    return [path for path in sys.path if "site-packages" not in path and not path.endswith("main")]
+
+
+def names(plugins: tuple[Plugin, ...]) -> list[str]:
+    return [plugin.name for plugin in plugins]
+
+
+def test_the_named_ones_in_their_order(install: Install) -> None:
+    for name in ("a", "b", "c"):
+        install(name)
+    plugins = load(["c", "a"])
+    assert names(plugins.loaded) == ["c", "a"]
+    assert plugins.loaded[0] == Plugin("c", sys.modules["c_module"], "dist-c", "1.1")
+    assert not plugins.broken
+
+
+def test_without_names_every_installed_one_by_name(install: Install) -> None:
+    for name in ("c", "a", "b"):
+        install(name)
+    assert names(load().loaded) == ["a", "b", "c"]
+    assert installed_names() == ("a", "b", "c")
+
+
+def test_none_at_all(install: Install) -> None:
+    install("a")
+    assert load([]).loaded == ()
+
+
+def test_a_module_by_path_beside_the_named_or_all(install: Install) -> None:
+    install("a")
+    install("b")
+    assert names(load(["b"], modules=["a_module"]).loaded) == ["b", "a_module"]
+    install("c", dist="not_a_dist", value="later")
+    assert names(load([], modules=["later"]).loaded) == ["later"]
+
+
+def test_all_and_a_module(install: Install, tmp_path: Path) -> None:
+    install("a")
+    (tmp_path / "extra.py").write_text(dedent(GOOD))
+    assert names(load(modules=["extra"]).loaded) == ["a", "extra"]
+
+
+def test_twice_the_same_is_once(install: Install) -> None:
+    install("a")
+    assert names(load(["a", "a"], modules=["a_module"]).loaded) == ["a"]
+
+
+def test_an_entry_point_may_name_an_object(install: Install) -> None:
+    install(
+        "a",
+        """
+        import trizmq
+
+        class Plugin:
+            @trizmq.hookimpl
+            def trizmq_register_routes(self):
+                return []
+
+        plugin = Plugin()
+        """,
+        value="objects:plugin",
+    )
+    (plugin,) = load(["a"]).loaded
+    assert plugin.module is sys.modules["objects"].plugin
+
+
+def test_modules_and_objects_as_themselves(make_plugin: Any) -> None:
+    class Mine:
+        @hookimpl
+        def trizmq_register_routes(self) -> list[trizmq.Route]:
+            return []
+
+    mine, module = Mine(), make_plugin("module", register_routes=[])
+    assert load([mine, module]).loaded == (Plugin("Mine", mine), Plugin("module", module))
+
+
+def test_two_different_ones_of_one_name(make_plugin: Any) -> None:
+    one, other = (make_plugin("same", register_routes=[]) for _ in range(2))
+    with pytest.raises(PluginError, match="two different plugins are named 'same'"):
+        load([one, other])
+
+
+def test_two_distributions_with_one_name(install: Install) -> None:
+    install("a", dist="one")
+    install("a", dist="other", value="other_module")
+    for ask in (load, installed, lambda: load(["a"])):
+        with pytest.raises(PluginError, match=r"bring a plugin 'a': (one and other|other and one)"):
+            ask()
+
+
+BROKEN = [
+    ("import nowhere_at_all", "ModuleNotFoundError: No module named 'nowhere_at_all'"),
+    ("raise ValueError('two\\nlines')", "ValueError: two lines"),
+    ("raise SystemExit", "SystemExit"),
+    ("def (", "SyntaxError: invalid syntax"),
+    ("", "it implements no hook"),
+    (
+        "import trizmq\n@trizmq.hookimpl\ndef trizmq_rutes(): pass",
+        "unknown hook 'trizmq_rutes'",
+    ),
+    (
+        "import trizmq\n@trizmq.hookimpl\ndef trizmq_precondition(request): pass",
+        "Argument(s) {'request'} are declared in the hookimpl but can not be found",
+    ),
+    (
+        "def trizmq_register_routes(): pass",
+        "trizmq_register_routes lacks its mark, @trizmq.hookimpl",
+    ),
+    (
+        "import trizmq\n@trizmq.hookimpl(wrapper=True)\ndef trizmq_register_routes():\n    yield",
+        "trizmq_register_routes cannot be a hook wrapper",
+    ),
+    (
+        "import trizmq\nr = trizmq.Router()\nr.get('users')(print)",
+        "ValueError: pattern 'users' must begin with '/'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "why"), BROKEN)
+def test_named_and_broken_stops_with_one_line(install: Install, source: str, why: str) -> None:
+    install("bad", source)
+    install("good")
+    with pytest.raises(PluginError) as caught:
+        load(["good", "bad"])
+    text = str(caught.value)
+    assert text.startswith("plugin 'bad' is broken: ")
+    assert text.endswith("; installed are: bad, good")
+    assert why in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize(("source", "why"), BROKEN)
+def test_merely_installed_and_broken_is_logged_and_left_out(
+    install: Install, source: str, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    install("bad", source)
+    install("good")
+    plugins = load()
+    assert names(plugins.loaded) == ["good"]
+    (broken,) = plugins.broken
+    assert (broken.name, broken.distribution, broken.version) == ("bad", "dist-bad", "1.3")
+    assert why in broken.reason
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("trizmq.app", logging.WARNING)
+    assert record.getMessage() == f"plugin 'bad' is left out: {broken.reason}"
+
+
+def test_installed_says_the_same_and_logs_nothing(
+    install: Install, caplog: pytest.LogCaptureFixture
+) -> None:
+    install("bad", "1 / 0")
+    install("good")
+    plugins = installed()
+    assert names(plugins.loaded) == ["good"]
+    why = "module 'bad_module': ZeroDivisionError: division by zero"
+    assert plugins.broken == (Broken("bad", why, "dist-bad", "1.3"),)
+    assert not caplog.records
+
+
+def test_missing_says_what_is_there(install: Install) -> None:
+    with pytest.raises(PluginError, match="no plugin 'x' is installed; installed are: none"):
+        load(["x"])
+    install("a")
+    install("b")
+    with pytest.raises(PluginError, match="no plugin 'x' is installed; installed are: a, b"):
+        load(["a", "x"])
+
+
+def test_a_module_that_is_not_there_or_no_plugin() -> None:
+    with pytest.raises(PluginError, match=r"'nowhere.x' is broken: .*ModuleNotFoundError"):
+        load([], modules=["nowhere.x"])
+    with pytest.raises(PluginError, match="plugin 'json' is broken: it implements no hook"):
+        load([], modules=["json"])
+
+
+def test_an_entry_point_of_no_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = importlib.metadata.EntryPoint("lone", "nowhere", "trizmq")
+    monkeypatch.setattr("trizmq.app.plugins.entry_points", lambda group: [entry])
+    assert installed().broken[0].distribution is None
