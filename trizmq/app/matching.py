@@ -44,6 +44,12 @@ class _Entry(Generic[T]):
         self.target = target
         self.names = tuple(part.name for part in route.segments if isinstance(part, Parameter))
 
+    def named(self, values: Values) -> dict[str, Any]:
+        """Return ``values`` by the names of the parameters."""
+        if len(values) == 1:  # the usual case, at a fifth of the price
+            return {self.names[0]: values[0]}
+        return dict(zip(self.names, values, strict=True))
+
 
 @final
 class _Node(Generic[T]):
@@ -116,7 +122,7 @@ class Table(Generic[T]):
         if found is None:
             return None
         entry, values = found
-        return entry.target, dict(zip(entry.names, values, strict=True))
+        return entry.target, entry.named(values)
 
     def allowed(self, path: str) -> frozenset[str]:
         """Return the methods for which ``path`` has a route; none: there is nothing there.
