@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -44,8 +45,16 @@ def plugin_options(command: Command) -> Command:
     return _plugins(_modules(command))
 
 
-def _flat(_ctx: object, _param: object, groups: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
-    return tuple(name for group in groups for name in group)
+def _modules_here(
+    _ctx: object, _param: object, groups: tuple[tuple[str, ...], ...]
+) -> tuple[str, ...]:
+    modules = tuple(name for group in groups for name in group)
+    # `python -m trizmq` looks where it is started; so does `trizmq`. Last of all, so that no
+    # file that happens to be there hides an installed module.
+    here = str(Path.cwd())
+    if modules and here not in sys.path:
+        sys.path.append(here)
+    return modules
 
 
 _plugins = click.option(
@@ -62,7 +71,7 @@ _modules = click.option(
     "modules",
     type=words,
     multiple=True,
-    callback=_flat,
+    callback=_modules_here,
     metavar="MODULE",
     envvar="TRIZMQ_MODULES",
     help="A module to load as a plugin, by its import path; may be repeated.",
