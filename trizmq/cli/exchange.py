@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from ipaddress import IPv6Address, ip_address
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -12,8 +11,8 @@ import trio
 from ..app.config import state_dir as state_dir_of
 from ..errors import CallError, ConfigError, DeadlineExceeded, Unreachable
 from ..service.client import open_client
+from ..transport.endpoints import is_local, split_endpoints
 from .exits import Exit, Failure
-from .options import words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,25 +76,9 @@ def find_token(connect: str, state_dir: Path | None) -> str | None:
     It is all-powerful here and worth nothing elsewhere, so it is shown to endpoints on
     this machine only: ``--connect`` must not send it over a network, in the clear.
     """
-    if not all(map(_is_local, words(connect))):
+    if not all(map(is_local, split_endpoints(connect))):
         return None
     try:
         return (state_dir_of(state_dir) / ADMIN_TOKEN).read_text("ascii").strip() or None
     except (OSError, UnicodeDecodeError, ConfigError):
         return None
-
-
-def _is_local(endpoint: str) -> bool:
-    transport, _, address = endpoint.partition("://")
-    host = address.rpartition(":")[0].strip("[]")
-    return transport in ("ipc", "inproc") or host == "localhost" or _is_loopback(host)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    # libzmq writes 127.0.0.1 as ::ffff:127.0.0.1 when it reports what it bound.
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return (mapped or address).is_loopback

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Final, final
 import trio
 
 from ..engine.broker import Broker
-from ..errors import LocalProtocolError, RemoteProtocolError
-from ..messages import problem
+from ..errors import RemoteProtocolError
 from ..transport.face import PeerGone
-from ..wire import dialects, native
-from ..wire.items import Response
+from ..wire import dialects
+from ..wire.batches import batches
 from ..wire.return_path import MalformedCall
 from .local_worker import LocalWorker
 from .ticker import Ticker
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from ..app.application import App
     from ..engine.limits import Limits
     from ..transport.face import Router
-    from ..wire.items import Item
 
 __all__ = ["BrokerLoop"]
 
@@ -138,7 +136,8 @@ class BrokerLoop:
             if outbox.abandoned:
                 self._worker.stop(outbox.abandoned)
             for address, items in outbox.items.items():
-                self._send_batches(address, items)
+                for frames, count in batches(items):
+                    self._send(address, frames, count)
             for address, frames in outbox.messages:
                 self._send(address, frames, 1)
             outbox = self.broker.take_outbox()
@@ -146,26 +145,6 @@ class BrokerLoop:
         self._ticker.reconsider()
         if self.broker.is_draining and not self.broker.in_flight:
             self._nothing_in_flight.set()
-
-    def _send_batches(self, address: bytes, items: list[Item]) -> None:
-        for start in range(0, len(items), native.BATCH):
-            batch = items[start : start + native.BATCH]
-            try:
-                frames = native.encode(batch)
-            except LocalProtocolError:
-                self._send_one_by_one(address, batch)
-            else:
-                self._send(address, frames, len(batch))
-
-    def _send_one_by_one(self, address: bytes, batch: Sequence[Item]) -> None:
-        """Send a batch in which a handler has put what cannot be written: that is a 500."""
-        for item in batch:
-            try:
-                frames = native.encode([item])
-            except LocalProtocolError:
-                LOGGER.exception("a response cannot be written")
-                frames = native.encode([_unwritable(item)])
-            self._send(address, frames, 1)
 
     def _send(self, address: bytes, frames: Sequence[bytes], count: int) -> None:
         try:
@@ -175,9 +154,3 @@ class BrokerLoop:
         except PeerGone:
             self.broker.counters.gone += count
             self.broker.lose(address)
-
-
-def _unwritable(item: Item) -> Item:
-    assert isinstance(item, Response)  # nothing else has what users made in it
-    failure = problem(500, executed="maybe")
-    return Response(item.id, failure.status, failure.headers, failure.body)

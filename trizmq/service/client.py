@@ -16,6 +16,7 @@ from ..engine.links import Pending
 from ..engine.records import Flight
 from ..errors import LocalProtocolError
 from ..messages import Response
+from ..transport.endpoints import split_endpoints
 from ..transport.zeromq import ZmqTransport
 from .beside import running
 from .connection import Connection
@@ -285,6 +286,6 @@ async def open_client_on(
     transport: Transport, connect: str, *, token: str | None = None
 ) -> AsyncIterator[Client]:
     """Connect over ``transport``, which stays the caller's to close; else as `open_client`."""
-    connection = Connection(transport, [endpoint.strip() for endpoint in connect.split(",")])
+    connection = Connection(transport, split_endpoints(connect))
     async with running(connection.run):
         yield Client(connection, token=token)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import secrets
 import signal
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -14,11 +14,12 @@ from ..app.application import App
 from ..app.plugins import load
 from ..engine.limits import Limits
 from ..errors import ConfigError
+from ..transport.endpoints import is_local, split_endpoints
 from ..transport.zeromq import ZmqTransport
 from .broker_loop import BrokerLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
 
     from ..transport.face import Router, Transport
@@ -130,33 +131,37 @@ async def _supervise(
     *,
     handle_signals: bool,
 ) -> None:
-    async with trio.open_nursery() as nursery:
-        await nursery.start(loop.run)
-        task_status.started(router.endpoint)
-        if handle_signals:
-            await _drain_at_signal(loop, grace)
-            nursery.cancel_scope.cancel()
-
-
-async def _drain_at_signal(loop: BrokerLoop, grace: float) -> None:
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        name = signal.Signals(await anext(signals)).name
-        LOGGER.info("%s: draining, %d calls in flight", name, loop.broker.in_flight)
+    with ExitStack() as stack:
+        signals = None
+        if handle_signals:  # before anybody can be told that we are up
+            receiver = trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM)
+            signals = stack.enter_context(receiver)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_cancel_at_next, signals, nursery.cancel_scope)
-            await loop.drain(grace)
-            nursery.cancel_scope.cancel()
+            await nursery.start(loop.run)
+            task_status.started(router.endpoint)
+            if signals is not None:
+                await _drain_at_signal(signals, loop, grace)
+                nursery.cancel_scope.cancel()
+
+
+async def _drain_at_signal(signals: AsyncIterator[int], loop: BrokerLoop, grace: float) -> None:
+    name = signal.Signals(await anext(signals)).name
+    LOGGER.info("%s: draining, %d calls in flight", name, loop.broker.in_flight)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_cancel_at_next, signals, nursery.cancel_scope)
+        await loop.drain(grace)
+        nursery.cancel_scope.cancel()
     LOGGER.info("drained")
 
 
-async def _cancel_at_next(signals: Any, scope: trio.CancelScope) -> None:
+async def _cancel_at_next(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
     await anext(signals)
     LOGGER.warning("second signal: ending now")
     scope.cancel()
 
 
 def _check_exposure(bind: str, *, insecure: bool) -> None:
-    exposed = [endpoint for endpoint in bind.split(",") if not _is_loopback(endpoint)]
+    exposed = [endpoint for endpoint in split_endpoints(bind) if not is_local(endpoint)]
     if not exposed:
         return
     if not insecure:
@@ -165,14 +170,3 @@ def _check_exposure(bind: str, *, insecure: bool) -> None:
             " bind 127.0.0.1, or say --insecure"
         )
     LOGGER.warning("insecure: %s can be reached from other machines, in the clear", exposed[0])
-
-
-def _is_loopback(endpoint: str) -> bool:
-    scheme, _, address = endpoint.strip().partition("://")
-    if scheme != "tcp":
-        return True
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name, an interface, or "*"
-        return False

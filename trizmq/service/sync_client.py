@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self, Unpack, final
 import trio
 
 from ..engine.limits import Limits
+from ..transport.endpoints import split_endpoints
 from ..transport.zeromq import ZmqTransport
 from .client import DEFAULT_SECONDS, Details, RequestMaker
 from .connection import Connection
@@ -55,7 +56,7 @@ class SyncClient:
     """
 
     def __init__(self, connect: str = "tcp://127.0.0.1:5555", *, token: str | None = None) -> None:
-        self._endpoints = [endpoint.strip() for endpoint in connect.split(",")]
+        self._endpoints = split_endpoints(connect)
         self._maker = RequestMaker(token)
         self._thread: threading.Thread | None = None
         self._run_soon: Callable[..., None] | None = None

@@ -11,6 +11,7 @@ import trio
 import zmq
 
 from ..errors import ConfigError
+from .endpoints import split_endpoints
 from .face import PeerGone
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ class ZmqTransport:
         socket = self._socket(zmq.ROUTER, endpoint)
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         try:
-            bound = [_bind(socket, one.strip()) for one in endpoint.split(",")]
+            bound = [_bind(socket, one) for one in split_endpoints(endpoint)]
         except zmq.ZMQError as error:
             socket.close()
             raise ConfigError(f"cannot bind {endpoint}: {_why(error)}") from None
