@@ -53,7 +53,6 @@ def test_one_ready_line_with_the_endpoint_and_all_else_on_stderr(trizmq: Command
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains_and_the_exit_code_is_0(trizmq: CommandLine, number: int) -> None:
     with trizmq.serving("--plugins", "users") as server:
-        assert trizmq("call", "GET", "/users").exit_code == 0
         server.process.send_signal(number)
         assert server.process.wait(10) == 0
 
