@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Broker", "Outbox"]
 
-#: In a message below this size nothing can be over any of the limits on its parts.
-SURELY_WITHIN_LIMITS: Final = 1024
+#: As much as is kept of what a client calls itself: it is kept as long as the client stays.
+MAX_INSTANCE: Final = 64
 
 
 class Outbox(msgspec.Struct):
@@ -77,6 +77,7 @@ class Broker:
         self.queued_bytes = 0
         self._outbox = Outbox()
         self._hello = Hello(VERSION, instance, self.limits.client_calls)
+        self._part_bytes = self.limits.part_bytes
         self._peers: dict[bytes, Peer] = {}
         self._foreign_peers: dict[bytes, dict[tuple[bytes, ...], Peer]] = {}
         self._foreign_ids = count(1)
@@ -94,6 +95,7 @@ class Broker:
         """Let ``worker`` take calls of its services from now on."""
         for name in worker.services:
             self.services.setdefault(name, Service(name)).join(worker)
+        self._dispatch_queued(worker)
 
     def finish(self, flight: Flight, response: messages.Response | None) -> None:
         """Be told that a worker is done with ``flight``: its room is free again.
@@ -123,7 +125,7 @@ class Broker:
         peer = self._peers.get(address) or self._greet(address, items[0], now)
         if peer is None:
             return
-        thorough = size > SURELY_WITHIN_LIMITS
+        thorough = size > self._part_bytes
         for item in items:
             kind = type(item)
             if kind is Call:
@@ -175,8 +177,10 @@ class Broker:
         else:
             if not self._peers:
                 self._next_heartbeat = now + self.limits.heartbeat
-            self._peers[address] = Peer(address, first.instance)
+            self._peers[address] = Peer(address, first.instance[:MAX_INSTANCE])
             self._say(address, self._hello)
+            if self.is_draining:
+                self._say(address, Goaway("draining"))
         return self._peers.get(address)
 
     def _say(self, address: bytes, item: Item) -> None:
@@ -194,6 +198,7 @@ class Broker:
         if call.id in peer.flights:
             self.counters.unexpected += 1
             return
+        call.principal = None  # a client's word for who it is counts for nothing
         name = _service_of(call.target)
         service = self.services.get(name)
         deadline = now + min(call.ttl / 1000, self.limits.max_ttl)
@@ -212,15 +217,16 @@ class Broker:
 
     def _why_not(self, flight: Flight, now: float, *, thorough: bool) -> messages.Response | None:
         """Return the broker's own response, or None if the call is a worker's to answer."""
-        call = flight.call
-        if thorough and (oversize := find_oversize(call, self.limits)):
+        # Empty header fields take no room: a small message may hold too many of them.
+        thorough = thorough or len(flight.call.headers) > self.limits.header_fields
+        if thorough and (oversize := find_oversize(flight.call, self.limits)):
             return self._problem(flight, *oversize)
         if not flight.service.workers:
             return self._answer_itself(flight)
         if flight.deadline <= now:
             return self._expiry(flight)
         if self.is_draining:
-            return self._busy(flight, 503, "this server is draining: call another")
+            return self._draining(flight)
         if len(flight.peer.flights) > self.limits.client_calls:
             return self._busy(flight, 429, "this client has too many calls in flight")
         return None
@@ -257,12 +263,17 @@ class Broker:
             queue.push(flight)
 
     def _dispatch_queued(self, worker: Worker) -> None:
-        for name in worker.services:
-            queue = self.services[name].queue
-            if worker.has_room and (flight := queue.pop()):
-                self.queued_bytes -= flight.size
-                self._dispatch(flight, worker)
-        worker.services = (*worker.services[1:], worker.services[0])  # whose turn is next
+        while worker.has_room and (flight := self._next_queued(worker)):
+            self.queued_bytes -= flight.size
+            self._dispatch(flight, worker)
+
+    def _next_queued(self, worker: Worker) -> Flight | None:
+        names = worker.services
+        for turn, name in enumerate(names, 1):
+            if flight := self.services[name].queue.pop():
+                worker.services = names[turn:] + names[:turn]  # next time the others are first
+                return flight
+        return None
 
     # -- a call's way out --------------------------------------------------------------
 
@@ -271,6 +282,7 @@ class Broker:
         flight.ended = True
         self.in_flight -= 1
         self._deadlines.forget()
+        flight.call.body = b""  # the record stays in the heap of deadlines for a while
         peer = flight.peer
         del peer.flights[flight.call.id]
         if flight.worker is None and flight.size:
@@ -318,6 +330,9 @@ class Broker:
         response.headers["retry-after-ms"] = str(self.limits.retry_after_ms)
         return response
 
+    def _draining(self, flight: Flight) -> messages.Response:
+        return self._busy(flight, 503, "this server is draining: call another")
+
     def _expiry(self, flight: Flight) -> messages.Response:
         executed: Executed = "no" if flight.worker is None else "maybe"
         return problem(504, "deadline exceeded", executed=executed, request_id=flight.request_id)
@@ -360,13 +375,24 @@ class Broker:
             self._say(address, Goaway("draining"))
 
     def give_up_all(self) -> None:
-        """Stop every call that is still in flight: the time for draining is over."""
-        for address in [*self._peers, *self._foreign_peers]:
-            self.lose(address)
+        """Stop and answer every call that is in flight: the time for draining is over."""
+        foreign = [peer for peers in self._foreign_peers.values() for peer in peers.values()]
+        for peer in [*self._peers.values(), *foreign]:
+            for flight in list(peer.flights.values()):
+                self._turn_out(flight)
+
+    def _turn_out(self, flight: Flight) -> None:
+        if flight.worker is None:
+            self._refuse(flight, self._draining(flight))
+        else:
+            self._outbox.abandoned.append(flight)
+            self._refuse(flight, self._stopped(flight))
 
 
 def _service_of(target: str) -> str:
     """Return the first segment of the path; ``""`` of a target that is none."""
+    if target[:1] != "/":
+        return ""
     end = target.find("/", 1)
     name = target[1:end] if end > 0 else target[1:]
     return name if "?" not in name else name.partition("?")[0]

@@ -131,17 +131,19 @@ class Client:
         pending.attempts += 1
         link.in_flight[pending.id] = pending
         link.has_spoken = True
-        # Rounded up: the broker must not be the first to find the deadline passed.
-        ttl = ceil((pending.deadline - now) * 1000)
+        # Rounded up: the broker must not be the first to find the deadline passed. (That of
+        # a cancelled scope is minus infinity.)
+        ttl = ceil(max(pending.deadline - now, 0.0) * 1000)
         link.outgoing.append(
             Call(pending.id, ttl, pending.method, pending.target, pending.headers, pending.body)
         )
 
-    def _send_waiting(self, link: Link, now: float) -> None:
-        while self._waiting and link.has_room:
-            pending = next(iter(self._waiting.values()))
-            self._unwait(pending)
-            self._send(pending, link, now)
+    def _send_waiting(self, now: float) -> None:
+        for link in self.links:
+            while self._waiting and link.has_room:
+                pending = next(iter(self._waiting.values()))
+                self._unwait(pending)
+                self._send(pending, link, now)
 
     # -- what brokers say --------------------------------------------------------------
 
@@ -152,13 +154,13 @@ class Client:
             kind = type(item)
             if kind is Response:
                 self._answer(link, item)  # type: ignore[arg-type]  # kind says so
-            elif kind is Hello:
+            elif kind is Hello and link.state is not LinkState.REFUSED:
                 link.credit = item.credit  # type: ignore[union-attr]
                 link.state = LinkState.READY
             elif kind is Goaway:
                 self._leave(link, item.reason, now)  # type: ignore[union-attr]
         if self._waiting:
-            self._send_waiting(link, now)
+            self._send_waiting(now)
 
     def _answer(self, link: Link, item: Response) -> None:
         pending = link.in_flight.get(item.id)
@@ -244,17 +246,22 @@ class Client:
     @property
     def next_tick(self) -> float:
         """When to call `tick`, at the latest."""
+        if self._waiting and any(link.has_room for link in self.links):
+            return float("-inf")  # a call that was given up, or a lost link, has made it so
         return min(self._deadlines.next, self._next_beat)
 
     def tick(self, now: float) -> None:
-        """Let time pass: end what is due, beat, and give up brokers that are silent."""
+        """Let time pass: end what is due, beat, give up silent brokers, send what waits."""
         for pending in self._deadlines.due(now):
             self._revoke(pending)
             self._end(pending, self._expiry(pending))
         if now >= self._next_beat:
-            self._next_beat = now + HEARTBEAT
             for link in self.links:
+                # If we come late, nobody listened meanwhile: that is not the broker's silence.
+                link.heard_at += now - self._next_beat
                 self._beat(link, now)
+            self._next_beat = now + HEARTBEAT
+        self._send_waiting(now)
 
     def _beat(self, link: Link, now: float) -> None:
         if link.state is LinkState.CONNECTING:

@@ -30,6 +30,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     retry_after_ms: int = 100
 
     @property
+    def part_bytes(self) -> int:
+        """In a message of so few bytes no part is over a bound in bytes."""
+        return min(self.target_bytes, self.header_bytes, self.headers_bytes, self.body_bytes)
+
+    @property
     def frame_bytes(self) -> int:
         """The most that one frame may hold: a body, and what goes around it."""
         return self.body_bytes + 64 * KIB

@@ -39,6 +39,8 @@ def answer(service: str, call: Call, services: Mapping[str, Service]) -> Respons
         return problem(404, f"the broker has no {call.target}", executed="no")
     if call.method not in ("GET", "HEAD"):
         return problem(405, executed="no", headers={"allow": "GET, HEAD"})
+    if call.method == "HEAD":
+        return _says(b"")
     return _says(orjson.dumps([_describe(services[name]) for name in sorted(services)]))
 
 

@@ -146,13 +146,13 @@ class Service:
 def size_of(call: Call) -> int:
     """Return about how many bytes ``call`` keeps while it waits."""
     fields = sum(len(name) + len(value) for name, value in call.headers.items())
-    return OVERHEAD + len(call.target) + fields + _body_size(call)
+    return OVERHEAD + len(call.method) + len(call.target) + fields + _body_size(call)
 
 
 def find_oversize(call: Call, limits: Limits) -> tuple[int, str] | None:
     """Hold ``call`` against the limits on its parts; return (status, detail), or None."""
-    if len(call.target) > limits.target_bytes:
-        return 414, f"the path is longer than {limits.target_bytes} bytes"
+    if len(call.method) + len(call.target) > limits.target_bytes:
+        return 414, f"method and path are longer than {limits.target_bytes} bytes"
     if _body_size(call) > limits.body_bytes:
         return 413, f"the body is larger than {limits.body_bytes} bytes"
     sizes = [len(name) + len(value) for name, value in call.headers.items()]

@@ -1,0 +1,193 @@
+"""What the broker refuses: with which status, that nothing was executed, and that nothing stays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from trizmq.wire import native
+from trizmq.wire.items import Call
+
+if TYPE_CHECKING:
+    from tests.engine.conftest import BrokerRig, MakeBroker, ReadProblem
+
+KIB = 1024
+
+
+def assert_refused(
+    rig: BrokerRig, read_problem: ReadProblem, status: int, *, retry_after: bool = False
+) -> None:
+    [response] = rig.responses()
+    document = read_problem(response)
+    assert (response.status, document["executed"]) == (status, "no")
+    assert document["request_id"] == f"a-{response.id}"
+    assert response.headers.get("retry-after-ms") == ("100" if retry_after else None)
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("/nobody", 404),
+        ("/nobody/users", 404),
+        ("//users", 404),
+        ("/", 404),
+        ("/?x=/users", 404),
+        ("/Users", 404),
+        ("/%75sers", 404),
+        ("", 400),
+        ("users", 400),
+        ("xusers/1", 400),  # the service does not begin at the second character of just anything
+        ("?users", 400),
+        ("http://host/users", 400),
+    ],
+)
+def test_no_such_service(
+    rig: BrokerRig, read_problem: ReadProblem, target: str, status: int
+) -> None:
+    rig.call(1, target)
+    assert_refused(rig, read_problem, status)
+    assert not rig.dispatched
+    rig.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize("target", ["/users", "/users/", "/users/1/x", "/users?a=/b", "/users?"])
+def test_the_first_segment_is_the_service(rig: BrokerRig, target: str) -> None:
+    rig.call(1, target)
+    assert rig.dispatched[0].service.name == "users"
+
+
+AT_THE_LIMIT: list[dict[str, Any]] = [
+    {"target": "/users/" + "x" * (2 * KIB - 7 - 4)},  # with POST
+    {"body": bytes(KIB)},
+    {"body": [bytes(KIB // 2)] * 2},
+    {"headers": {f"h{n}": "" for n in range(64)}},
+    {"headers": {"x": "y" * (4 * KIB - 1)}},
+    {"headers": {f"{n:04}": "y" * (4 * KIB - 4) for n in range(4)}},
+]
+
+OVER_THE_LIMIT: list[tuple[dict[str, Any], int]] = [
+    ({"target": "/users/" + "x" * (2 * KIB)}, 414),
+    ({"method": "M" * (2 * KIB)}, 414),
+    ({"body": bytes(KIB + 1)}, 413),
+    ({"body": [bytes(KIB), b"x"]}, 413),
+    ({"headers": {f"h{n}": "" for n in range(65)}}, 431),
+    ({"headers": {"x": "y" * (4 * KIB)}}, 431),
+    ({"headers": {f"{n:04}": "y" * (4 * KIB - 4) for n in range(5)}}, 431),
+]
+
+
+@pytest.mark.parametrize("details", AT_THE_LIMIT)
+def test_at_the_limit(make_broker: MakeBroker, details: dict[str, Any]) -> None:
+    rig = make_broker(body_bytes=KIB)
+    rig.greet(b"a")
+    rig.call(1, **details)
+    assert len(rig.dispatched) == 1
+
+
+@pytest.mark.parametrize(("details", "status"), OVER_THE_LIMIT)
+def test_over_the_limit(
+    make_broker: MakeBroker, read_problem: ReadProblem, details: dict[str, Any], status: int
+) -> None:
+    rig = make_broker(body_bytes=KIB)
+    rig.greet(b"a")
+    rig.call(1, **details)
+    assert_refused(rig, read_problem, status)
+    rig.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize(
+    ("call", "limits", "status"),
+    [
+        (Call(1, 1000, "GET", "/users", {chr(65 + n): "" for n in range(65)}, b""), {}, 431),
+        (Call(1, 1000, "GET", "/users/" + "x" * 20, {}, b""), {"target_bytes": 20}, 414),
+        (Call(1, 1000, "GET", "/users", {}, bytes(20)), {"body_bytes": 19}, 413),
+        (Call(1, 1000, "GET", "/users", {"x": "y" * 19}, b""), {"header_bytes": 19}, 431),
+    ],
+)
+def test_limits_hold_in_small_messages_too(
+    make_broker: MakeBroker, call: Call, limits: dict[str, Any], status: int
+) -> None:
+    rig = make_broker(**limits)
+    rig.greet(b"a")
+    rig.receive(call, size=sum(map(len, native.encode([call]))))
+    assert rig.answers() == [(1, status)]
+
+
+def test_a_small_message_of_ordinary_parts_passes(rig: BrokerRig) -> None:
+    rig.call(1, size=100)
+    assert len(rig.dispatched) == 1
+
+
+def test_draining(rig: BrokerRig, read_problem: ReadProblem) -> None:
+    rig.call(1)
+    rig.broker.drain()
+    rig.call(2)
+    assert_refused(rig, read_problem, 503, retry_after=True)
+    rig.finish(rig.dispatched[0])
+    assert rig.answers() == [(1, 200)]
+    rig.assert_nothing_is_left()
+
+
+def test_too_many_calls_of_one_client(make_broker: MakeBroker, read_problem: ReadProblem) -> None:
+    rig = make_broker(client_calls=2)
+    rig.greet(b"a", b"b")
+    rig.call(1)
+    rig.call(2)
+    rig.call(3)
+    assert_refused(rig, read_problem, 429, retry_after=True)
+    rig.call(3, address=b"b")
+    assert rig.answers(b"b") == []  # another's bound is another's
+    rig.finish(rig.dispatched[0])
+    rig.call(4)
+    assert rig.answers() == [(1, 200)]
+
+
+@pytest.mark.parametrize(
+    ("limits", "status"),
+    [
+        ({"service_calls": 2}, 503),
+        ({"service_bytes": 3500}, 503),
+        ({"broker_bytes": 3500}, 503),
+        ({"client_bytes": 3500}, 429),
+    ],
+)
+def test_a_full_queue(
+    make_broker: MakeBroker, read_problem: ReadProblem, limits: dict[str, Any], status: int
+) -> None:
+    # A call of 1000 bytes counts as 1518: 512 for the record, 6 for its path.
+    rig = make_broker(**limits)
+    rig.greet(b"a")
+    for call_id in (1, 2, 3):
+        rig.call(call_id, body=bytes(1000))
+    assert rig.answers() == []
+    rig.call(4, body=bytes(1000))
+    assert_refused(rig, read_problem, status, retry_after=True)
+    rig.finish(rig.dispatched[0])  # one place is free again
+    rig.call(5, body=bytes(1000))
+    rig.finish(rig.dispatched[1])
+    rig.finish(rig.dispatched[2])
+    rig.finish(rig.dispatched[3])
+    assert rig.answers() == [(1, 200), (2, 200), (3, 200), (5, 200)]
+    rig.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize(
+    "part",
+    [{"method": "M" * 2000}, {"headers": {"x": "y" * 2000}}, {"target": "/users/" + "x" * 2000}],
+)
+def test_every_part_counts_in_the_queue(make_broker: MakeBroker, part: dict[str, Any]) -> None:
+    rig = make_broker()
+    rig.greet(b"a")
+    rig.call(1)
+    rig.call(2, **part)
+    assert rig.broker.queued_bytes >= 2512
+
+
+def test_the_bytes_of_all_services_count_together(make_broker: MakeBroker) -> None:
+    rig = make_broker(services=("users", "orders"), broker_bytes=2000)
+    rig.greet(b"a")
+    rig.call(1)
+    rig.call(2, body=bytes(1000))
+    rig.call(3, "/orders", body=bytes(1000))
+    assert rig.answers() == [(3, 503)]

@@ -1,0 +1,373 @@
+"""A call's way through the client: to whom it goes, when it waits, how it ends, when again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from trizmq.engine import client as client_module
+from trizmq.engine.client import MAX_WAITING, MAX_WAITING_BYTES
+from trizmq.engine.retries import RetryBudget
+from trizmq.errors import DeadlineExceeded, Overloaded, Unreachable
+from trizmq.messages import Response as Outcome
+from trizmq.wire.items import Call, Cancel, Goaway, Heartbeat, Item, Response
+
+if TYPE_CHECKING:
+    from tests.engine.conftest import ClientRig, MakeClient
+    from trizmq.engine.links import Link, Pending
+
+
+@pytest.fixture
+def rig(make_client: MakeClient) -> ClientRig:
+    """A client with one link, ready, that takes ten calls."""
+    rig = make_client()
+    rig.welcome(*rig.links)
+    return rig
+
+
+def calls(rig: ClientRig, link: Link) -> list[int]:
+    """Take what goes out on ``link``; return the ids of the calls."""
+    return [item.id for item in rig.sent(link) if isinstance(item, Call)]
+
+
+def ok(pending: Pending) -> Response:
+    return Response(pending.id, 200, {}, b"")
+
+
+def executed(pending: Pending) -> str:
+    assert isinstance(pending.outcome, Unreachable | DeadlineExceeded)
+    return pending.outcome.executed
+
+
+def test_a_call_and_its_response(rig: ClientRig) -> None:
+    [link] = rig.links
+    rig.now = 1.0
+    pending = rig.submit("PUT", "/users/1?x", headers={"a": "b"}, body=b"1", deadline=2.5)
+    assert rig.sent(link) == [Call(pending.id, 1500, "PUT", "/users/1?x", {"a": "b"}, b"1")]
+    assert rig.client.in_flight == 1
+    rig.receive(link, Response(pending.id, 404, {"X-Y": "z"}, [b"a", b"b"]))
+    assert rig.ended == [pending]
+    assert pending.outcome == Outcome(404, body=b"ab", headers=pending.outcome.headers)  # type: ignore[union-attr]  # an outcome it is
+    assert pending.outcome.headers["x-y"] == "z"
+    rig.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize(
+    ("left", "ttl"),
+    [(0.0101, 11), (0.0001, 1), (0.0, 0), (-5.0, 0), (float("-inf"), 0), (3600.0, 3_600_000)],
+)
+def test_the_time_that_is_left_is_rounded_up(rig: ClientRig, left: float, ttl: int) -> None:
+    rig.submit(deadline=left, is_timed=False)
+    [item] = rig.sent(rig.links[0])
+    assert isinstance(item, Call)
+    assert item.ttl == ttl
+
+
+def test_calls_wait_for_the_hello_and_keep_their_order(make_client: MakeClient) -> None:
+    rig = make_client()
+    [link] = rig.links
+    pendings = [rig.submit() for _ in range(5)]
+    assert (rig.sent(link), rig.client.waiting) == ([], 5)
+    rig.welcome(link, credit=3)
+    ids = [pending.id for pending in pendings]
+    assert (calls(rig, link), rig.client.waiting) == (ids[:3], 2)
+    late = rig.submit()
+    rig.receive(link, ok(pendings[1]))
+    assert calls(rig, link) == ids[3:4]
+    rig.receive(link, ok(pendings[0]), ok(pendings[2]))
+    assert calls(rig, link) == [ids[4], late.id]
+
+
+def test_no_credit_no_call(make_client: MakeClient) -> None:
+    rig = make_client()
+    rig.welcome(*rig.links, credit=0)
+    rig.submit()
+    assert (calls(rig, rig.links[0]), rig.client.waiting) == ([], 1)
+
+
+def test_a_late_response_is_dropped_and_counted(rig: ClientRig) -> None:
+    [link] = rig.links
+    pending = rig.submit()
+    rig.client.cancel(pending)
+    rig.receive(link, ok(pending))
+    rig.receive(link, Response(12345, 200, {}, b""))
+    assert (rig.client.late, rig.ended) == (2, [])
+
+
+def test_the_first_ready_link_is_preferred(make_client: MakeClient) -> None:
+    rig = make_client("a", "b")
+    first, second = rig.links
+    rig.welcome(second)
+    rig.submit()
+    assert len(second.in_flight) == 1
+    rig.welcome(first)
+    rig.submit()
+    assert (len(first.in_flight), len(second.in_flight)) == (1, 1)
+
+
+@pytest.mark.parametrize("trouble", ["full", "draining", "lost"])
+def test_the_second_takes_what_the_first_cannot(make_client: MakeClient, trouble: str) -> None:
+    rig = make_client("a", "b")
+    first, second = rig.links
+    rig.welcome(first, second, credit=1)
+    if trouble == "full":
+        rig.submit()
+    elif trouble == "draining":
+        rig.receive(first, Goaway("draining"))
+    else:
+        rig.lose(first)
+    pending = rig.submit()
+    assert pending.link is second
+
+
+def test_what_runs_at_a_draining_broker_is_answered(rig: ClientRig) -> None:
+    [link] = rig.links
+    running = rig.submit()
+    rig.receive(link, Goaway("draining"))
+    waiting = rig.submit()
+    assert waiting.link is None
+    rig.receive(link, ok(running))
+    assert rig.ended == [running]
+    assert waiting.link is None
+
+
+# -- room that comes free --------------------------------------------------------------
+
+
+def full_with_one_waiting(rig: ClientRig) -> tuple[Pending, Pending]:
+    [link] = rig.links
+    rig.welcome(link, credit=1)
+    running, waiting = rig.submit(deadline=0.5), rig.submit()
+    assert calls(rig, link) == [running.id]
+    return running, waiting
+
+
+def test_a_cancelled_call_leaves_its_room_at_once(rig: ClientRig) -> None:
+    running, waiting = full_with_one_waiting(rig)
+    rig.client.cancel(running)
+    assert rig.client.next_tick <= rig.now  # "tell me the time now"
+    rig.tick(rig.now)
+    assert waiting.link is rig.links[0]
+    assert rig.client.next_tick > rig.now
+    assert [type(item) for item in rig.sent(rig.links[0])] == [Cancel, Call]
+
+
+def test_so_does_one_whose_deadline_has_passed(rig: ClientRig) -> None:
+    running, waiting = full_with_one_waiting(rig)
+    rig.tick(0.5)
+    assert running.ended
+    assert waiting.link is rig.links[0]
+
+
+@pytest.mark.parametrize("how", ["unknown", "garbage"])
+def test_orphans_go_to_another_broker_at_once(make_client: MakeClient, how: str) -> None:
+    rig = make_client("a", "b")
+    first, second = rig.links
+    rig.welcome(first, second)
+    pending = rig.submit("GET")
+    if how == "unknown":
+        rig.receive(first, Goaway("unknown"))
+    else:
+        rig.lose(first)
+    rig.pass_time(0.0)
+    assert pending.link is second
+    assert calls(rig, second) == [pending.id]
+
+
+# -- loss ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_a_plain_call_ends_with_its_broker(rig: ClientRig, method: str) -> None:
+    pending = rig.submit(method)
+    rig.lose(rig.links[0])
+    assert rig.ended == [pending]
+    assert isinstance(pending.outcome, Unreachable)
+    assert executed(pending) == "maybe"
+    assert "the broker at one was lost" in str(pending.outcome)
+    rig.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "POST"])
+def test_an_idempotent_call_is_sent_three_times_at_most(rig: ClientRig, method: str) -> None:
+    [link] = rig.links
+    headers = {"idempotency-key": "k"} if method == "POST" else {}
+    pending = rig.submit(method, headers=headers)
+    for _ in range(2):
+        assert calls(rig, link) == [pending.id]
+        rig.lose(link)
+        assert not pending.ended
+        rig.welcome(link)
+    assert calls(rig, link) == [pending.id]
+    rig.lose(link)
+    assert rig.ended == [pending]
+    assert executed(pending) == "maybe"
+    rig.assert_nothing_is_left()
+
+
+def test_a_call_that_waited_is_none_the_worse(make_client: MakeClient) -> None:
+    rig = make_client()
+    [link] = rig.links
+    pending = rig.submit("POST")
+    for _ in range(5):
+        rig.lose(link)
+    rig.welcome(link)
+    assert pending.attempts == 1
+    rig.receive(link, ok(pending))
+    assert rig.ended == [pending]
+
+
+def test_retries_come_out_of_a_budget(rig: ClientRig) -> None:
+    [link] = rig.links
+    survived = 0
+    for _ in range(6):
+        pending = rig.submit("GET")
+        rig.lose(link)
+        survived += not pending.ended
+        rig.client.cancel(pending)
+        rig.welcome(link)
+    assert survived == 4  # 9, 8, 7, 6 tokens; at 5 and below nothing is tried again
+    rig.assert_nothing_is_left()
+
+
+def test_losing_nothing_costs_nothing(rig: ClientRig) -> None:
+    [link] = rig.links
+    for _ in range(20):
+        rig.lose(link)
+    rig.welcome(link)
+    pending = rig.submit("GET")
+    rig.lose(link)
+    assert not pending.ended
+
+
+def test_the_budget_fills_again() -> None:
+    budget = RetryBudget()
+    assert [budget.fail() for _ in range(12)] == [True] * 4 + [False] * 8
+    for _ in range(61):
+        budget.succeed()
+    assert budget.fail()
+    assert not budget.fail()
+    for _ in range(1000):
+        budget.succeed()
+    assert [budget.fail() for _ in range(5)] == [True] * 4 + [False]  # never more than full
+
+
+# -- the end ---------------------------------------------------------------------------
+
+
+def test_nobody_there_by_the_deadline(make_client: MakeClient) -> None:
+    rig = make_client("a", "b")
+    pending = rig.submit(deadline=2.25)
+    rig.pass_time(2.2)
+    assert rig.ended == []
+    rig.pass_time(2.25)
+    assert rig.ended == [pending]
+    assert isinstance(pending.outcome, Unreachable)
+    assert str(pending.outcome) == "nobody answers at a, b"
+    assert executed(pending) == "no"
+    rig.assert_nothing_is_left()
+
+
+def test_no_room_by_the_deadline(make_client: MakeClient) -> None:
+    rig = make_client()
+    rig.welcome(*rig.links, credit=0)
+    pending = rig.submit(deadline=0.5)
+    rig.tick(0.5)
+    assert isinstance(pending.outcome, DeadlineExceeded)
+    assert executed(pending) == "no"
+    assert Cancel(pending.id) not in rig.sent(rig.links[0])
+
+
+def test_no_response_by_the_deadline(rig: ClientRig) -> None:
+    [link] = rig.links
+    pending = rig.submit(deadline=0.5)
+    rig.sent(link)
+    rig.tick(0.5)
+    assert isinstance(pending.outcome, DeadlineExceeded)
+    assert executed(pending) == "maybe"
+    assert rig.sent(link) == [Cancel(pending.id)]
+    rig.receive(link, ok(pending))
+    assert (rig.client.late, rig.ended) == (1, [pending])
+
+
+def test_lost_once_and_not_sent_again_by_the_deadline(rig: ClientRig) -> None:
+    pending = rig.submit("GET", deadline=0.5)
+    rig.lose(rig.links[0])
+    rig.tick(0.5)
+    assert isinstance(pending.outcome, DeadlineExceeded)
+    assert executed(pending) == "maybe"
+    rig.assert_nothing_is_left()
+
+
+def test_a_deadline_that_is_the_callers_own_is_left_to_it(rig: ClientRig) -> None:
+    pending = rig.submit(deadline=0.5, is_timed=False)
+    rig.pass_time(2.0)
+    assert not pending.ended
+    rig.client.cancel(pending)
+    rig.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize("is_timed", [True, False])
+def test_cancel_while_it_waits_sends_nothing(make_client: MakeClient, *, is_timed: bool) -> None:
+    rig = make_client()
+    pending = rig.submit(is_timed=is_timed)
+    rig.client.cancel(pending)
+    rig.client.cancel(pending)
+    rig.welcome(*rig.links)
+    assert rig.sent(rig.links[0]) == []
+    assert rig.ended == []
+    rig.assert_nothing_is_left()
+
+
+def test_cancel_when_it_is_sent_tells_the_broker_once(rig: ClientRig) -> None:
+    [link] = rig.links
+    pending = rig.submit()
+    rig.sent(link)
+    rig.client.cancel(pending)
+    rig.client.cancel(pending)
+    assert rig.sent(link) == [Cancel(pending.id)]
+    assert (pending.ended, pending.outcome, rig.ended) == (True, None, [])
+    rig.assert_nothing_is_left()
+
+
+def test_too_many_calls_wait(make_client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert MAX_WAITING == 10_000
+    monkeypatch.setattr(client_module, "MAX_WAITING", 3)
+    rig = make_client()
+    first, *_ = [rig.submit() for _ in range(3)]
+    with pytest.raises(Overloaded) as caught:
+        rig.submit()
+    assert caught.value.executed == "no"
+    rig.client.cancel(first)
+    rig.submit()
+    assert rig.client.waiting == 3
+
+
+def test_too_many_bytes_wait(make_client: MakeClient) -> None:
+    rig = make_client()
+    rig.submit(body=bytes(MAX_WAITING_BYTES))
+    large = rig.submit(body=b"x")  # the bound is passed by one call, never by two
+    with pytest.raises(Overloaded):
+        rig.submit()
+    rig.client.cancel(large)
+    rig.submit()
+
+
+def test_close_ends_everything(rig: ClientRig) -> None:
+    [link] = rig.links
+    rig.welcome(link, credit=1)
+    sent, waiting = rig.submit("GET"), rig.submit("GET")
+    rig.client.close()
+    rig.act()
+    assert rig.ended == [sent, waiting]
+    assert [executed(pending) for pending in rig.ended] == ["maybe", "no"]
+    rig.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize("item", [Heartbeat(), Goaway("draining"), Goaway("unknown")])
+def test_what_is_heard_meanwhile_ends_no_waiting_call(make_client: MakeClient, item: Item) -> None:
+    rig = make_client()
+    pending = rig.submit()
+    rig.receive(rig.links[0], item)
+    assert (rig.client.waiting, pending.ended) == (1, False)

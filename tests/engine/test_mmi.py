@@ -1,0 +1,81 @@
+"""MMI (ZeroMQ RFC 8): what the broker answers about itself, in every dialect."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+import pytest
+
+from trizmq.wire import dialects
+from trizmq.wire.dialects import ForeignCall
+
+if TYPE_CHECKING:
+    from tests.engine.conftest import BrokerRig, MakeBroker
+
+OPENINGS = {
+    "mdp01": ([b"", b"MDPC01"], [b"", b"MDPC01"]),
+    "mdp02": ([b"MDPC02", b"\x01"], [b"MDPC02", b"\x03"]),
+}
+
+
+@pytest.mark.parametrize("dialect", OPENINGS)
+@pytest.mark.parametrize(
+    ("service", "body", "code"),
+    [
+        (b"mmi.service", b"users", b"200"),
+        (b"mmi.service", b"nobody", b"404"),
+        (b"mmi.service", b"\xff", b"404"),
+        (b"mmi.service", b"", b"404"),
+        (b"mmi.echo", b"users", b"501"),
+        (b"mmi.", b"users", b"501"),
+    ],
+)
+def test_rfc_8(
+    make_broker: MakeBroker, dialect: str, service: bytes, body: bytes, code: bytes
+) -> None:
+    rig = make_broker()
+    opening, reply = OPENINGS[dialect]
+    received = dialects.read([*opening, service, body])
+    assert isinstance(received, ForeignCall)
+    rig.broker.receive_foreign(b"f", received.call, received.return_path, 0.0)
+    rig.act()
+    assert rig.messages == [(b"f", [*reply, service, code])]
+    rig.assert_nothing_is_left()
+
+
+def test_a_service_without_a_worker_is_none(rig: BrokerRig) -> None:
+    rig.call(1, "/mmi.service", body=b"users")
+    rig.call(2, "/mmi.service", body=b"mmi.service")
+    assert [response.body for response in rig.responses()] == [b"200", b"404"]
+
+
+def test_the_list_of_services(make_broker: MakeBroker) -> None:
+    rig = make_broker(services=("users", "orders"))
+    rig.greet(b"a")
+    rig.call(1)
+    rig.call(2)
+    rig.call(3, "/mmi/services?x", method="GET")
+    [response] = rig.responses()
+    assert isinstance(response.body, bytes)
+    assert (response.status, orjson.loads(response.body)) == (
+        200,
+        [
+            {"name": "orders", "workers": 1, "queued": 0, "in_flight": 0},
+            {"name": "users", "workers": 1, "queued": 1, "in_flight": 1},
+        ],
+    )
+
+
+def test_head_is_get_without_the_body(rig: BrokerRig) -> None:
+    rig.call(1, "/mmi/services", method="HEAD")
+    [response] = rig.responses()
+    assert (response.status, response.body) == (200, b"")
+
+
+def test_what_else_is_asked_of_it(rig: BrokerRig) -> None:
+    rig.call(1, "/mmi/services", method="POST")
+    rig.call(2, "/mmi/other", method="GET")
+    wrong_method, unknown = rig.responses()
+    assert (wrong_method.status, wrong_method.headers["allow"]) == (405, "GET, HEAD")
+    assert unknown.status == 404
