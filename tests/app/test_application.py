@@ -207,6 +207,7 @@ async def leave(request: Request) -> None:
         ([broken], 500),
         ([leave], 500),
         # A guard that answers neither None nor a response is broken: it lets nobody pass.
+        ([lambda request: Response(99)], 500),
         ([lambda request: True], 500),
         ([lambda request: False], 500),
         ([lambda request: {}], 500),

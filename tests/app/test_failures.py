@@ -27,6 +27,8 @@ ODD = [
     Own("secret"),
     ExceptionGroup("secret", [ValueError("secret"), HTTPError(409)]),
     BaseExceptionGroup("secret", [Own("secret"), ValueError()]),
+    HTTPError(409, headers={"x": 1}),  # type: ignore[dict-item]  # not text
+    HTTPError(409, headers={"x": "a\r\nb: c"}),
     HTTPError(409, detail=b"secret"),  # type: ignore[arg-type]  # not text
 ]
 

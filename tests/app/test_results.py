@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import enum
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -42,6 +43,11 @@ class Made(msgspec.Struct, rename={"made_at": "madeAt"}):
     made_at: datetime.datetime
 
 
+BAD_BODIES: list[Any] = ["text", None, 1]
+BAD_HEADERS: list[Any] = [
+    *({"x": 1}, {"x": None}, {"x": "\ud800"}, {"x": "a\r\nb: c"}, {"x": "\0"}),
+    *({"x\ny": "z"}, {"": "z"}, {"a b": "z"}, {"ü": "z"}),
+]
 NOON = datetime.datetime(2024, 1, 2, 12, tzinfo=datetime.UTC)
 
 
@@ -72,6 +78,7 @@ NOON = datetime.datetime(2024, 1, 2, 12, tzinfo=datetime.UTC)
         ((204, None), 204, b"", None),
         ((409, {"a": 1}), 409, b'{"a":1}', None),
         (Response(299, body=b"x"), 299, b"x", None),
+        (Response(HTTPStatus.CREATED, body=b"x"), 201, b"x", None),
     ],
 )
 async def test_results(
@@ -90,6 +97,9 @@ async def test_results(
     "result",
     [
         *(object(), {"a": object()}, "\ud800", float, Exception()),
+        *(Response(99), Response(600), Response("200"), Response(True)),  # type: ignore[arg-type]  # that is the point
+        *(Response(200, body=body) for body in BAD_BODIES),
+        *(Response(200, headers=fields) for fields in BAD_HEADERS),
         *((1, 2), (200,), (200, 1, 2), ("200", 1), (600, 1), (200, Response(200))),
     ],
 )

@@ -9,6 +9,7 @@ import trio
 
 from ..errors import HTTPError
 from ..messages import problem
+from .results import check_response
 
 if TYPE_CHECKING:
     from ..errors import Executed
@@ -69,13 +70,14 @@ def _give_back(group: BaseExceptionGroup[BaseException], request: Request) -> No
 
 
 def _refusal(error: HTTPError, request: Request, executed: Executed) -> Response:
-    return problem(
+    refusal = problem(
         error.status,
         error.detail,
         executed=executed,
         request_id=request.request_id or None,
         headers=error.headers,
     )
+    return check_response(refusal)
 
 
 def _fault(error: BaseException, request: Request, executed: Executed) -> Response:

@@ -14,7 +14,7 @@ from ..messages import Request, Response
 from .arguments import compile_arguments
 from .failures import answer_failure
 from .hints import returns_nothing, underlying
-from .results import result_writer
+from .results import check_response, result_writer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,8 +72,10 @@ def compile_endpoint(
 async def _refusal(verdict: Any) -> Response | None:
     # One that answers with anything else is broken, and a broken guard lets nobody pass.
     answer = await verdict if inspect.isawaitable(verdict) else verdict
-    if answer is None or isinstance(answer, Response):
-        return answer
+    if answer is None:
+        return None
+    if isinstance(answer, Response):
+        return check_response(answer)
     raise TypeError(f"a precondition returns a Response or None, not {answer!r}")
 
 
