@@ -20,8 +20,10 @@ def resident_bytes() -> int:
 async def live_and_die(endpoint: str) -> None:
     command = [sys.executable, str(CLIENT), endpoint, str(CALLS)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        read_line = process.stdout.readline
         try:
-            assert await trio.to_thread.run_sync(process.stdout.readline) == b"out\n"
+            assert await trio.to_thread.run_sync(read_line) == b"out\n"
         finally:
             process.kill()
 

@@ -6,6 +6,7 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -25,7 +26,7 @@ AUGUST = {"id": 1, "name": "August"}
 
 async def peer(name: str, endpoint: str, service: str, body: str = "", count: int = 1) -> list:
     """Run a foreign client in a process of its own; return its replies, JSON read."""
-    command = [sys.executable, PEERS / f"{name}.py", endpoint, service, body, str(count)]
+    command = [sys.executable, str(PEERS / f"{name}.py"), endpoint, service, body, str(count)]
     with trio.fail_after(30):
         done = await trio.run_process(command, capture_stdout=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -38,7 +39,8 @@ def call_by_req_socket(endpoint: str, count: int) -> list:
         socket.connect(endpoint)
         for _ in range(count):
             socket.send_json({"method": "GET", "path": "/users/1"})
-            replies.append(socket.recv_json()["body"])
+            reply: Any = socket.recv_json()
+            replies.append(reply["body"])
     return replies
 
 

@@ -5,10 +5,11 @@ Under Python 3 the package needs a stand-in for a class that pyzmq no longer has
 
 import sys
 import types
+from typing import Any
 
-ioloop = types.ModuleType("zmq.eventloop.ioloop")
+ioloop: Any = types.ModuleType("zmq.eventloop.ioloop")
 ioloop.IOLoop = ioloop.DelayedCallback = ioloop.PeriodicCallback = object
-zmqstream = types.ModuleType("zmq.eventloop.zmqstream")
+zmqstream: Any = types.ModuleType("zmq.eventloop.zmqstream")
 zmqstream.ZMQStream = object
 sys.modules["zmq.eventloop.ioloop"] = ioloop
 sys.modules["zmq.eventloop.zmqstream"] = zmqstream
