@@ -15,6 +15,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from . import testing as testing
+    from .admission import AdmittedCall as AdmittedCall
+    from .admission import Discard as Discard
+    from .admission import Event as Event
+    from .admission import Forward as Forward
+    from .admission import Reject as Reject
+    from .admission import SendTo as SendTo
+    from .admission import Verdict as Verdict
     from .app.config import state_dir as state_dir
     from .app.hookspecs import Route as Route
     from .app.hookspecs import hookimpl as hookimpl
@@ -45,6 +52,7 @@ __version__ = "0.1.0"
 
 #: The room in which each public name lives; `tests/test_face.py` holds it against the above.
 _ROOMS = {
+    "admission": ["AdmittedCall", "Discard", "Event", "Forward", "Reject", "SendTo", "Verdict"],
     "app.config": ["state_dir"],
     "app.hookspecs": ["Route", "hookimpl"],
     "app.router": ["Router"],

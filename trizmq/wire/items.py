@@ -1,7 +1,7 @@
 """What passes between peers, whatever the dialect: the native dialect's items.
 
 Every other dialect is read into these and written from them, so that any client reaches
-any worker (design: "Everything meets in service, method, path, headers, body").
+any worker: everything meets in service, method, path, headers and body.
 
 An item is a msgspec Struct written as a msgpack array whose first element is the tag.
 Ids are the sender's: a response repeats the id of its call. A peer that does not know a
@@ -69,21 +69,23 @@ class Hello(_Bodiless, array_like=True, tag=0, frozen=True):
 
     ``instance`` names one life of one process: a client that reads a new one knows that
     what the old one held is gone. ``credit`` is how many calls the sender takes at once;
-    more wait at the other side. ``services``: what a worker offers, empty from a client.
+    more wait at the other side. ``services``: what a worker offers, empty from a client;
+    ``public``: those of them that have a route for which nobody needs a token.
     """
 
     version: int
     instance: str
     credit: int = 0
     services: Annotated[tuple[str, ...], msgspec.Meta(max_length=_MAX_SERVICES)] = ()
+    public: Annotated[tuple[str, ...], msgspec.Meta(max_length=_MAX_SERVICES)] = ()
 
 
 class Call(msgspec.Struct, array_like=True, tag=1, gc=False):
     """One call. What a broker needs comes first.
 
     ``ttl``: milliseconds that remain until the deadline, seen from the sender. ``target``
-    is the path, with the query behind a ``?``. ``principal`` is written by a broker for a
-    worker; from a client it is ignored (promise P10).
+    is the path, with the query behind a ``?``. ``principal`` and ``request_id`` are written
+    by a broker for a worker; from a client they are ignored (promise P10).
     """
 
     id: int
@@ -93,6 +95,7 @@ class Call(msgspec.Struct, array_like=True, tag=1, gc=False):
     headers: Headers
     body: Body
     principal: Principal | None = None
+    request_id: str = ""
 
 
 class Cancel(_Bodiless, array_like=True, tag=2, frozen=True):
