@@ -1,0 +1,211 @@
+"""Whatever happens in whatever order: the broker agrees with a model of a few dictionaries.
+
+Every call ends at most once, and only its asker hears of it, with its id; what is queued, in
+flight and at work is what the model says; and when everything has ended nothing is left.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import orjson
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from trizmq import messages
+from trizmq.engine.broker import Broker
+from trizmq.engine.limits import Limits
+from trizmq.engine.records import Worker, size_of
+from trizmq.wire import dialects
+from trizmq.wire.dialects import ForeignCall
+from trizmq.wire.items import VERSION, Call, Cancel, Goaway, Hello, Response
+
+if TYPE_CHECKING:
+    from trizmq.engine.records import Flight
+
+#: Who asked, and by which name the answer is known: the id, or the service frame.
+Key: TypeAlias = tuple[bytes, int | bytes]
+
+NATIVE = [b"a", b"b", b"c"]
+FOREIGN = [b"f", b"g"]
+SERVICES = ["users", "orders", "nobody"]
+LIMITS = Limits(client_calls=4, service_calls=3, service_bytes=4000, client_bytes=3000)
+
+
+class BrokerMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.broker = Broker(LIMITS, instance="broker")
+        self.workers = [Worker(("users", "orders"), 2), Worker(("orders",), 1)]
+        for worker in self.workers:
+            self.broker.join(worker)
+        self.now = 0.0
+        self.foreign_count = 0
+        self.known: set[bytes] = set()
+        self.live: dict[Key, tuple[str, int]] = {}  # service, size: asked and not answered
+        self.running: dict[Key, Flight] = {}  # dispatched and not answered
+        self.busy: list[tuple[Key, Flight]] = []  # dispatched and not finished
+
+    # -- what may happen ---------------------------------------------------------------
+
+    @rule(address=st.sampled_from(NATIVE), version=st.sampled_from([VERSION, VERSION, VERSION + 1]))
+    def hello(self, address: bytes, version: int) -> None:
+        self.broker.receive(address, [Hello(version, "c")], self.now, 1)
+        if version == VERSION:
+            self.known.add(address)
+
+    @rule(
+        address=st.sampled_from(NATIVE),
+        call_id=st.integers(0, 6),
+        service=st.sampled_from(SERVICES),
+        ttl=st.integers(-1, 5),
+        size=st.integers(0, 900),
+    )
+    def call(self, address: bytes, call_id: int, service: str, ttl: int, size: int) -> None:
+        call = Call(call_id, ttl * 1000, "POST", f"/{service}", {}, bytes(size))
+        if address in self.known:
+            self.live.setdefault((address, call_id), (service, size_of(call)))
+        self.broker.receive(address, [call], self.now, 2000)
+
+    @rule(address=st.sampled_from(FOREIGN), service=st.sampled_from(SERVICES), queue=st.booleans())
+    def foreign_call(self, address: bytes, service: str, *, queue: bool) -> None:
+        self.foreign_count += 1
+        head = b"POST /%s/%d" % (service.encode(), self.foreign_count)
+        found = dialects.read([b"q"] * queue + [b"", b"MDPC01", head, b""])
+        assert isinstance(found, ForeignCall)
+        self.live[address, head] = (service, size_of(found.call))
+        self.broker.receive_foreign(address, found.call, found.return_path, self.now)
+
+    @rule(address=st.sampled_from(NATIVE), call_id=st.integers(0, 6))
+    def cancel(self, address: bytes, call_id: int) -> None:
+        self.broker.receive(address, [Cancel(call_id)], self.now, 1)
+        self.forget([(address, call_id)])
+
+    @precondition(lambda self: self.busy)
+    @rule(data=st.data(), stopped=st.booleans())
+    def finish(self, data: st.DataObject, *, stopped: bool) -> None:
+        _, flight = self.busy.pop(data.draw(st.integers(0, len(self.busy) - 1)))
+        self.broker.finish(flight, None if stopped else own_response(flight))
+
+    @rule(seconds=st.sampled_from([0.0, 0.5, 1.0, 3.0]))
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+        self.broker.tick(self.now)
+        assert self.broker.next_tick > self.now
+
+    @rule(address=st.sampled_from([*NATIVE, *FOREIGN]), says_goodbye=st.booleans())
+    def lose(self, address: bytes, *, says_goodbye: bool) -> None:
+        if says_goodbye and address in NATIVE:
+            self.broker.receive(address, [Goaway("closing")], self.now, 1)
+        else:
+            self.broker.lose(address)
+        self.known.discard(address)
+        self.forget([key for key in self.live if key[0] == address])
+
+    @rule(chance=st.integers(0, 20))
+    def drain(self, chance: int) -> None:
+        if chance == 0:
+            self.broker.drain()
+
+    @rule(chance=st.integers(0, 10))
+    def give_up_all(self, chance: int) -> None:
+        if chance == 0:
+            self.broker.give_up_all()
+            self.hear()
+            assert not self.live
+
+    # -- what must hold ----------------------------------------------------------------
+
+    @invariant()
+    def holds(self) -> None:
+        self.hear()
+        self.agrees()
+        self.nothing_waits_where_there_is_room()
+        self.counts_add_up()
+
+    def hear(self) -> None:
+        """Take what the broker wants done, and hold it against the model."""
+        outbox = self.broker.take_outbox()
+        for flight in outbox.dispatched:
+            self.note_dispatch(flight)
+        for flight in outbox.abandoned:
+            assert flight.ended
+            assert flight in [busy for _, busy in self.busy]
+        for address, batch in outbox.items.items():
+            for item in batch:
+                if isinstance(item, Response):
+                    self.hear_one((address, item.id), item.status, item.body)
+        for address, frames in outbox.messages:
+            head, body = frames[-2:]
+            self.hear_one((address, head), 299 if body.isdigit() else 0, body)
+
+    def note_dispatch(self, flight: Flight) -> None:
+        head = flight.return_path.service if flight.return_path else flight.call.id
+        key = (flight.peer.address, head)
+        # It may have ended since, in the same pass; but it is dispatched once, and in time.
+        assert flight not in [busy for _, busy in self.busy]
+        assert flight.deadline > self.now or flight.ended
+        self.busy.append((key, flight))
+        if not flight.ended:
+            self.running[key] = flight
+
+    def hear_one(self, key: Key, status: int, body: Any) -> None:
+        assert key in self.live, "an answer to nobody's question, or a second one"
+        if status == 299:
+            assert body == own_response(self.running[key]).body
+        else:
+            executed = orjson.loads(body)["executed"]
+            assert executed == ("maybe" if key in self.running else "no")
+        self.forget([key])
+
+    def forget(self, keys: list[Key]) -> None:
+        for key in keys:
+            self.live.pop(key, None)
+            self.running.pop(key, None)
+
+    def agrees(self) -> None:
+        broker, queued = self.broker, self.live.keys() - self.running.keys()
+        assert broker.in_flight == len(self.live)
+        assert broker.queued_bytes == sum(self.live[key][1] for key in queued)
+        for worker in self.workers:
+            at_work = [flight for _, flight in self.busy if flight.worker is worker]
+            assert worker.busy == len(at_work) <= worker.capacity
+        for name, service in broker.services.items():
+            waiting = [self.live[key][1] for key in queued if self.live[key][0] == name]
+            assert (service.queue.count, service.queue.bytes) == (len(waiting), sum(waiting))
+            assert service.queue.count <= LIMITS.service_calls
+            assert service.queue.bytes <= LIMITS.service_bytes
+            assert service.in_flight == sum(flight.service is service for _, flight in self.busy)
+
+    def nothing_waits_where_there_is_room(self) -> None:
+        for worker in self.workers:
+            if worker.busy < worker.capacity:
+                assert not any(self.broker.services[name].queue.count for name in worker.services)
+
+    def counts_add_up(self) -> None:
+        c = self.broker.counters
+        assert c.calls == c.answered + c.refused + c.expired + c.cancelled + self.broker.in_flight
+
+    def teardown(self) -> None:
+        self.now += 100
+        self.broker.tick(self.now)
+        self.hear()
+        assert not self.live
+        while self.busy:
+            self.broker.finish(self.busy.pop()[1], None)
+        broker = self.broker
+        assert (broker.in_flight, broker.queued_bytes, broker._foreign_peers) == (0, 0, {})
+        assert [worker.busy for worker in self.workers] == [0, 0]
+        assert not any(service.queue._lines for service in broker.services.values())
+        assert not any(peer.flights or peer.queued_bytes for peer in broker._peers.values())
+        assert broker._deadlines._live == 0
+
+
+def own_response(flight: Flight) -> messages.Response:
+    """Return a response that no other flight has."""
+    return messages.Response(299, body=b"%d" % id(flight))
+
+
+TestBrokerMachine = BrokerMachine.TestCase
+TestBrokerMachine.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)

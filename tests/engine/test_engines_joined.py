@@ -1,0 +1,256 @@
+"""Clients and brokers, joined by a network in memory that is cut, and brokers that die.
+
+Phase one does anything to them and checks safety: nothing ends twice, no plain call is given
+to two workers, and "not executed" is true. Phase two heals the network and lets time pass:
+then every call has ended, and no engine remembers anything.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import count
+from typing import TYPE_CHECKING, TypeAlias
+
+import orjson
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from trizmq import messages
+from trizmq.engine.broker import Broker
+from trizmq.engine.client import Client
+from trizmq.engine.limits import Limits
+from trizmq.engine.links import Pending
+from trizmq.engine.records import Worker
+from trizmq.engine.retries import MAX_ATTEMPTS
+from trizmq.errors import CallError
+
+if TYPE_CHECKING:
+    from trizmq.engine.links import Link
+    from trizmq.engine.records import Flight
+    from trizmq.wire.items import Item
+
+ENDPOINTS = ("one", "two")
+LIMITS = Limits(client_calls=3, service_calls=2)
+
+#: Client's number, endpoint.
+Wire: TypeAlias = tuple[int, str]
+
+
+class Server:
+    """One life of one broker, its worker, and who has been dispatched what."""
+
+    def __init__(self, name: str) -> None:
+        self.broker = Broker(LIMITS, instance=name)
+        self.broker.join(Worker(("users",), 2))
+        self.busy: list[Flight] = []
+
+
+class Joined(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.serial = count()
+        self.servers: dict[str, Server | None] = {}
+        self.clients = [Client(ENDPOINTS, instance=f"c{n}", now=0.0) for n in range(2)]
+        self.addresses: dict[Wire, bytes] = {}
+        self.up: dict[Wire, list[Item]] = {}  # on the way to a broker
+        self.down: dict[Wire, list[Item]] = {}  # on the way to a client
+        self.dispatched: Counter[str] = Counter()
+        self.pendings: list[Pending] = []
+        self.owners: dict[int, Client] = {}
+        self.ends: Counter[int] = Counter()
+        self.given_up: set[int] = set()
+        for endpoint in ENDPOINTS:
+            self.start(endpoint)
+            for number in range(len(self.clients)):
+                self.reconnect((number, endpoint))
+
+    # -- what may happen ---------------------------------------------------------------
+
+    @rule(
+        number=st.integers(0, 1),
+        method=st.sampled_from(["POST", "POST", "GET"]),
+        seconds=st.sampled_from([0.5, 2.0, 8.0, 30.0]),
+        is_timed=st.booleans(),
+    )
+    def submit(self, number: int, method: str, seconds: float, *, is_timed: bool) -> None:
+        target = f"/users/{len(self.pendings)}"
+        pending = Pending(method, target, {}, b"", self.now + seconds, is_timed, lambda: None)
+        self.pendings.append(pending)
+        self.owners[id(pending)] = self.clients[number]
+        self.clients[number].submit(pending, self.now)
+
+    @precondition(lambda self: self.pendings)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        pending = self.pendings[data.draw(st.integers(0, len(self.pendings) - 1))]
+        if not pending.ended:
+            self.given_up.add(id(pending))
+        self.owners[id(pending)].cancel(pending)
+
+    @rule(number=st.integers(0, 1), endpoint=st.sampled_from(ENDPOINTS))
+    def deliver(self, number: int, endpoint: str) -> None:
+        self.carry((number, endpoint))
+
+    @precondition(lambda self: any(server and server.busy for server in self.servers.values()))
+    @rule(data=st.data(), stopped=st.booleans())
+    def finish(self, data: st.DataObject, *, stopped: bool) -> None:
+        servers = [server for server in self.servers.values() if server and server.busy]
+        server = data.draw(st.sampled_from(servers))
+        flight = server.busy.pop(data.draw(st.integers(0, len(server.busy) - 1)))
+        server.broker.finish(flight, None if stopped else messages.Response(200))
+        self.act()
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 5.0]))
+    def advance(self, seconds: float) -> None:
+        self.pass_time(seconds)
+
+    @rule(number=st.integers(0, 1), endpoint=st.sampled_from(ENDPOINTS))
+    def cut(self, number: int, endpoint: str) -> None:
+        """Break a connection; ZeroMQ makes a new one, as somebody the broker never saw."""
+        self.reconnect((number, endpoint))
+
+    @rule(endpoint=st.sampled_from(ENDPOINTS))
+    def kill(self, endpoint: str) -> None:
+        self.servers[endpoint] = None
+        for number in range(len(self.clients)):
+            self.reconnect((number, endpoint))
+
+    @rule(endpoint=st.sampled_from(ENDPOINTS))
+    def revive(self, endpoint: str) -> None:
+        if self.servers[endpoint] is None:
+            self.start(endpoint)
+
+    @rule(endpoint=st.sampled_from(ENDPOINTS))
+    def drain(self, endpoint: str) -> None:
+        server = self.servers[endpoint]
+        if server:
+            server.broker.drain()
+            self.act()
+
+    # -- the network -------------------------------------------------------------------
+
+    def start(self, endpoint: str) -> None:
+        self.servers[endpoint] = Server(f"b{next(self.serial)}")
+
+    def reconnect(self, wire: Wire) -> None:
+        self.addresses[wire] = b"%d" % next(self.serial)
+        self.up[wire], self.down[wire] = [], []
+
+    def link(self, wire: Wire) -> Link:
+        number, endpoint = wire
+        return next(link for link in self.clients[number].links if link.endpoint == endpoint)
+
+    def carry(self, wire: Wire) -> None:
+        """Let everything that is on one connection arrive, down first."""
+        self.act()
+        number, endpoint = wire
+        down, self.down[wire] = self.down[wire], []
+        if down:
+            self.clients[number].receive(self.link(wire), down, self.now)
+            self.act()
+        server = self.servers[endpoint]
+        if server and self.up[wire]:
+            up, self.up[wire] = self.up[wire], []
+            server.broker.receive(self.addresses[wire], up, self.now, 5000)
+        self.act()
+
+    def act(self) -> None:
+        """Do what the engines want done, and look at every end."""
+        for number, client in enumerate(self.clients):
+            outbox = client.take_outbox()
+            for link in outbox.reopen:
+                self.reconnect((number, link.endpoint))
+            for pending in outbox.ended:
+                self.note_end(pending)
+            for link in client.links:
+                self.up[number, link.endpoint] += link.outgoing
+                link.outgoing.clear()
+        for endpoint, server in self.servers.items():
+            if server:
+                self.act_for(endpoint, server)
+
+    def act_for(self, endpoint: str, server: Server) -> None:
+        wires = {self.addresses[wire]: wire for wire in self.addresses if wire[1] == endpoint}
+        while not (outbox := server.broker.take_outbox()).is_empty:
+            for flight in outbox.dispatched:
+                self.note_dispatch(flight)
+                server.busy.append(flight)
+            for address, items in outbox.items.items():
+                if address in wires:
+                    self.down[wires[address]] += items
+                else:
+                    server.broker.lose(address)
+
+    def pass_time(self, seconds: float) -> None:
+        """Tick whoever wants to be told the time, at that time."""
+        end = self.now + seconds
+        brokers = [server.broker for server in self.servers.values() if server]
+        engines: list[Client | Broker] = [*self.clients, *brokers]
+        while True:
+            self.act()
+            when = min(engine.next_tick for engine in engines)
+            self.now = min(max(self.now, when), end)
+            if when > end:
+                return
+            for engine in engines:
+                if engine.next_tick <= self.now:
+                    engine.tick(self.now)
+
+    # -- what must hold ----------------------------------------------------------------
+
+    def note_dispatch(self, flight: Flight) -> None:
+        target = flight.call.target
+        self.dispatched[target] += 1
+        assert self.dispatched[target] <= (1 if flight.call.method == "POST" else MAX_ATTEMPTS)
+
+    def note_end(self, pending: Pending) -> None:
+        self.ends[id(pending)] += 1
+        assert self.ends[id(pending)] == 1, "it has ended twice"
+        assert id(pending) not in self.given_up, "it was given up, and ended all the same"
+        if executed(pending) == "no":
+            assert not self.dispatched[pending.target]
+        if pending.is_timed:
+            assert self.now <= pending.deadline
+
+    def teardown(self) -> None:
+        self.act()
+        for endpoint, server in self.servers.items():
+            if server is None or server.broker.is_draining:
+                self.kill(endpoint)
+                self.start(endpoint)
+        for _ in range(80):
+            for wire in self.addresses:
+                self.carry(wire)
+            for server in self.servers.values():
+                while server and server.busy:
+                    server.broker.finish(server.busy.pop(), messages.Response(200))
+                    self.act()
+            self.pass_time(0.5)
+        assert all(pending.ended for pending in self.pendings)
+        assert all(
+            self.ends[id(pending)] + (id(pending) in self.given_up) == 1
+            for pending in self.pendings
+        )
+        for client in self.clients:
+            assert (client.in_flight, client.waiting, client._waiting_bytes) == (0, 0, 0)
+            assert client.is_connected
+        for server in self.servers.values():
+            assert server
+            assert (server.broker.in_flight, server.broker.queued_bytes) == (0, 0)
+            assert not any(peer.flights for peer in server.broker._peers.values())
+            assert server.broker._peers.keys() <= set(self.addresses.values())
+
+
+def executed(pending: Pending) -> str:
+    """Return what the caller is told about whether a handler ran."""
+    outcome = pending.outcome
+    if isinstance(outcome, CallError):
+        return outcome.executed
+    assert isinstance(outcome, messages.Response)
+    return str(orjson.loads(outcome.body)["executed"]) if outcome.is_error else "yes"
+
+
+TestJoined = Joined.TestCase
+TestJoined.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
