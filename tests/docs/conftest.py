@@ -1,0 +1,176 @@
+"""What a reader of the documentation has: its pages, a fresh checkout, and a terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Timer
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+
+#: Seconds that one terminal may be used: a command that hangs fails its test.
+PATIENCE = 120
+
+#: What the shell says after each command, with its exit code.
+END = "-- the end --"
+
+FENCE = re.compile(
+    r"^```(?:\{code-block\} )?(?P<language>\w+)\n"
+    r"(?::caption: (?P<caption>[^\n]+)\n\n)?(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+class Block(NamedTuple):
+    """A fenced block of a page; ``caption`` is the file that it shows, if it shows one."""
+
+    language: str
+    caption: str | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Page:
+    text: str
+
+    @property
+    def blocks(self) -> list[Block]:
+        return [Block(**found.groupdict()) for found in FENCE.finditer(self.text)]
+
+    def section(self, heading: str) -> str:
+        """Return what stands under ``heading``, down to the next one of any level."""
+        _, found, rest = self.text.partition(f"# {heading}\n")
+        assert found, f"there is no heading {heading!r}"
+        return rest.partition("\n#")[0]
+
+
+class Server:
+    """A `trizmq run` that is ready, in a terminal of its own."""
+
+    def __init__(self, terminal: Terminal, pid: int, output: IO[str]) -> None:
+        self._terminal, self._pid, self._output = terminal, pid, output
+        lines = iter(output.readline, "")
+        self.ready = next((line for line in lines if line.startswith("trizmq ready")), "")
+
+    def stop(self) -> int:
+        """Do what Ctrl-C or a supervisor does; return the exit code."""
+        self.signal(signal.SIGTERM)
+        self._output.close()
+        return self._terminal.enter(f"wait {self._pid}")[0]
+
+    def signal(self, number: int) -> None:
+        os.killpg(self._pid, number)
+
+
+class Terminal:
+    """A shell in ``directory``, where nothing is known of trizmq, with a state of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._log = directory.parent / "log"
+        self._servers: list[Server] = []
+        plain = {name: value for name, value in os.environ.items() if not is_ours(name)}
+        self._shell = subprocess.Popen(
+            ["bash"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=directory,
+            env=plain | {"XDG_STATE_HOME": str(directory.parent / "state")},
+            text=True,
+        )
+        self.enter("set -m")  # a process group for each server, so that it can be told to end
+
+    def enter(self, command: str) -> tuple[int, str]:
+        """Run ``command``; return its exit code, and what it wrote."""
+        assert self._shell.stdin
+        assert self._shell.stdout
+        # What `$?` is for the next command is what it was after this one.
+        after = f'code=$?; echo; echo "{END}" $code; (exit $code)'
+        self._shell.stdin.write(f"{{ {command}\n}} </dev/null; {after}\n")
+        self._shell.stdin.flush()
+        written: list[str] = []
+        for line in self._shell.stdout:
+            if line.startswith(END):
+                return int(line.removeprefix(END)), "".join(written)
+            written.append(line)
+        raise AssertionError(f"{command}: the terminal was closed. {''.join(written)}")
+
+    def run(self, command: str) -> str:
+        """Run what must succeed; return what it wrote."""
+        code, written = self.enter(command)
+        assert code == 0, f"{command}: exit code {code}. {written}"
+        return written
+
+    def serve(self, command: str) -> Server:
+        """Start what ends in a `trizmq run`, and wait until it is ready."""
+        output = self.directory.parent / f"output-{len(self._servers)}"
+        os.mkfifo(output)
+        # Without the trap the shell would end at the signal, and hide how the server ended.
+        job = f"trap : TERM; {command}\n"
+        self.enter(f"{{ {job} }} >{output} 2>>{self._log} &")
+        pid = int(self.run("echo $!"))
+        server = Server(self, pid, output.open())
+        self._servers.append(server)
+        assert server.ready, self._log.read_text()
+        return server
+
+    def close(self) -> None:
+        for server in self._servers:
+            try:
+                server.signal(signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        self._shell.kill()
+        self._shell.communicate()
+
+
+def is_ours(variable: str) -> bool:
+    return variable.startswith(("TRIZMQ_", "VIRTUAL_ENV", "PYTHON"))
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """Give a copy of this checkout as a clone would have it, changes of today included."""
+    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listed = subprocess.run(listing, cwd=ROOT, capture_output=True, check=True, text=True)
+    copy = tmp_path / "trizmq"
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():  # else it was deleted, today
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name)
+    return copy
+
+
+@pytest.fixture
+def terminal(checkout: Path) -> Iterator[Terminal]:
+    """Give a terminal in a fresh checkout; what it started ends with the test."""
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", 5555)) == 0:
+            pytest.fail("port 5555 is in use, and the documentation says 5555: free it")
+    terminal = Terminal(checkout)
+    watchdog = Timer(PATIENCE, terminal.close)
+    watchdog.start()
+    try:
+        yield terminal
+    finally:
+        watchdog.cancel()
+        terminal.close()
+
+
+@pytest.fixture
+def page():
+    """Give what reads a page: ``page("docs/tutorial.md")``."""
+    return lambda name: Page((ROOT / name).read_text("utf-8"))
