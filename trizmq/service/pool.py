@@ -125,12 +125,13 @@ class WorkerPool(Generic[T]):
             self._flush_now()
             if self._ready:
                 return
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._idle.remove(task)  # now, and not when it runs: nobody may wake it any more
+            return trio.lowlevel.Abort.SUCCEEDED
+
         self._idle.append(task)
-        try:
-            await trio.lowlevel.wait_task_rescheduled(_allow_cancel)
-        except BaseException:
-            self._idle.remove(task)
-            raise
+        await trio.lowlevel.wait_task_rescheduled(abort)
         self._woken -= 1
 
     def _wake_successor(self) -> None:
@@ -159,7 +160,3 @@ def current_item() -> Any:
         nursery = task.parent_nursery
         task = nursery.parent_task if nursery is not None else None
     return None
-
-
-def _allow_cancel(_: object) -> trio.lowlevel.Abort:
-    return trio.lowlevel.Abort.SUCCEEDED
