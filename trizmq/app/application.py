@@ -12,6 +12,7 @@ import trio
 
 from ..errors import ConfigError, HTTPError, PluginError
 from ..messages import Headers, Request, Response
+from .broker_hooks import compile_admit, compile_on_event
 from .config import state_dir as find_state_dir
 from .failures import answer_failure, lone
 from .handlers import Endpoint, compile_endpoint
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from .broker_hooks import Admit, OnEvent
     from .hooks import Implementation
     from .hookspecs import Precondition
     from .plugins import Plugin, Reference
@@ -54,6 +56,9 @@ class App:
       plugins: in the order in which they were named.
       routes: of all of them, in that order.
       services: the first segments of the routes' patterns.
+      public_services: those of them that have a public route.
+      admit: asks the plugins' `trizmq_admit`; None if no plugin has it.
+      on_event: tells the plugins' `trizmq_on_event`.
 
     """
 
@@ -72,6 +77,9 @@ class App:
         self._configs = self._read_config(config or {})
         self.routes: tuple[Route, ...] = tuple(self._ask_for_routes())
         self.services: frozenset[str] = frozenset(_owners(self.routes))
+        self.public_services = frozenset(route.service for route in self.routes if route.public)
+        self.admit: Admit | None = compile_admit(self._hooks)
+        self.on_event: OnEvent = compile_on_event(self._hooks)
         self._threads = trio.CapacityLimiter(thread_limit)
         self._table: Table[Endpoint] = Table(
             (route, self._endpoint(route)) for route in self.routes

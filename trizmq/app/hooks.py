@@ -11,7 +11,7 @@ from ..errors import PluginError
 from . import hookspecs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["Hooks", "Implementation", "check_hooks", "one_line"]
 
@@ -33,6 +33,11 @@ class Implementation:
     def wants(self, argument: str) -> bool:
         """Tell whether the plugin's function takes ``argument``."""
         return argument in self._found.argnames
+
+    def asking(self, argument: str) -> Callable[[Any], object]:
+        """Return the plugin's function as one of ``argument`` alone: for a hook asked often."""
+        function = self._found.function
+        return function if self.wants(argument) else lambda _: function()
 
     def ask(self, **arguments: Any) -> Any:
         """Call the plugin's function with those of ``arguments`` that it takes.

@@ -2,7 +2,7 @@
 
 A plugin is a module (or any object) with functions of these names, each marked with
 `hookimpl`. It names only the arguments it wants. Hooks are asked at start and their answers
-compiled; none is called per request.
+compiled; only the broker's two, `trizmq_admit` and `trizmq_on_event`, are called while it serves.
 """
 
 # Light on purpose: the command line reads this file before it knows what it will do.
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     import click
 
+    from ..admission import AdmittedCall, Event, Verdict
     from ..messages import Request, Response
     from .patterns import Segment
     from .router import Router
@@ -30,8 +31,10 @@ __all__ = [
     "Precondition",
     "Route",
     "hookimpl",
+    "trizmq_admit",
     "trizmq_config",
     "trizmq_lifespan",
+    "trizmq_on_event",
     "trizmq_precondition",
     "trizmq_register_commands",
     "trizmq_register_routes",
@@ -111,6 +114,42 @@ def trizmq_precondition(route: Route) -> Precondition | None:
 
     Args:
       route: any plugin's, this one's included.
+
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def trizmq_admit(call: AdmittedCall) -> Verdict:
+    """Say what the broker does with ``call``; asked in the broker, for every call, twice.
+
+    First when a client's call has been read, before a worker is given it; then, with
+    ``call.response``, when a worker has answered, before the client is sent that. The
+    plugins are asked in the order in which they are named. None and `Forward` ask the next
+    one; the first `Discard`, `Reject` or `SendTo` is the verdict. The principal of a
+    `Forward` is the ``call.principal`` of those who are asked after it, and of the request
+    that the worker gets; a worker believes nobody else.
+
+    It runs in the broker's loop, with all that a plugin's `trizmq_lifespan` set in context
+    variables: it must be a plain function, and must not wait. If it raises, or returns
+    what is no verdict, the call is answered 500 and no worker sees it.
+
+    Args:
+      call: frozen; its body is not opened.
+
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def trizmq_on_event(event: Event) -> None:
+    """Be told what happened at the broker: a worker came or was lost, a client went.
+
+    Every plugin is told, in the order in which they are named, in the broker's loop: it
+    must be a plain function, and must not wait. What it raises is logged, and nothing else.
+
+    Args:
+      event: frozen; ``event.kind`` says what happened.
 
     """
     raise NotImplementedError

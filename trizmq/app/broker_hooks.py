@@ -1,0 +1,121 @@
+"""The hooks that a broker asks while it serves, compiled: each is one function to call.
+
+Both run in the broker's loop, between a call and its worker: neither ever raises, and what
+a plugin does wrong never lets a call pass.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+
+from ..admission import AdmittedCall, Discard, Event, Forward, Reject, SendTo, Verdict
+from ..messages import Principal, problem
+from .results import check_response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .hooks import Hooks
+
+__all__ = ["Admit", "OnEvent", "compile_admit", "compile_on_event"]
+
+LOGGER = logging.getLogger("trizmq.app")
+
+#: Asks every plugin about a call. Raises nothing but KeyboardInterrupt.
+Admit: TypeAlias = "Callable[[AdmittedCall], Verdict]"
+
+#: Tells every plugin of an event. Likewise.
+OnEvent: TypeAlias = "Callable[[Event], None]"
+
+
+def compile_admit(hooks: Hooks) -> Admit | None:
+    """Return what asks the plugins' `trizmq_admit`, or None if no plugin has one."""
+    steps = tuple((found.plugin, found.asking("call")) for found in hooks.of("trizmq_admit"))
+
+    def admit(call: AdmittedCall) -> Verdict:
+        principal = None
+        for plugin, ask in steps:
+            try:
+                verdict = _checked(ask(call))
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # closed, not open; and a hook may call sys.exit
+                LOGGER.exception(
+                    "plugin %r: trizmq_admit failed (request %s)", plugin, call.request_id
+                )
+                return Reject(500)
+            if isinstance(verdict, Discard | Reject | SendTo):
+                return verdict
+            if verdict is not None and verdict.principal is not None:
+                principal = verdict.principal
+                call = msgspec.structs.replace(call, principal=principal)
+        return Forward(principal) if principal is not None else None
+
+    return admit if steps else None
+
+
+def compile_on_event(hooks: Hooks) -> OnEvent:
+    """Return what tells the plugins' `trizmq_on_event`."""
+    steps = tuple((found.plugin, found.asking("event")) for found in hooks.of("trizmq_on_event"))
+
+    def on_event(event: Event) -> None:
+        for plugin, tell in steps:
+            try:
+                _refuse_coroutine(tell(event))
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # who observes stops nothing
+                LOGGER.exception("plugin %r: trizmq_on_event failed (%s)", plugin, event.kind)
+
+    return on_event
+
+
+def _checked(verdict: object) -> Verdict:
+    """Return ``verdict`` if the broker can do what it says.
+
+    Raises:
+      Exception: if not: it is none, or a field is not what it should be.
+
+    """
+    match verdict:
+        case None | Discard():
+            return verdict
+        case Forward(principal):
+            if principal is not None:
+                _check_principal(principal)
+            return verdict
+        case Reject(status, detail, headers):
+            _check_rejection(status, detail, headers)
+            return verdict
+        case SendTo(str(service), str(worker)) if service or worker:
+            return verdict
+    _refuse_coroutine(verdict)
+    raise TypeError(f"no verdict: {verdict!r}")
+
+
+def _check_principal(principal: object) -> None:
+    # It travels to the worker, which must be able to read it.
+    match principal:
+        case Principal(str(name), frozenset(scopes)):
+            "".join([name, *scopes]).encode()
+        case _:
+            raise TypeError(f"no principal: {principal!r}")
+
+
+def _check_rejection(status: object, detail: object, headers: object) -> None:
+    # It is made a problem document as an HTTPError is, and so may be wrong as that may be.
+    match status, detail, headers:
+        case int(), None | str(), dict() if 400 <= status <= 599:
+            check_response(problem(status, detail, headers=headers))
+        case _:
+            raise TypeError(f"no rejection: {status!r}, {detail!r}, {headers!r}")
+
+
+def _refuse_coroutine(answer: object) -> None:
+    if inspect.iscoroutine(answer):
+        answer.close()
+        raise TypeError("it is `async def`; the broker does not wait for a hook")
