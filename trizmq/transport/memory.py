@@ -144,6 +144,7 @@ class MemoryDealer(_Inbox):
     def detach(self) -> None:
         """Lose the router; the next one at the endpoint takes over, as after a reconnect."""
         self._router = None
+        self.wake()  # the inbox that was full has gone with it
 
     def close(self, linger: float = 0) -> None:
         if not self._closed:

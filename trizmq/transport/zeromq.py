@@ -79,9 +79,9 @@ class _ZmqSocket:
         frames = [self._receive(flags)]
         while self._option(zmq.RCVMORE):
             frame = self._receive()
-            if len(frames) < MAX_FRAMES:
+            if len(frames) <= MAX_FRAMES:
                 frames.append(frame)
-        return [] if len(frames) == MAX_FRAMES else frames
+        return [] if len(frames) > MAX_FRAMES else frames
 
     def _send_frames(self, frames: Sequence[bytes]) -> None:
         more = zmq.NOBLOCK | zmq.SNDMORE
@@ -90,9 +90,14 @@ class _ZmqSocket:
         last = frames[-1]
         self._send(last, zmq.NOBLOCK, len(last) < NO_COPY)
 
+    @property
+    def is_closed(self) -> bool:
+        return self._socket.closed
+
     def close(self, linger: float = 0) -> None:
         if not self._socket.closed:
             trio.lowlevel.notify_closing(self._fd)
+            self._reader_sleeps = False  # it has been woken; `settle` must not look any more
             self._socket.close(linger=int(linger * 1000))
 
 
@@ -156,6 +161,7 @@ class ZmqTransport:
     def __init__(self, *, max_frame: int) -> None:
         self._max_frame = max_frame
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._sockets: list[_ZmqSocket] = []
 
     def bind(self, endpoint: str) -> ZmqRouter:
         _seed_routing_ids()
@@ -166,7 +172,9 @@ class ZmqTransport:
         except zmq.ZMQError as error:
             socket.close()
             raise ConfigError(f"cannot bind {endpoint}: {_why(error)}") from None
-        return ZmqRouter(socket, ",".join(bound))
+        router = ZmqRouter(socket, ",".join(bound))
+        self._keep(router)
+        return router
 
     def connect(self, endpoint: str) -> ZmqDealer:
         socket = self._socket(zmq.DEALER, endpoint)
@@ -175,13 +183,21 @@ class ZmqTransport:
         except zmq.ZMQError as error:
             socket.close()
             raise ConfigError(f"cannot connect to {endpoint}: {_why(error)}") from None
-        return ZmqDealer(socket)
+        dealer = ZmqDealer(socket)
+        self._keep(dealer)
+        return dealer
 
     async def aclose(self) -> None:
-        # destroy() closes the sockets and then waits for what they linger over. That must
-        # not hold up Trio; and it ends, because every socket got a linger at its creation.
+        # Here, because what another thread closes wakes no reader.
+        for socket in self._sockets:
+            socket.close()
+        # destroy() waits for what the sockets linger over. That must not hold up Trio; and
+        # it ends, because every socket got a linger at its creation.
         with trio.move_on_after(TERM_SECONDS, shield=True):
             await trio.to_thread.run_sync(self._context.destroy, abandon_on_cancel=True)
+
+    def _keep(self, socket: _ZmqSocket) -> None:
+        self._sockets = [*(one for one in self._sockets if not one.is_closed), socket]
 
     def _socket(self, kind: int, endpoint: str) -> zmq.Socket[bytes]:
         socket = self._context.socket(kind)
@@ -208,7 +224,7 @@ def _bind(socket: zmq.Socket[bytes], endpoint: str) -> str:
 
 
 def _why(error: zmq.ZMQError) -> str:
-    return (error.strerror or "unknown error").lower()
+    return zmq.strerror(error.errno or 0).lower()  # error.strerror repeats the endpoint
 
 
 def _seed_routing_ids() -> None:
