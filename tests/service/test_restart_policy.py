@@ -1,0 +1,45 @@
+"""A child that dies is started again at once; after five deaths in a minute, later and later."""
+
+from __future__ import annotations
+
+import pytest
+
+from trizmq.service.restart_policy import RestartPolicy
+
+
+def pauses(*deaths: float) -> list[float]:
+    """How long after each of these deaths nothing may be started."""
+    policy = RestartPolicy()
+    found = []
+    for now in deaths:
+        policy.note_death(now)
+        found.append(max(0, policy.not_before - now))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("deaths", "expected"),
+    [
+        # Single ones, for ever.
+        ([0, 30, 60, 90, 120, 150], [0] * 6),
+        ([0, 1, 2, 3], [0] * 4),
+        # The fifth within a minute, its edge included.
+        ([0, 1, 2, 3, 4], [0, 0, 0, 0, 1]),
+        ([0, 15, 30, 45, 60], [0, 0, 0, 0, 1]),
+        ([0, 15, 30, 45, 60.1], [0] * 5),
+        # Each next one after the pause doubles it, up to half a minute.
+        ([0, 0, 0, 0, 0, 1, 3, 7, 15, 31, 61, 91], [0, 0, 0, 0, 1, 2, 4, 8, 16, 30, 30, 30]),
+        # Those that die together, or in the pause, count as one.
+        ([0] * 9, [0, 0, 0, 0, 1, 1, 1, 1, 1]),
+        ([0, 0, 0, 0, 0, 0.5, 1], [0, 0, 0, 0, 1, 0.5, 2]),
+        # Fewer deaths are not yet peace; a whole minute without any is.
+        ([0, 0, 0, 0, 0, 50, 100, 150], [0, 0, 0, 0, 1, 2, 4, 8]),
+        ([0, 0, 0, 0, 0, 50, 110, 111], [0, 0, 0, 0, 1, 2, 0, 0]),
+    ],
+)
+def test_how_long_nothing_is_started(deaths: list[float], expected: list[float]) -> None:
+    assert pauses(*deaths) == expected
+
+
+def test_at_first_nothing_is_in_the_way() -> None:
+    assert RestartPolicy().not_before < 0
