@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .errors import ResponseError as ResponseError
     from .errors import TrizmqError as TrizmqError
     from .errors import Unreachable as Unreachable
+    from .later import Later as Later
     from .messages import Headers as Headers
     from .messages import Principal as Principal
     from .messages import Request as Request
@@ -70,6 +71,7 @@ _ROOMS = {
         "TrizmqError",
         "Unreachable",
     ],
+    "later": ["Later"],
     "messages": ["Headers", "Principal", "Request", "Response", "problem"],
     "service.client": ["Client", "open_client"],
     "service.serve": ["serve"],

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .errors import Executed
+    from .later import Later
 
 __all__ = [
     "IDEMPOTENT_METHODS",
@@ -93,6 +94,7 @@ class Request(msgspec.Struct, kw_only=True):
       deadline: on Trio's clock (`trio.current_time`); the handler is cancelled then.
       request_id: the caller's ``x-request-id``, or one made for this call.
       route: the pattern that matched: ``"/users/{user_id:int}"``.
+      later: what `reply_later` returned; None if it was not called.
 
     """
 
@@ -107,6 +109,7 @@ class Request(msgspec.Struct, kw_only=True):
     request_id: str = ""
     route: str = ""
     body_frames: tuple[bytes, ...] = ()
+    later: Later | None = None
 
     @property
     def frames(self) -> tuple[bytes, ...]:
@@ -136,6 +139,19 @@ class Request(msgspec.Struct, kw_only=True):
 
         """
         return orjson.loads(self.body)
+
+    def reply_later(self) -> Later:
+        """Return what the call can be answered with when its handler has returned.
+
+        The handler then returns None, which is no answer, and makes room for another; or it
+        raises, and that is the answer. The call has its deadline all the same. Called
+        again, it returns the same.
+
+        Raises:
+          RuntimeError: if this request is not served by a worker, but made by a test.
+
+        """
+        raise RuntimeError("this request did not come from a caller: nobody waits for an answer")
 
 
 class Response(msgspec.Struct):

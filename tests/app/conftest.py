@@ -55,7 +55,7 @@ def calling() -> Callable[[App], Call]:
             **headers: str,
         ) -> Response:
             parts = urlsplit(target)
-            return await app.handle(
+            response = await app.handle(
                 Request(
                     method=method,
                     path=parts.path,
@@ -66,6 +66,8 @@ def calling() -> Callable[[App], Call]:
                     request_id="r-1",
                 )
             )
+            assert response is not None
+            return response
 
         return call
 

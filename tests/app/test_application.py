@@ -316,4 +316,5 @@ FUZZED_APP = App([Fuzzed()])
 )
 async def test_no_request_makes_it_raise(method: str, path: str, body: bytes) -> None:
     response = await FUZZED_APP.handle(Request(method=method, path=path, body=body))
+    assert response is not None
     assert response.status in {200, 204, 400, 404, 405}

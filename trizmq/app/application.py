@@ -20,6 +20,7 @@ from .hookspecs import Route
 from .matching import Table
 from .patterns import is_service_name
 from .plugins import Plugins, installed_names, load
+from .results import result_writer
 from .router import Router
 from .tables import read_table
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from .plugins import Plugin, Reference
 
 __all__ = ["App"]
+
+_write_late = result_writer(returns_nothing=False)
 
 
 @final
@@ -85,23 +88,47 @@ class App:
             (route, self._endpoint(route)) for route in self.routes
         )
 
-    async def handle(self, request: Request) -> Response:
+    async def handle(self, request: Request) -> Response | None:
         """Answer ``request``; sets its ``path_params`` and ``route``.
 
         Any number of tasks may call it, within `lifespan`. Cancelling it cancels the
         handler. It raises only Cancelled and KeyboardInterrupt: whatever else a plugin's
         code raises is answered. Not a checkpoint in itself: that is up to the handler.
+
+        Returns:
+          None if the handler will answer later, by ``request.later``: see `answer_late`.
+
         """
         try:
             found = self._table.match(request.method, request.path)
-            if found is None:
-                response = self._unmatched(request)
-            else:
+            if found is not None:
                 endpoint, request.path_params = found
                 response = await endpoint(request)
+            else:
+                response = self._unmatched(request)
         except BaseException as error:  # an HTTPError of our own, or out of a router's converter
             response = answer_failure(error, request, "no")
         # RFC 9110, section 9.3.2: "the server MUST NOT send content in the response".
+        if request.method == "HEAD" and response is not None:
+            return _without_body(response)
+        return response
+
+    def answer_late(self, request: Request, outcome: object) -> Response:
+        """Return the response for ``outcome``, of a handler that called ``reply_later``.
+
+        A value is answered as if the handler had returned it; its annotation, ``-> None``,
+        does not speak of this one: None is 404. An exception, as if it had raised it.
+
+        Raises:
+          Cancelled, KeyboardInterrupt: if ``outcome`` is one, or has one in it.
+
+        """
+        try:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            response = _write_late(outcome)
+        except BaseException as error:  # as in `handle`
+            response = answer_failure(error, request, "maybe")
         return _without_body(response) if request.method == "HEAD" else response
 
     @asynccontextmanager

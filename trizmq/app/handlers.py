@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Endpoint", "compile_endpoint"]
 
-#: Never raises, but for Cancelled and KeyboardInterrupt.
-Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+#: Never raises, but for Cancelled and KeyboardInterrupt. None: the answer comes later.
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response | None]]
 
 
 def compile_endpoint(
@@ -49,7 +49,7 @@ def compile_endpoint(
     values_of, pattern = arguments.of, route.pattern
     write = result_writer(returns_nothing=returns_nothing(route.handler))
 
-    async def endpoint(request: Request) -> Response:
+    async def endpoint(request: Request) -> Response | None:
         request.route = pattern
         executed: Executed = "no"
         try:
@@ -61,12 +61,18 @@ def compile_endpoint(
                         return refusal
             values = values_of(request)
             executed = "maybe"
-            result = call(*values)
-            return write(await result if waits else result)
+            result = await call(*values) if waits else call(*values)
+            return write(result) if request.later is None else _no_response_yet(result)
         except BaseException as error:  # answer_failure says why, and gives back what passes
             return answer_failure(error, request, executed)
 
     return endpoint
+
+
+def _no_response_yet(result: object) -> Response | None:
+    if result is not None:
+        raise TypeError(f"after `reply_later` a handler returns None, not {result!r}")
+    return None
 
 
 async def _refusal(verdict: Any) -> Response | None:

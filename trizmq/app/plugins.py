@@ -69,6 +69,11 @@ class Plugins:
         """What they answer."""
         return Hooks((plugin.name, plugin.module) for plugin in self.loaded)
 
+    def with_hooks(self, *hooks: str) -> Plugins:
+        """Return those of them that implement one of ``hooks``."""
+        names = {found.plugin for hook in hooks for found in self.hooks.of(hook)}
+        return Plugins(tuple(plugin for plugin in self.loaded if plugin.name in names))
+
 
 def load(references: Iterable[Reference] | None = None, modules: Sequence[str] = ()) -> Plugins:
     """Load plugins, in this order: ``references``, then ``modules``.

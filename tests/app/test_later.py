@@ -1,0 +1,173 @@
+"""What a handler answers later: ends once, and is read as if the handler had returned it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+
+from trizmq import HTTPError, Later, Request, Response, Router, hookimpl
+from trizmq.app.application import App
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Ledger:
+    """Both callables of a `Later`: writes down what it says."""
+
+    def __init__(self) -> None:
+        self.parts = list[bytes]()
+        self.ends = list[object]()
+        self.later = Later(self.parts.append, self.ends.append)
+
+
+class Caught(Request, kw_only=True):
+    """A request whose answer can be owed."""
+
+    def reply_later(self) -> Later:
+        self.later = Ledger().later
+        return self.later
+
+
+@pytest.fixture
+def app_of() -> Callable[[Any], App]:
+    """An app whose one route, any method of /t, has this handler."""
+
+    def of(handler: Any) -> App:
+        routes = Router()
+        routes.any("/t")(handler)
+
+        class Things:
+            @hookimpl
+            def trizmq_register_routes(self) -> Router:
+                return routes
+
+        return App([Things()])
+
+    return of
+
+
+def test_later_ends_once() -> None:
+    ledger = Ledger()
+    later = ledger.later
+    assert not later.is_over
+    assert later.acknowledge(b"1")
+    assert later.acknowledge(b"2")
+    assert later.respond({"n": 3})
+    assert later.is_over
+    assert not later.respond(4)
+    assert not later.fail(ValueError())
+    assert not later.acknowledge(b"5")
+    assert (ledger.parts, ledger.ends) == ([b"1", b"2"], [{"n": 3}])
+
+
+def test_later_fails_once() -> None:
+    ledger, error = Ledger(), ValueError()
+    assert ledger.later.fail(error)
+    assert not ledger.later.respond(1)
+    assert ledger.ends == [error]
+
+
+@pytest.mark.parametrize("data", ["text", bytearray(b"1"), None])
+def test_a_part_is_bytes(data: Any) -> None:
+    ledger = Ledger()
+    with pytest.raises(TypeError, match="a part is bytes"):
+        ledger.later.acknowledge(data)
+    assert ledger.parts == []
+
+
+def test_a_request_that_nobody_waits_for_cannot_be_answered_later() -> None:
+    with pytest.raises(RuntimeError, match="nobody waits"):
+        Request(method="GET", path="/t").reply_later()
+
+
+async def test_a_handler_that_answers_later_returns_nothing(app_of: Callable[..., App]) -> None:
+    async def waits(request: Request) -> None:
+        request.reply_later()
+
+    def inline(request: Request) -> Any:
+        request.reply_later()
+
+    for handler in (waits, inline):
+        for method in ("GET", "HEAD"):
+            assert await app_of(handler).handle(Caught(method=method, path="/t")) is None
+
+
+async def test_what_it_returns_or_raises_all_the_same_is_the_answer(
+    app_of: Callable[..., App], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def returns(request: Request) -> str:
+        request.reply_later()
+        return "now"
+
+    async def raises(request: Request) -> None:
+        request.reply_later()
+        raise HTTPError(409)
+
+    for handler, status in ((returns, 500), (raises, 409)):
+        response = await app_of(handler).handle(Caught(method="GET", path="/t"))
+        assert response is not None
+        assert response.status == status
+    assert "returns None, not 'now'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "body"),
+    [
+        ({"n": 1}, 200, b'{"n":1}'),
+        (b"raw", 200, b"raw"),
+        ((201, [1]), 201, b"[1]"),
+        ((204, None), 204, b""),
+        (Response(418, body=b"x"), 418, b"x"),
+    ],
+)
+def test_a_late_value_is_what_a_handler_returns(
+    app_of: Callable[..., App], outcome: Any, status: int, body: bytes
+) -> None:
+    app = app_of(lambda: None)
+    response = app.answer_late(Request(method="GET", path="/t"), outcome)
+    assert (response.status, response.body) == (status, body)
+    response = app.answer_late(Request(method="HEAD", path="/t"), outcome)
+    assert (response.status, response.body) == (status, b"")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "logs"),
+    [
+        (None, 404, False),
+        (HTTPError(409, "taken"), 409, False),
+        (ValueError("secret"), 500, True),
+        (SystemExit(3), 500, True),
+        (object(), 500, True),
+        (Response(99), 500, True),
+    ],
+)
+def test_a_late_failure_is_what_a_handler_raises(
+    app_of: Callable[..., App],
+    outcome: Any,
+    status: int,
+    logs: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    request = Request(method="GET", path="/t", request_id="r-1")
+    response = app_of(lambda: None).answer_late(request, outcome)
+    assert response.status == status
+    assert response.json()["request_id"] == "r-1"
+    assert response.json()["executed"] == "maybe"
+    assert b"secret" not in response.body
+    assert bool(caplog.records) is logs
+
+
+async def test_a_late_cancellation_is_given_back(app_of: Callable[..., App]) -> None:
+    app, request = app_of(lambda: None), Request(method="GET", path="/t")
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        try:
+            await trio.lowlevel.checkpoint()
+        except trio.Cancelled as cancelled:
+            app.answer_late(request, cancelled)
+    assert scope.cancelled_caught
+    with pytest.raises(KeyboardInterrupt):
+        app.answer_late(request, KeyboardInterrupt())
