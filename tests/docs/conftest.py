@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Timer
@@ -49,11 +50,19 @@ class Page:
     def blocks(self) -> list[Block]:
         return [Block(**found.groupdict()) for found in FENCE.finditer(self.text)]
 
-    def section(self, heading: str) -> str:
-        """Return what stands under ``heading``, down to the next one of any level."""
+    def section(self, heading: str) -> Page:
+        """Return what stands under ``heading``, down to the next one."""
         _, found, rest = self.text.partition(f"# {heading}\n")
         assert found, f"there is no heading {heading!r}"
-        return rest.partition("\n#")[0]
+        return Page(re.split(r"^#+ ", rest, maxsplit=1, flags=re.MULTILINE)[0])
+
+    @property
+    def rows(self) -> dict[str, list[str]]:
+        """The rows of all tables, without the bars, by what is in their first column."""
+        lines = [line.strip("| ") for line in self.text.splitlines() if line.startswith("| ")]
+        lines = [line for line in lines if not line.startswith("---")]
+        cells = [[cell.strip() for cell in line.split(" | ")] for line in lines]
+        return {first.strip("`"): others for first, *others in cells}
 
 
 class Server:
@@ -66,12 +75,13 @@ class Server:
 
     def stop(self) -> int:
         """Do what Ctrl-C or a supervisor does; return the exit code."""
-        self.signal(signal.SIGTERM)
-        self._output.close()
+        os.killpg(self._pid, signal.SIGTERM)
         return self._terminal.enter(f"wait {self._pid}")[0]
 
-    def signal(self, number: int) -> None:
-        os.killpg(self._pid, number)
+    def kill(self) -> None:
+        self._output.close()
+        with suppress(ProcessLookupError):
+            os.killpg(self._pid, signal.SIGKILL)
 
 
 class Terminal:
@@ -129,10 +139,7 @@ class Terminal:
 
     def close(self) -> None:
         for server in self._servers:
-            try:
-                server.signal(signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+            server.kill()
         self._shell.kill()
         self._shell.communicate()
 

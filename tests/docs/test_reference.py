@@ -1,0 +1,137 @@
+"""The reference says all there is: names, commands, settings, limits, items, frames."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, get_args
+
+import click
+import pytest
+from msgspec.structs import fields
+
+import trizmq
+from trizmq.cli import command_line
+from trizmq.cli.settings import SETTINGS, read_settings
+from trizmq.engine.limits import Limits
+from trizmq.wire import commands
+from trizmq.wire.items import Item
+from trizmq.wire.return_path import MDP, PLAIN
+
+DIRECTIVE = re.compile(r"^\.\. (?:auto|py:)(?:class|data|exception|function):: (\w+)", re.MULTILINE)
+CLICK = re.compile(r"^   :prog: trizmq (\w+)(\n   :nested: full)?", re.MULTILINE)
+
+#: A client's commands in the words of the page; a worker's are their classes' names.
+CLIENT: Final[dict[type[commands.ClientRequest | commands.Reply], str]] = {
+    commands.ClientRequest: "REQUEST, to the broker",
+    commands.ClientPartial: "PARTIAL, to the client",
+    commands.ClientFinal: "FINAL, to the client",
+}
+
+#: What follows the opening of a worker's command; all others have an address and a body.
+REST = {commands.Ready: " service", commands.Heartbeat: "", commands.Disconnect: ""}
+
+
+def test_every_public_name_and_no_other(page) -> None:
+    described = set(DIRECTIVE.findall(page("docs/reference/python.md").text))
+    public = {*trizmq.__all__, *trizmq.testing.__all__} - {"testing"}
+    assert described - {"Details", "SyncDetails"} == public | {"trizmq_app"}
+
+
+def test_every_command_with_its_options(page) -> None:
+    """The options are generated from click, for a group by ``nested``."""
+    shown = dict(CLICK.findall(page("docs/reference/cli.md").text))
+    group = command_line()
+    context = click.Context(group, info_name="trizmq")
+    assert shown.keys() == set(group.list_commands(context))
+    for name, nested in shown.items():
+        assert bool(nested) == isinstance(group.get_command(context, name), click.Group)
+
+
+def test_every_setting_with_its_variable_and_flag(page) -> None:
+    rows = page("docs/reference/configuration.md").section("Configuration").rows
+    rows.pop("key in `trizmq.toml")
+    assert rows.keys() == SETTINGS.keys()
+    context = click.Context(command_line())
+    options = [
+        option
+        for name in ("run", "call")
+        for option in loaded(context, name).params
+        if option.name in SETTINGS
+    ]
+    assert {option.name for option in options} == SETTINGS.keys()
+    for option in options:
+        variable, flag, _ = rows[str(option.name)]
+        assert variable == f"`{option.envvar}`"
+        assert flag.strip("`") in option.opts
+
+
+def test_the_settings_file_that_is_shown(page, tmp_path) -> None:
+    (block,) = page("docs/reference/configuration.md").blocks
+    (tmp_path / "trizmq.toml").write_text(block.text)
+    assert read_settings(tmp_path / "trizmq.toml")["plugins"] == ["users", "auth"]
+
+
+def loaded(context: click.Context, name: str) -> click.Command:
+    assert isinstance(context.command, click.Group)
+    _, command, _ = context.command.resolve_command(context, [name])
+    assert command
+    return command
+
+
+def test_every_limit_with_its_default(page) -> None:
+    rows = page("docs/reference/statuses.md").section("Limits of the broker").rows
+    said = {name: cells[0].replace(",", "") for name, cells in rows.items() if "_" in name}
+    said["heartbeat"] = rows["heartbeat"][0]
+    assert said == {field.name: f"{field.default:.0f}" for field in fields(Limits)}
+
+
+def test_every_error_that_ends_a_call(page) -> None:
+    rows = page("docs/reference/statuses.md").section("Outcomes").rows
+    causes = {error.__name__ for error in trizmq.CallError.__subclasses__()}
+    assert causes - {"ResponseError"} <= rows.keys()
+
+
+def test_every_item_with_its_fields(page) -> None:
+    rows = page("docs/reference/protocol.md").section("`native`").rows
+    said = {int(tag): cells for tag, cells in rows.items() if tag.isdigit()}
+    assert said == {
+        kind.__struct_config__.tag: [
+            kind.__name__.lower(),
+            ", ".join(f"`{field.name}`" for field in fields(kind)) or "none",
+        ]
+        for kind in get_args(Item)
+    }
+
+
+def test_every_dialect(page) -> None:
+    rows = page("docs/reference/protocol.md").section("How dialects are told apart").rows
+    assert {cells[0].strip("`") for cells in rows.values()} >= {*MDP, PLAIN, "native"}
+
+
+@pytest.mark.parametrize("dialect", MDP)
+def test_every_command_of_mdp_frame_by_frame(page, dialect: str) -> None:
+    rows = (
+        page("docs/reference/protocol.md")
+        .section("`mdp01` and `mdp02`: the Majordomo Protocol")
+        .rows
+    )
+    column = rows["command"].index(f"`{dialect}`")
+    said = {name: cells[column].replace("`", "") for name, cells in rows.items()}
+    codec = MDP[dialect]
+    service = " service" if codec.replies_name_service else ""
+    for kind, name in CLIENT.items():
+        rest = " service" if kind is commands.ClientRequest else service
+        opening = codec.client.get(kind)
+        assert said[name] == (f"{written(opening)}{rest} body+" if opening else "none")
+    for kind in get_args(commands.Command):
+        opening = codec.worker.get(kind)
+        rest = REST.get(kind, " address ∅ body+")
+        assert said[kind.__name__.upper()] == (f"{written(opening)}{rest}" if opening else "none")
+
+
+def written(opening: tuple[bytes, ...]) -> str:
+    """Write frames as the page does: empty, a code in hexadecimal, or a header."""
+    return " ".join(
+        "∅" if not frame else frame.hex() if len(frame) == 1 else frame.decode()
+        for frame in opening
+    )

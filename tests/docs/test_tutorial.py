@@ -1,0 +1,98 @@
+"""The tutorial and the how-tos, line by line: every file is written, every command run.
+
+What a command writes is held against what the page shows, but for blanks and line ends (a
+terminal has more of them than a pipe), and for three dots, which stand for anything.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .conftest import Block, Page, Server, Terminal
+
+
+@pytest.mark.slow
+def test_the_tutorial_does_what_it_says(page, terminal: Terminal) -> None:
+    Reader(terminal).read(page("docs/tutorial.md"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["call-from-other-languages", "configure-a-plugin", "use-several-endpoints"]
+)
+def test_a_how_to_does_what_it_says(page, terminal: Terminal, name: str) -> None:
+    """In the environment of the tests: a how-to is for who has installed trizmq."""
+    terminal.run(f"export PATH={Path(sys.executable).parent}:$PATH; mkdir ../here; cd ../here")
+    Reader(terminal).read(page(f"docs/howto/{name}.md"))
+
+
+class Reader:
+    """Somebody who follows the page, with one server at a time."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._server: Server | None = None
+
+    def read(self, page: Page) -> None:
+        for block in page.blocks:
+            if block.caption:
+                self.write(block.caption, block.text)
+            else:
+                assert block.language == "console"
+                self.follow(block)
+        self.stop_server()
+
+    def write(self, caption: str, text: str) -> None:
+        """Write the file that the caption names, or add to it."""
+        name, _, addition = caption.partition(", ")
+        assert addition in ("", "continued")
+        with (self._directory / name).open("a" if addition else "w") as file:
+            file.write(f"\n\n{text}" if addition else text)
+
+    @property
+    def _directory(self) -> Path:
+        return Path(self._terminal.run("pwd").strip())
+
+    def follow(self, block: Block) -> None:
+        for command, shown in commands_of(block):
+            if command.startswith("trizmq run") and not is_failure(shown):
+                self.stop_server()
+                self._server = self._terminal.serve(command)
+                assert self._server.ready.strip() == shown.strip()
+            else:
+                self._run(command, shown)
+
+    def _run(self, command: str, shown: str) -> None:
+        code, written = self._terminal.enter(command)
+        assert bool(code) == is_failure(shown), f"{command}: exit code {code}. {written}"
+        assert not shown or matches(shown, written), f"{command}: {written}"
+
+    def stop_server(self) -> None:
+        if self._server:
+            assert self._server.stop() == 0
+
+
+def commands_of(block: Block) -> Iterator[tuple[str, str]]:
+    """Yield each command, and what is shown of what it writes."""
+    before, *parts = re.split(r"^\$ ", block.text, flags=re.MULTILINE)
+    assert not before
+    for part in parts:
+        command, _, shown = part.partition("\n")
+        yield command, shown
+
+
+def is_failure(shown: str) -> bool:
+    return "\ntrizmq: " in f"\n{shown}"
+
+
+def matches(shown: str, written: str) -> bool:
+    pattern = ".*".join(map(re.escape, "".join(shown.split()).split("...")))
+    return re.fullmatch(pattern, "".join(written.split())) is not None
