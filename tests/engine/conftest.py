@@ -52,7 +52,7 @@ class BrokerRig:
 
     def check(self) -> None:
         counts = self.broker.counters
-        ended = counts.answered + counts.refused + counts.expired + counts.cancelled
+        ended = counts.answered + counts.refused + counts.expired + counts.cancelled + counts.lost
         assert counts.calls == ended + self.broker.in_flight
         assert 0 <= self.worker.busy <= self.worker.capacity
 
@@ -93,8 +93,10 @@ class BrokerRig:
     def assert_nothing_is_left(self) -> None:
         broker = self.broker
         assert (broker.in_flight, broker.queued_bytes) == (0, 0)
-        assert broker._foreign_peers == {}
-        assert all(not peer.flights and not peer.queued_bytes for peer in broker._peers.values())
+        assert broker._clients.foreign == {}
+        assert all(
+            not peer.flights and not peer.queued_bytes for peer in broker._clients.native.values()
+        )
         assert self.worker.busy == 0
         for service in broker.services.values():
             assert (service.in_flight, service.queue.count, service.queue.bytes) == (0, 0, 0)

@@ -16,7 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from trizmq import messages
 from trizmq.engine.broker import Broker
 from trizmq.engine.limits import Limits
-from trizmq.engine.records import Worker, size_of
+from trizmq.engine.bounds import size_of
+from trizmq.engine.records import Worker
 from trizmq.wire import dialects
 from trizmq.wire.dialects import ForeignCall
 from trizmq.wire.items import VERSION, Call, Cancel, Goaway, Hello, Response
@@ -185,7 +186,8 @@ class BrokerMachine(RuleBasedStateMachine):
 
     def counts_add_up(self) -> None:
         c = self.broker.counters
-        assert c.calls == c.answered + c.refused + c.expired + c.cancelled + self.broker.in_flight
+        ended = c.answered + c.refused + c.expired + c.cancelled + c.lost
+        assert c.calls == ended + self.broker.in_flight
 
     def teardown(self) -> None:
         self.now += 100
@@ -195,11 +197,13 @@ class BrokerMachine(RuleBasedStateMachine):
         while self.busy:
             self.broker.finish(self.busy.pop()[1], None)
         broker = self.broker
-        assert (broker.in_flight, broker.queued_bytes, broker._foreign_peers) == (0, 0, {})
+        assert (broker.in_flight, broker.queued_bytes, broker._clients.foreign) == (0, 0, {})
         assert [worker.busy for worker in self.workers] == [0, 0]
         assert not any(service.queue._lines for service in broker.services.values())
-        assert not any(peer.flights or peer.queued_bytes for peer in broker._peers.values())
-        assert broker._deadlines._live == 0
+        assert not any(
+            peer.flights or peer.queued_bytes for peer in broker._clients.native.values()
+        )
+        assert broker._dispatcher.deadlines._live == 0
 
 
 def own_response(flight: Flight) -> messages.Response:

@@ -240,8 +240,8 @@ class Joined(RuleBasedStateMachine):
         for server in self.servers.values():
             assert server
             assert (server.broker.in_flight, server.broker.queued_bytes) == (0, 0)
-            assert not any(peer.flights for peer in server.broker._peers.values())
-            assert server.broker._peers.keys() <= set(self.addresses.values())
+            assert not any(peer.flights for peer in server.broker._clients.native.values())
+            assert server.broker._clients.native.keys() <= set(self.addresses.values())
 
 
 def is_ours(pending: Pending) -> bool:

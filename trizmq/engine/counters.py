@@ -8,7 +8,10 @@ __all__ = ["Counters"]
 
 
 class Counters(msgspec.Struct):
-    """Since the start. ``calls`` is the sum of how they ended and of what is in flight."""
+    """Since the start.
+
+    ``calls`` is the sum of answered, refused, expired, cancelled, lost and in flight.
+    """
 
     #: Calls that were read, well-formed, whatever became of them.
     calls: int = 0
@@ -20,6 +23,14 @@ class Counters(msgspec.Struct):
     expired: int = 0
     #: Given up by the caller, or the caller has gone.
     cancelled: int = 0
+    #: Ended by a 502: the worker was lost, or its parts did not fit.
+    lost: int = 0
+    #: Given to another worker, because the first was lost.
+    redispatched: int = 0
+    #: Replies of workers to calls that were not theirs to answer: dropped.
+    forged: int = 0
+    #: Commands of workers that were valid, and out of place: answered by DISCONNECT.
+    disconnected: int = 0
     #: Responses of handlers whose call had ended before: dropped.
     late: int = 0
     #: Messages that no dialect knows: dropped.

@@ -25,8 +25,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     service_calls: int = 10_000
     service_bytes: int = 64 * MIB
     broker_bytes: int = 256 * MIB
+    services: int = 256
+    workers: int = 1024
     max_ttl: float = 3600.0
     heartbeat: float = 1.0
+    liveness: int = 3
+    #: How long a worker may be silent that has a call, and was never seen to beat then:
+    #: old workers do nothing else while they work.
+    busy_silence: float = 60.0
+    #: How long calls wait for a service that nobody has ever offered.
+    wait: float = 1.0
     retry_after_ms: int = 100
 
     @property

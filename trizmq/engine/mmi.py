@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import orjson
 
@@ -10,10 +10,12 @@ from ..messages import Response, problem
 from ..wire.items import frames_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from ..wire.items import Call
-    from .records import Service
+    from .counters import Counters
+    from .records import Worker
+    from .services import Service
 
 __all__ = ["answer", "is_mmi"]
 
@@ -23,35 +25,104 @@ NOT_REGISTERED: Final = b"404"
 NOT_IMPLEMENTED: Final = b"501"
 
 
+class _Broker(Protocol):
+    counters: Counters
+    is_draining: bool
+
+    @property
+    def services(self) -> Mapping[str, Service]: ...
+    @property
+    def all_workers(self) -> Sequence[Worker]: ...
+    @property
+    def clients(self) -> int: ...
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def queued_bytes(self) -> int: ...
+
+
 def is_mmi(service: str) -> bool:
     """Tell whether the broker answers for ``service``: ``mmi``, or RFC 8's ``mmi.*``."""
     return service == "mmi" or service.startswith("mmi.")
 
 
-def answer(service: str, call: Call, services: Mapping[str, Service]) -> Response:
-    """Answer a call for which `is_mmi` holds."""
+def answer(service: str, call: Call, broker: _Broker) -> Response:
+    """Answer a call for which `is_mmi` holds.
+
+    RFC 8 has ``mmi.service``, asked with a service's name as body. All else is our own, in
+    JSON: ``mmi.NAME`` for MDP clients, ``GET /mmi/NAME`` for everybody else.
+    """
     if service == "mmi.service":
-        asked = services.get(frames_of(call.body)[0].decode("ascii", "replace"))
+        asked = broker.services.get(frames_of(call.body)[0].decode("ascii", "replace"))
         return _says(REGISTERED if asked is not None and asked.workers else NOT_REGISTERED)
     if service != "mmi":
-        return _says(NOT_IMPLEMENTED)
-    if call.target.partition("?")[0] != "/mmi/services":
-        return problem(404, f"the broker has no {call.target}", executed="no")
+        report = REPORTS.get(service.removeprefix("mmi."))
+        return _says(NOT_IMPLEMENTED if report is None else orjson.dumps(report(broker)))
+    report = REPORTS.get(call.target.partition("?")[0].removeprefix("/mmi/"))
+    if report is None:
+        return problem(404, f"the broker has {', '.join(REPORTS)} below /mmi/", executed="no")
     if call.method not in ("GET", "HEAD"):
         return problem(405, executed="no", headers={"allow": "GET, HEAD"})
-    if call.method == "HEAD":
-        return _says(b"")
-    return _says(orjson.dumps([_describe(services[name]) for name in sorted(services)]))
+    return _says(b"" if call.method == "HEAD" else orjson.dumps(report(broker)))
 
 
 def _says(body: bytes) -> Response:
     return Response(200, body=body)
 
 
-def _describe(service: Service) -> dict[str, str | int]:
+def _services(broker: _Broker) -> list[dict[str, Any]]:
+    return [_service(broker.services[name]) for name in sorted(broker.services)]
+
+
+def _service(service: Service) -> dict[str, Any]:
     return {
         "name": service.name,
         "workers": service.workers,
         "queued": service.queue.count,
         "in_flight": service.in_flight,
     }
+
+
+def _workers(broker: _Broker) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": worker.name,
+            "dialect": worker.dialect,
+            "services": sorted(worker.services),
+            "capacity": worker.capacity,
+            "busy": worker.busy,
+            "leaving": worker.is_leaving,
+        }
+        for worker in broker.all_workers
+    ]
+
+
+def _routes(broker: _Broker) -> list[str]:
+    return sorted({route for worker in broker.all_workers for route in worker.routes})
+
+
+def _stats(broker: _Broker) -> dict[str, Any]:
+    services = broker.services.values()
+    return {
+        "counters": broker.counters.as_dict(),
+        "in_flight": broker.in_flight,
+        "queued": sum(service.queue.count for service in services),
+        "queued_bytes": broker.queued_bytes,
+        "clients": broker.clients,
+        "workers": len(broker.all_workers),
+    }
+
+
+def _health(broker: _Broker) -> dict[str, Any]:
+    deserted = sorted(name for name, one in broker.services.items() if not one.workers)
+    status = "draining" if broker.is_draining else "degraded" if deserted else "ok"
+    return {"status": status, "without_workers": deserted, "workers": len(broker.all_workers)}
+
+
+REPORTS: Final[Mapping[str, Callable[[_Broker], Any]]] = {
+    "services": _services,
+    "workers": _workers,
+    "routes": _routes,
+    "stats": _stats,
+    "health": _health,
+}

@@ -1,22 +1,28 @@
-"""What the broker knows of: peers (clients), services, workers, and the calls in flight."""
+"""What the broker knows of: peers (clients), workers, and the calls in flight."""
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
-from ..wire.items import Call, frames_of
+from ..messages import IDEMPOTENT_METHODS
+from .services import RequestQueue
 
 if TYPE_CHECKING:
+    from ..wire.items import Call
     from ..wire.return_path import ReturnPath
-    from .limits import Limits
+    from .services import Service
 
-__all__ = ["Flight", "Peer", "RequestQueue", "Service", "Worker", "find_oversize", "size_of"]
+__all__ = ["LOCAL", "NATIVE", "Flight", "Peer", "Token", "Worker"]
 
-#: What a call costs beside its bytes; no call is free in a queue bounded in bytes.
-OVERHEAD: Final = 512
+#: What a worker speaks that is in the broker's own process: function calls.
+LOCAL: Final = "local"
+NATIVE: Final = "native"
+
+#: What a worker knows a call by: an id in the native dialect; in MDP a client address that
+#: was minted for this one dispatch, so that a routing id is never seen, nor of use.
+Token: TypeAlias = int | bytes
 
 
 class Peer(msgspec.Struct, eq=False):
@@ -51,6 +57,14 @@ class Flight(msgspec.Struct, eq=False):
     worker: Worker | None = None
     ended: bool = False
     size: int = 0
+    token: Token = 0
+    #: How often it was given to a worker.
+    attempts: int = 0
+    #: Parts of its response that its caller has been sent, and those that wait for the end.
+    parts: int = 0
+    gathered: list[bytes] = msgspec.field(default_factory=list)
+    #: The one worker that may have it, if a hook has said so.
+    wanted: Worker | None = None
 
     @property
     def request_id(self) -> str:
@@ -58,112 +72,44 @@ class Flight(msgspec.Struct, eq=False):
         given = self.call.headers.get("x-request-id") if self.call.headers else None
         return given or f"{self.peer.instance}-{self.call.id}"
 
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether a second worker may be given it: it is idempotent, and nothing was sent."""
+        call = self.call
+        is_idempotent = call.method in IDEMPOTENT_METHODS or "idempotency-key" in call.headers
+        return is_idempotent and not self.parts
+
+    @property
+    def queue(self) -> RequestQueue:
+        """Where it waits for a worker."""
+        return self.service.queue if self.wanted is None else self.wanted.queue
+
 
 class Worker(msgspec.Struct, eq=False):
     """Who does the work of some services, so many calls at once."""
 
     services: tuple[str, ...]
     capacity: int
+    name: str = LOCAL
+    dialect: str = LOCAL
+    #: The routing id on the backend; None of the local worker.
+    address: bytes | None = None
+    #: Those of the services that have public routes.
+    public: frozenset[str] = frozenset()
+    #: Its routes, for people: ``"GET /users/{user_id:int}"``.
+    routes: tuple[str, ...] = ()
     busy: int = 0
+    #: What it has in hand, by token, if it is on the backend.
+    flights: dict[Token, Flight] = msgspec.field(default_factory=dict)
+    #: Calls that wait for this worker and no other.
+    queue: RequestQueue = msgspec.field(default_factory=RequestQueue)
+    is_leaving: bool = False
+    heard_at: float = 0.0
+    was_told: bool = False
+    #: It was seen to send heartbeats while it had a call: then their lack means something.
+    beats_while_busy: bool = False
 
     @property
     def has_room(self) -> bool:
         """Whether it can take one call more."""
-        return self.busy < self.capacity
-
-
-class RequestQueue:
-    """Calls that wait for a worker: fair to clients, first in first out for each.
-
-    One client with a thousand calls delays another's single call by one call, not by a
-    thousand (RFC 7: the broker SHOULD be fair).
-    """
-
-    def __init__(self) -> None:
-        # Ordered dicts, because a call can leave from anywhere in its line, and at once:
-        # were it only marked, a client that calls and cancels could fill the memory.
-        self._lines: OrderedDict[Peer, OrderedDict[Flight, None]] = OrderedDict()
-        self.count = 0
-        self.bytes = 0
-
-    def push(self, flight: Flight) -> None:
-        """Put ``flight`` at the end of its client's line."""
-        self._lines.setdefault(flight.peer, OrderedDict())[flight] = None
-        self.count += 1
-        self.bytes += flight.size
-        flight.peer.queued_bytes += flight.size
-
-    def pop(self) -> Flight | None:
-        """Take the first call of the client whose turn it is, or None."""
-        if not self._lines:
-            return None
-        peer = next(iter(self._lines))
-        self._lines.move_to_end(peer)
-        flight = next(iter(self._lines[peer]))
-        self.leave(flight)
-        return flight
-
-    def leave(self, flight: Flight) -> None:
-        """Take out a call that was pushed: it is dispatched, or has ended."""
-        line = self._lines[flight.peer]
-        del line[flight]
-        if not line:
-            del self._lines[flight.peer]
-        self.count -= 1
-        self.bytes -= flight.size
-        flight.peer.queued_bytes -= flight.size
-
-
-class Service:
-    """A name, the workers that have announced it, and the calls that wait for one."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.queue = RequestQueue()
-        self.in_flight = 0
-        self._workers: deque[Worker] = deque()
-
-    @property
-    def workers(self) -> int:
-        """How many workers offer it, busy ones included."""
-        return len(self._workers)
-
-    def join(self, worker: Worker) -> None:
-        """Add a worker."""
-        self._workers.append(worker)
-
-    def pick(self) -> Worker | None:
-        """Return the least recently picked worker that has room, or None."""
-        workers = self._workers
-        for _ in range(len(workers)):
-            worker = workers[0]
-            workers.rotate(-1)
-            if worker.has_room:
-                return worker
-        return None
-
-
-def size_of(call: Call) -> int:
-    """Return about how many bytes ``call`` keeps while it waits."""
-    fields = sum(len(name) + len(value) for name, value in call.headers.items())
-    return OVERHEAD + len(call.method) + len(call.target) + fields + _body_size(call)
-
-
-def find_oversize(call: Call, limits: Limits) -> tuple[int, str] | None:
-    """Hold ``call`` against the limits on its parts; return (status, detail), or None."""
-    if len(call.method) + len(call.target) > limits.target_bytes:
-        return 414, f"method and path are longer than {limits.target_bytes} bytes"
-    if _body_size(call) > limits.body_bytes:
-        return 413, f"the body is larger than {limits.body_bytes} bytes"
-    sizes = [len(name) + len(value) for name, value in call.headers.items()]
-    if len(sizes) > limits.header_fields:
-        return 431, f"more than {limits.header_fields} header fields"
-    if max(sizes, default=0) > limits.header_bytes:
-        return 431, f"a header field is larger than {limits.header_bytes} bytes"
-    if sum(sizes) > limits.headers_bytes:
-        return 431, f"the header fields are larger than {limits.headers_bytes} bytes"
-    return None
-
-
-def _body_size(call: Call) -> int:
-    return sum(map(len, frames_of(call.body)))
+        return self.busy < self.capacity and not self.is_leaving

@@ -1,4 +1,4 @@
-"""The broker, driven: reads the frontend, lets the engine decide, does what it says."""
+"""The broker, driven: reads its sockets, lets the engine decide, does what it says."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ from typing import TYPE_CHECKING, Final, final
 
 import trio
 
-from ..engine.broker import Broker
 from ..errors import RemoteProtocolError
 from ..transport.face import PeerGone
 from ..wire import dialects
 from ..wire.batches import batches
+from ..wire.items import Hello
 from ..wire.return_path import MalformedCall
-from .local_worker import LocalWorker
 from .ticker import Ticker
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from ..app.application import App
-    from ..engine.limits import Limits
+    from ..admission import Event
+    from ..engine.broker import Broker
+    from ..engine.outbox import Outbox
+    from ..engine.records import Flight
     from ..transport.face import Router
+    from ..wire.items import Item
+    from .local_worker import LocalWorker
 
 __all__ = ["BrokerLoop"]
 
@@ -36,29 +39,32 @@ QUIET: Final = 10.0
 
 @final
 class BrokerLoop:
-    """Joins a router, the engine and the worker of this process."""
+    """Joins the broker's engine with its sockets and the worker of this process.
+
+    Args:
+      broker: the engine.
+      frontend: where clients are.
+      backend: where workers are: None for nowhere, or the frontend itself (RFC 7 allows one
+        socket for both).
+      observe: told of every event.
+
+    """
 
     def __init__(
         self,
-        router: Router,
-        app: App,
+        broker: Broker,
+        frontend: Router,
+        backend: Router | None = None,
         *,
-        instance: str,
-        capacity: int,
-        limits: Limits,
-        access_log: bool,
+        observe: Callable[[Event], None] = lambda _: None,
     ) -> None:
-        self.broker = Broker(limits, instance=instance)
-        self._router = router
-        self._worker = LocalWorker(
-            app,
-            capacity=capacity,
-            finish=self.broker.finish,
-            flush=self.act,
-            access_log=access_log,
-        )
-        self.broker.join(self._worker.record)
-        self._ticker = Ticker(self.broker, self.act)
+        self.broker = broker
+        self.local: LocalWorker[Flight] | None = None
+        self._frontend = frontend
+        self._backend = backend
+        self._is_shared = backend is frontend
+        self._observe = observe
+        self._ticker = Ticker(broker, self.act)
         self._nothing_in_flight = trio.Event()
         self._next_complaint = 0.0
 
@@ -66,13 +72,15 @@ class BrokerLoop:
         """Serve until cancelled; what is in flight then is cancelled, and answered 502."""
         try:
             async with trio.open_nursery() as nursery:
-                await nursery.start(self._worker.run)
+                if self.local is not None:
+                    await nursery.start(self.local.run)
                 nursery.start_soon(self._ticker.run)
-                nursery.start_soon(self._read)
+                nursery.start_soon(self._read, self._frontend, self._receive_client)
+                if self._backend is not None and not self._is_shared:
+                    nursery.start_soon(self._read, self._backend, self._receive_worker)
                 task_status.started()
         finally:
-            self.broker.drain()
-            self.act()
+            self._leave()
 
     async def drain(self, grace: float) -> None:
         """Take no new calls; return when the running ones are answered, or cut off.
@@ -85,72 +93,146 @@ class BrokerLoop:
         self.act()
         with trio.move_on_after(grace):
             await self._nothing_in_flight.wait()
+        self._leave()
+
+    def _leave(self) -> None:
+        if not self.broker.is_draining:
+            self.broker.drain()
         self.broker.give_up_all()
+        self.broker.dismiss_workers()
         self.act()
 
-    async def _read(self) -> None:
+    # -- reading -----------------------------------------------------------------------
+
+    async def _read(
+        self, router: Router, receive: Callable[[bytes, list[bytes], float], None]
+    ) -> None:
         while True:
-            if self._read_some():
+            if self._read_some(router, receive):
                 await trio.lowlevel.checkpoint()
             else:
-                await self._router.wait_readable()
+                await router.wait_readable()
 
-    def _read_some(self) -> bool:
+    def _read_some(
+        self, router: Router, receive: Callable[[bytes, list[bytes], float], None]
+    ) -> bool:
         """Take in what is there; return whether there may be more."""
         now = trio.current_time()
-        receive, handle = self._router.receive_nowait, self._receive
+        take = router.receive_nowait
         count = 0
-        while count < MESSAGES_A_PASS and (message := receive()) is not None:
+        while count < MESSAGES_A_PASS and (message := take()) is not None:
             count += 1
-            handle(*message, now)
+            receive(*message, now)
         if count:
             self.act()
         return count == MESSAGES_A_PASS
 
-    def _receive(self, address: bytes, frames: list[bytes], now: float) -> None:
+    def _receive_client(self, address: bytes, frames: list[bytes], now: float) -> None:
+        if self._is_shared and self._is_from_worker(address, frames):
+            self._receive_worker(address, frames, now)
+            return
         try:
             received = dialects.read(frames)
         except MalformedCall as error:
             self.broker.refuse_malformed(address, error.return_path, error.status, str(error))
         except RemoteProtocolError as error:
-            self.broker.counters.malformed += 1
-            self._complain(error, now)
+            self._drop(error, now)
         else:
             if isinstance(received, dialects.ForeignCall):
                 self.broker.receive_foreign(address, received.call, received.return_path, now)
+            elif self._is_shared and _opens_work(received):
+                self.broker.receive_worker(address, received, now)
             else:
                 self.broker.receive(address, received, now, sum(map(len, frames)))
 
-    def _complain(self, error: RemoteProtocolError, now: float) -> None:
+    def _is_from_worker(self, address: bytes, frames: list[bytes]) -> bool:
+        return dialects.is_worker_command(frames) or self.broker.is_worker(address)
+
+    def _receive_worker(self, address: bytes, frames: list[bytes], now: float) -> None:
+        try:
+            received = dialects.read_worker(frames)
+        except RemoteProtocolError as error:
+            self._drop(error, now)
+        else:
+            if isinstance(received, dialects.ForeignCommand):
+                self.broker.receive_command(address, received.dialect, received.command, now)
+            else:
+                self.broker.receive_worker(address, received, now)
+
+    def _drop(self, error: RemoteProtocolError, now: float) -> None:
+        self.broker.counters.malformed += 1
         if now >= self._next_complaint:
             self._next_complaint = now + QUIET
             dropped = self.broker.counters.malformed
             LOGGER.warning("dropped a message (%d so far): %s", dropped, error)
 
+    # -- doing -------------------------------------------------------------------------
+
     def act(self) -> None:
-        """Do what the engine wants done, to the end: sending may bring it news."""
+        """Do what the engine wants done, to the end: doing it may bring it news."""
         outbox = self.broker.take_outbox()
         while not outbox.is_empty:
-            if outbox.dispatched:
-                self._worker.start(outbox.dispatched)
-            if outbox.abandoned:
-                self._worker.stop(outbox.abandoned)
-            for address, items in outbox.items.items():
-                for frames, count in batches(items):
-                    self._send(address, frames, count)
-            for address, frames in outbox.messages:
-                self._send(address, frames, 1)
+            if self.local is not None:
+                self._work_here(self.local, outbox)
+            self._send_to_clients(outbox)
+            if outbox.worker_items or outbox.worker_messages:
+                self._send_to_workers(outbox)
+            for event in outbox.events:
+                self._note(event)
             outbox = self.broker.take_outbox()
-        self._router.settle()
+        self._frontend.settle()
         self._ticker.reconsider()
         if self.broker.is_draining and not self.broker.in_flight:
             self._nothing_in_flight.set()
 
+    def _work_here(self, local: LocalWorker[Flight], outbox: Outbox) -> None:
+        if outbox.dispatched:
+            local.start(outbox.dispatched)
+        if outbox.abandoned:
+            local.stop(outbox.abandoned)
+
+    def _send_to_clients(self, outbox: Outbox) -> None:
+        for address, items in outbox.items.items():
+            for frames, count in batches(items):
+                self._send(address, frames, count)
+        for address, frames in outbox.messages:
+            self._send(address, frames, 1)
+
     def _send(self, address: bytes, frames: Sequence[bytes], count: int) -> None:
         try:
-            self._router.send_nowait(address, frames)
+            self._frontend.send_nowait(address, frames)
         except trio.WouldBlock:
             self.broker.counters.slow += count
         except PeerGone:
             self.broker.counters.gone += count
             self.broker.lose(address)
+
+    def _send_to_workers(self, outbox: Outbox) -> None:
+        for address, items in outbox.worker_items.items():
+            for frames, _ in batches(items):
+                self._send_to_worker(address, frames)
+        for address, frames in outbox.worker_messages:
+            self._send_to_worker(address, frames)
+        assert self._backend is not None
+        self._backend.settle()
+
+    def _send_to_worker(self, address: bytes, frames: Sequence[bytes]) -> None:
+        assert self._backend is not None
+        try:
+            self._backend.send_nowait(address, frames)
+        except trio.WouldBlock:
+            self.broker.lose_worker(address, "it reads too slowly")
+        except PeerGone:
+            self.broker.lose_worker(address)
+
+    def _note(self, event: Event) -> None:
+        if event.kind.startswith("worker"):
+            level = logging.WARNING if event.kind == "worker-lost" else logging.INFO
+            services = ", ".join(event.services)
+            LOGGER.log(level, "%s: %s (%s): %s", event.kind, event.name, services, event.reason)
+        self._observe(event)
+
+
+def _opens_work(items: list[Item]) -> bool:
+    first = items[0]
+    return isinstance(first, Hello) and bool(first.services)

@@ -37,9 +37,12 @@ MAX_SECONDS: Final = 3600.0
 class Details(TypedDict, total=False):
     """What a call may have besides method and target.
 
-    query: appended to the target, encoded; a sequence of values repeats the name.
-    headers: names in any case.
-    body: raw bytes. json: any value, encoded by orjson (msgspec Structs too). Not both.
+    Attributes:
+      query: appended to the target, encoded; a sequence of values repeats the name.
+      headers: names in any case.
+      body: raw bytes; not with ``json``.
+      json: any value, encoded by orjson (msgspec Structs too).
+
     """
 
     query: Mapping[str, Any]
@@ -112,7 +115,7 @@ class Client:
     with the call; without one it is 30 s, within a handler at most what its own call has
     left. A call made while no server is there waits for one, within its deadline.
 
-    Raises (every method that calls):
+    Raises in every method that calls:
       Unreachable: nobody answered by the deadline, or the broker was lost with the call.
       DeadlineExceeded: the default deadline passed.
       Overloaded: too many calls wait in this client.

@@ -1,13 +1,15 @@
-"""One process that serves: broker and workers in one nursery, signals, drain."""
+"""Processes that serve: a broker, with a worker of its own, worker processes, or neither."""
 
 from __future__ import annotations
 
 import logging
-import secrets
-import signal
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import trio
 
 from ..app.application import App
@@ -16,22 +18,27 @@ from ..engine.limits import Limits
 from ..errors import ConfigError
 from ..transport.endpoints import is_local, split_endpoints
 from ..transport.zeromq import ZmqTransport
-from .broker_loop import BrokerLoop
+from .server import Server
+from .signals import obey, receiving
+from .supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from ..transport.face import Router, Transport
+    from ..transport.face import Transport
 
-__all__ = ["DEFAULT_ENDPOINT", "serve", "serve_on"]
+__all__ = ["DEFAULT_BACKEND", "DEFAULT_ENDPOINT", "check_exposure", "serve", "serve_broker"]
 
 LOGGER = logging.getLogger("trizmq.service")
 
 DEFAULT_ENDPOINT: Final = "tcp://127.0.0.1:5555"
+DEFAULT_BACKEND: Final = "tcp://127.0.0.1:5556"
 
-#: How long replies that are sent may still travel when the server has ended, in seconds.
-FLUSH_SECONDS: Final = 1.0
+#: What a worker process has beyond the broker's grace, to say goodbye in.
+GOODBYE_SECONDS: Final = 1.0
+
+#: The hooks that are asked in the broker's process.
+BROKER_HOOKS: Final = ("trizmq_admit", "trizmq_on_event")
 
 
 async def serve(
@@ -39,11 +46,15 @@ async def serve(
     plugins: Sequence[object] | None = None,
     modules: Sequence[str] = (),
     bind: str = DEFAULT_ENDPOINT,
+    backend: str | None = None,
+    workers: int = 0,
+    worker_command: Sequence[str] = (),
     config: Mapping[str, Any] | None = None,
     state_dir: Path | None = None,
     capacity: int = 256,
     threads: int = 40,
     grace: float = 20.0,
+    wait: float = 1.0,
     access_log: bool = False,
     insecure: bool = False,
     handle_signals: bool = False,
@@ -57,36 +68,98 @@ async def serve(
       plugins: names of installed plugins, modules, or any objects with hookimpls; None for
         every installed plugin.
       modules: plugins by import path, loaded after these.
-      bind: endpoints, separated by commas. ``tcp://127.0.0.1:*`` takes a free port.
+      bind: endpoints for clients, separated by commas. ``tcp://127.0.0.1:*`` takes a free
+        port.
+      backend: endpoints for workers of other processes, in whatever dialect; None for
+        none; the same as ``bind`` for one socket for both.
+      workers: 0: handlers run in this process. Else so many worker processes run them,
+        started from ``worker_command`` and kept alive; here are only the broker and its
+        hooks.
+      worker_command: what to run, without ``--connect``.
       config: a table for each plugin by its name, as ``[plugin.NAME]`` in ``trizmq.toml``.
       state_dir: where plugins keep what must last; None for the user's state directory.
       capacity: how many ``async`` handlers may run at once; more calls wait.
       threads: how many ``def`` handlers may run at once.
       grace: seconds that running handlers have to finish when draining.
+      wait: seconds that a call waits for a service that nobody has ever offered, where
+        there is a backend; without one it is a 404 at once.
       access_log: one line a call, to the logger ``trizmq.access``.
       insecure: allow an endpoint that is not on the loopback; everything is in the clear.
-      handle_signals: drain and return at SIGINT or SIGTERM; a second one ends it at once.
-        Only in the main thread.
-      task_status: told the endpoints, comma-separated, when calls can come.
+      handle_signals: drain and return at SIGINT or SIGTERM; a second one ends it at once;
+        SIGHUP replaces the worker processes one after another. Only in the main thread.
+      task_status: told the clients' endpoints, comma-separated, when calls can come.
 
     Raises:
       PluginError: a plugin is missing, broken, or collides with another.
       ConfigError: a setting is wrong, or an endpoint cannot be bound.
 
     """
-    _check_exposure(bind, insecure=insecure)
-    app = App(load(plugins, modules), config=config, state_dir=state_dir, thread_limit=threads)
-    limits = Limits()
+    check_exposure([bind, backend], insecure=insecure)
+    loaded = load(plugins, modules)
+    make_app = partial(App, config=config, state_dir=state_dir, thread_limit=threads)
+    app = make_app(loaded)
+    async with AsyncExitStack() as stack:
+        transport = ZmqTransport(max_frame=Limits().frame_bytes)
+        stack.push_async_callback(transport.aclose)
+        serve_here = partial(
+            serve_on,
+            transport,
+            bind=bind,
+            grace=grace,
+            limits=msgspec.structs.replace(Limits(), wait=wait),
+            handle_signals=handle_signals,
+            task_status=task_status,
+        )
+        if not workers:
+            await serve_here(app, backend=backend, capacity=capacity, access_log=access_log)
+            return
+        folder = stack.enter_context(TemporaryDirectory(prefix="trizmq-"))  # of mode 0700
+        private = f"ipc://{Path(folder) / 'backend'}"
+        await serve_here(
+            make_app(loaded.with_hooks(*BROKER_HOOKS)),
+            backend=private if backend is None else f"{private},{backend}",
+            capacity=0,
+            supervise=partial(
+                Supervisor,
+                [*worker_command, "--connect", private],
+                count=workers,
+                grace=grace + GOODBYE_SECONDS,
+            ),
+            services=app.services,
+        )
+
+
+async def serve_broker(
+    *,
+    plugins: Sequence[object] = (),
+    modules: Sequence[str] = (),
+    bind: str = DEFAULT_ENDPOINT,
+    backend: str = DEFAULT_BACKEND,
+    config: Mapping[str, Any] | None = None,
+    state_dir: Path | None = None,
+    grace: float = 20.0,
+    wait: float = 1.0,
+    insecure: bool = False,
+    handle_signals: bool = False,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run a broker alone: clients at ``bind``, workers at ``backend``.
+
+    ``plugins`` are loaded for their broker hooks only. All else as `serve`.
+    """
+    check_exposure([bind, backend], insecure=insecure)
+    app = App(load(plugins, modules), config=config, state_dir=state_dir)
+    limits = msgspec.structs.replace(Limits(), wait=wait)
     transport = ZmqTransport(max_frame=limits.frame_bytes)
     try:
         await serve_on(
             transport,
             app,
             bind=bind,
-            capacity=capacity,
+            backend=backend,
+            capacity=0,
             grace=grace,
             limits=limits,
-            access_log=access_log,
             handle_signals=handle_signals,
             task_status=task_status,
         )
@@ -98,75 +171,39 @@ async def serve_on(
     transport: Transport,
     app: App,
     *,
-    bind: str,
-    capacity: int = 256,
     grace: float = 20.0,
-    limits: Limits | None = None,
-    access_log: bool = False,
     handle_signals: bool = False,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+    **options: Any,
 ) -> None:
-    """Serve ``app`` on ``transport``, which stays the caller's to close; else as `serve`."""
+    """Serve ``app`` on ``transport``, which stays the caller's to close; else as `serve`.
+
+    ``options`` are those of `Server`.
+    """
     async with app.lifespan():
-        router = transport.bind(bind)
-        loop = BrokerLoop(
-            router,
-            app,
-            instance=secrets.token_hex(4),
-            capacity=capacity,
-            limits=limits or Limits(),
-            access_log=access_log,
-        )
-        try:
-            await _supervise(loop, router, grace, task_status, handle_signals=handle_signals)
-        finally:
-            router.close(FLUSH_SECONDS)
+        with receiving(wanted=handle_signals) as signals:  # before anybody knows we are up
+            server = Server(transport, app, **options)
+            async with trio.open_nursery() as nursery:
+                await nursery.start(server.run)
+                task_status.started(server.endpoint)
+                if signals is not None:
+                    await obey(signals, partial(server.drain, grace), server.reload)
+                    nursery.cancel_scope.cancel()
 
 
-async def _supervise(
-    loop: BrokerLoop,
-    router: Router,
-    grace: float,
-    task_status: trio.TaskStatus[str],
-    *,
-    handle_signals: bool,
-) -> None:
-    with ExitStack() as stack:
-        signals = None
-        if handle_signals:  # before anybody can be told that we are up
-            receiver = trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM)
-            signals = stack.enter_context(receiver)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(loop.run)
-            task_status.started(router.endpoint)
-            if signals is not None:
-                await _drain_at_signal(signals, loop, grace)
-                nursery.cancel_scope.cancel()
+def check_exposure(binds: Iterable[str | None], *, insecure: bool) -> None:
+    """Refuse endpoints that other machines reach, unless ``insecure``; then say so.
 
+    Raises:
+      ConfigError: naming the endpoint.
 
-async def _drain_at_signal(signals: AsyncIterator[int], loop: BrokerLoop, grace: float) -> None:
-    name = signal.Signals(await anext(signals)).name
-    LOGGER.info("%s: draining, %d calls in flight", name, loop.broker.in_flight)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_cancel_at_next, signals, nursery.cancel_scope)
-        await loop.drain(grace)
-        nursery.cancel_scope.cancel()
-    LOGGER.info("drained")
-
-
-async def _cancel_at_next(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
-    await anext(signals)
-    LOGGER.warning("second signal: ending now")
-    scope.cancel()
-
-
-def _check_exposure(bind: str, *, insecure: bool) -> None:
-    exposed = [endpoint for endpoint in split_endpoints(bind) if not is_local(endpoint)]
-    if not exposed:
-        return
-    if not insecure:
+    """
+    endpoints = [one for bind in binds if bind is not None for one in split_endpoints(bind)]
+    exposed = [endpoint for endpoint in endpoints if not is_local(endpoint)]
+    if exposed and not insecure:
         raise ConfigError(
             f"{exposed[0]} can be reached from other machines, in the clear:"
             " bind 127.0.0.1, or say --insecure"
         )
-    LOGGER.warning("insecure: %s can be reached from other machines, in the clear", exposed[0])
+    for endpoint in exposed:
+        LOGGER.warning("insecure: %s can be reached from other machines, in the clear", endpoint)

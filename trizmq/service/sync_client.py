@@ -28,8 +28,10 @@ __all__ = ["SyncClient", "SyncDetails"]
 class SyncDetails(Details, total=False):
     """What a call may have besides method and target: `Details`, and a timeout.
 
-    timeout: seconds, 30 by default; it travels with the call, and the handler is
-      cancelled when it has passed.
+    Attributes:
+      timeout: seconds, 30 by default; it travels with the call, and the handler is
+        cancelled when it has passed.
+
     """
 
     timeout: float
@@ -46,7 +48,7 @@ class SyncClient:
       connect: endpoints of brokers, separated by commas: the first that is up is used.
       token: sent with each call, as ``authorization: Bearer``.
 
-    Raises (every method that calls):
+    Raises in every method that calls:
       Unreachable: nobody answered in time, or the broker was lost with the call.
       DeadlineExceeded: the timeout passed.
       Overloaded: too many calls wait in this client.

@@ -46,6 +46,9 @@ MAX_BODY_FRAMES: Final = 1024
 #: Services that one worker offers (promises, section 2).
 _MAX_SERVICES: Final = 256
 
+#: Routes that one worker may tell of: more than any program has.
+_MAX_ROUTES: Final = 20_000
+
 #: ``bytes``: one frame, the usual case. A list: as many frames (an MDP peer's body). An
 #: int: the body is that many frames of the message itself, after the batch (large bodies,
 #: which so travel without a copy); it never leaves the codec.
@@ -70,7 +73,8 @@ class Hello(_Bodiless, array_like=True, tag=0, frozen=True):
     ``instance`` names one life of one process: a client that reads a new one knows that
     what the old one held is gone. ``credit`` is how many calls the sender takes at once;
     more wait at the other side. ``services``: what a worker offers, empty from a client;
-    ``public``: those of them that have a route for which nobody needs a token.
+    ``public``: those of them that have a route for which nobody needs a token; ``routes``:
+    its routes, for people to read.
     """
 
     version: int
@@ -78,6 +82,7 @@ class Hello(_Bodiless, array_like=True, tag=0, frozen=True):
     credit: int = 0
     services: Annotated[tuple[str, ...], msgspec.Meta(max_length=_MAX_SERVICES)] = ()
     public: Annotated[tuple[str, ...], msgspec.Meta(max_length=_MAX_SERVICES)] = ()
+    routes: Annotated[tuple[str, ...], msgspec.Meta(max_length=_MAX_ROUTES)] = ()
 
 
 class Call(msgspec.Struct, array_like=True, tag=1, gc=False):

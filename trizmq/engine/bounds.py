@@ -1,0 +1,41 @@
+"""The size of a call, and whether it is over a limit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ..wire.items import Call, frames_of
+
+if TYPE_CHECKING:
+    from .limits import Limits
+
+__all__ = ["find_oversize", "size_of"]
+
+#: What a call costs beside its bytes; no call is free in a queue bounded in bytes.
+OVERHEAD: Final = 512
+
+
+def size_of(call: Call) -> int:
+    """Return about how many bytes ``call`` keeps while it waits."""
+    fields = sum(len(name) + len(value) for name, value in call.headers.items())
+    return OVERHEAD + len(call.method) + len(call.target) + fields + _body_size(call)
+
+
+def find_oversize(call: Call, limits: Limits) -> tuple[int, str] | None:
+    """Hold ``call`` against the limits on its parts; return (status, detail), or None."""
+    if len(call.method) + len(call.target) > limits.target_bytes:
+        return 414, f"method and path are longer than {limits.target_bytes} bytes"
+    if _body_size(call) > limits.body_bytes:
+        return 413, f"the body is larger than {limits.body_bytes} bytes"
+    sizes = [len(name) + len(value) for name, value in call.headers.items()]
+    if len(sizes) > limits.header_fields:
+        return 431, f"more than {limits.header_fields} header fields"
+    if max(sizes, default=0) > limits.header_bytes:
+        return 431, f"a header field is larger than {limits.header_bytes} bytes"
+    if sum(sizes) > limits.headers_bytes:
+        return 431, f"the header fields are larger than {limits.headers_bytes} bytes"
+    return None
+
+
+def _body_size(call: Call) -> int:
+    return sum(map(len, frames_of(call.body)))

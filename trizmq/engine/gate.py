@@ -1,0 +1,116 @@
+"""What broker hooks say of a call, carried out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from ..admission import AdmittedCall, Discard, Forward, Reject, SendTo
+from ..wire.items import frames_of
+from . import refusals
+from .records import NATIVE, Flight, Worker
+from .retries import MAX_ATTEMPTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..admission import Verdict
+    from ..errors import Executed
+    from ..messages import Response
+    from .counters import Counters
+    from .dispatcher import Dispatcher
+    from .limits import Limits
+
+__all__ = ["Gate"]
+
+
+@final
+class Gate:
+    """Asks ``admit`` about every call, and about every worker's response to one."""
+
+    def __init__(
+        self,
+        admit: Callable[[AdmittedCall], Verdict],
+        limits: Limits,
+        counters: Counters,
+        dispatcher: Dispatcher,
+        worker_named: Callable[[str], Worker | None],
+    ) -> None:
+        self._admit = admit
+        self._retry_after_ms = limits.retry_after_ms
+        self._counters = counters
+        self._dispatcher = dispatcher
+        self._worker_named = worker_named
+
+    def admits(self, flight: Flight) -> bool:
+        """Return whether a call that was just opened may go on; if not it has ended."""
+        verdict = self._admit(_view(flight))
+        match verdict:
+            case Reject() | Discard():
+                self._end(flight, verdict)
+                return False
+            case SendTo():
+                return self._aim(flight, verdict)
+            case Forward(principal) if principal is not None:
+                flight.call.principal = principal
+        return True
+
+    def respond(self, flight: Flight, response: Response) -> None:
+        """End a call with its worker's response, unless a hook has another idea."""
+        verdict = self._admit(_view(flight, response))
+        match verdict:
+            case Reject() | Discard():
+                self._end(flight, verdict)
+            case SendTo():
+                self._send_again(flight, verdict)
+            case _:
+                self._dispatcher.succeed(flight, response)
+
+    def _end(self, flight: Flight, verdict: Reject | Discard) -> None:
+        self._counters.refused += 1
+        if isinstance(verdict, Discard):
+            self._dispatcher.close(flight)
+            return
+        executed: Executed = "maybe" if flight.attempts else "no"
+        status, detail, headers = verdict.status, verdict.detail, verdict.headers
+        outcome = refusals.refusal(flight, status, detail, executed=executed, headers=headers)
+        self._dispatcher.answer(flight, outcome)
+
+    def _aim(self, flight: Flight, verdict: SendTo) -> bool:
+        """Aim a call at another service or worker; if nobody is there, refuse it."""
+        services = self._dispatcher.services
+        service = services.get(verdict.service) if verdict.service else flight.service
+        worker = self._worker_named(verdict.worker) if verdict.worker else None
+        if service is None or not service.workers or (verdict.worker and worker is None):
+            self._dispatcher.refuse(flight, 503, "the one it was to be sent to is not there")
+            return False
+        if service is not flight.service:
+            rest = flight.call.target[1 + len(flight.service.name) :]
+            flight.call.target = f"/{service.name}{rest}"
+            flight.service = service
+        flight.wanted = worker
+        return True
+
+    def _send_again(self, flight: Flight, verdict: SendTo) -> None:
+        if flight.attempts >= MAX_ATTEMPTS or flight.parts:
+            self._dispatcher.refuse(flight, 503, "it was sent on too often")
+            return
+        again = self._dispatcher.reopen(flight)
+        if self._aim(again, verdict):
+            self._dispatcher.place(again)
+
+
+def _view(flight: Flight, response: Response | None = None) -> AdmittedCall:
+    call, worker = flight.call, flight.worker
+    return AdmittedCall(
+        service=flight.service.name,
+        method=call.method,
+        target=call.target,
+        headers=call.headers,
+        body=tuple(frames_of(call.body)),
+        dialect=NATIVE if flight.return_path is None else flight.return_path.dialect,
+        request_id=flight.request_id,
+        has_public_routes=flight.service.has_public_routes,
+        principal=call.principal,
+        worker="" if worker is None else worker.name,
+        response=response,
+    )

@@ -1,0 +1,51 @@
+"""What the broker itself answers when a call has no response of a worker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..messages import Response, problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..errors import Executed
+    from .records import Flight
+
+__all__ = ["busy", "draining", "expiry", "lost", "refusal"]
+
+
+def refusal(
+    flight: Flight,
+    status: int,
+    detail: str | None,
+    *,
+    executed: Executed = "no",
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return a problem document about ``flight``."""
+    request_id = flight.request_id
+    return problem(status, detail, executed=executed, request_id=request_id, headers=headers)
+
+
+def busy(flight: Flight, status: int, detail: str, *, retry_after_ms: int) -> Response:
+    """Return a 429 or 503: try again, in so many milliseconds."""
+    return refusal(flight, status, detail, headers={"retry-after-ms": str(retry_after_ms)})
+
+
+def draining(flight: Flight, *, retry_after_ms: int) -> Response:
+    """Return the 503 of a broker that is about to end."""
+    detail = "this server is draining: call another"
+    return busy(flight, 503, detail, retry_after_ms=retry_after_ms)
+
+
+def expiry(flight: Flight) -> Response:
+    """Return the 504 of a call whose deadline has passed, in the queue or at a worker."""
+    executed: Executed = "maybe" if flight.attempts else "no"
+    return refusal(flight, 504, "deadline exceeded", executed=executed)
+
+
+def lost(flight: Flight) -> Response:
+    """Return the 502 of a call whose worker has gone."""
+    detail = "the worker was lost while it had the call"
+    return refusal(flight, 502, detail, executed="maybe")

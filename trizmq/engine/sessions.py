@@ -1,0 +1,292 @@
+"""The backend: what workers say, in any dialect, and what that does (RFC 7, RFC 18)."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Final, final
+
+from ..admission import Event
+from ..messages import Headers
+from ..messages import Response as Outcome
+from ..wire import commands
+from ..wire.items import (
+    VERSION,
+    Credit,
+    Goaway,
+    Heartbeat,
+    Hello,
+    Item,
+    Part,
+    Response,
+    body_of,
+    frames_of,
+)
+from ..wire.return_path import MDP
+from . import refusals
+from .mmi import is_mmi
+from .records import NATIVE, Flight, Token, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from ..wire.items import Body
+    from .counters import Counters
+    from .dispatcher import Dispatcher
+    from .limits import Limits
+    from .outbox import Outbox
+
+__all__ = ["Sessions"]
+
+#: As much as is kept of what a worker calls itself.
+MAX_NAME: Final = 64
+
+
+@final
+class Sessions:
+    """One session for each worker on the backend.
+
+    ================  ====================================  ============================
+    a worker says     when it is unknown                    when it has a session
+    ================  ====================================  ============================
+    READY, hello      the session begins                    READY: unexpected
+    HEARTBEAT         unexpected                            (it lives)
+    PARTIAL, FINAL    unexpected                            of its own call: passed on;
+                                                            else dropped, and unexpected
+                                                            if it has no call at all
+    REQUEST           unexpected                            unexpected
+    DISCONNECT,       nothing                               the session ends; its calls
+    goaway                                                  go to others
+    silence           -                                     the session ends likewise
+    ================  ====================================  ============================
+
+    *Unexpected*: valid, but not now. It is answered by DISCONNECT, and the session, if
+    there is one, ends (RFC 18: "MUST respond by sending DISCONNECT and then no further
+    commands"). In the native dialect that is goaway ``unknown``: say hello anew.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        counters: Counters,
+        outbox: Outbox,
+        dispatcher: Dispatcher,
+        respond: Callable[[Flight, Outcome], None],
+        *,
+        instance: str,
+    ) -> None:
+        self.workers: dict[bytes, Worker] = {}
+        self.next_heartbeat = float("inf")
+        self._limits = limits
+        self._counters = counters
+        self._outbox = outbox
+        self._dispatcher = dispatcher
+        self._respond = respond
+        self._hello = Hello(VERSION, instance)
+        self._numbers = count(1)
+
+    # -- MDP ---------------------------------------------------------------------------
+
+    def receive_command(
+        self, address: bytes, dialect: str, command: commands.Command, now: float
+    ) -> None:
+        """Take in one command of an MDP worker."""
+        worker = self.workers.get(address)
+        if worker is not None and worker.dialect != dialect:
+            self._dismiss(address, worker.dialect, "it changed its dialect")
+            return
+        if worker is not None:
+            worker.heard_at = now
+        match command:
+            case commands.Ready(service) if worker is None and not is_mmi(service):
+                self._welcome_mdp(address, dialect, service, now)
+            case commands.Disconnect():
+                self.lose(address, "it said goodbye")
+            case commands.Heartbeat() if worker is not None:
+                worker.beats_while_busy |= worker.busy > 0
+            case commands.Partial(token, body) if worker is not None:
+                self._pass_on(worker, token, list(body), is_last=False)
+            case commands.Final(token, body) if worker is not None:
+                self._pass_on(worker, token, list(body), is_last=True)
+            case _:
+                self._dismiss(address, dialect, f"{type(command).__name__} was out of place")
+
+    def _welcome_mdp(self, address: bytes, dialect: str, service: str, now: float) -> None:
+        if self._has_room_for([service]):
+            name = f"{dialect}-{next(self._numbers)}"
+            self._welcome(Worker((service,), 1, name, dialect, address), now)
+        else:
+            self._dismiss(address, dialect, "there are too many workers or services")
+
+    def _pass_on(self, worker: Worker, token: Token, body: list[bytes], *, is_last: bool) -> None:
+        flight = worker.flights.get(token)
+        if flight is None:
+            self._counters.forged += 1
+            if not worker.flights and worker.address is not None:
+                self._dismiss(worker.address, worker.dialect, "it replied to nothing")
+        elif is_last:
+            self._finish(flight, 200, {}, body_of(body))
+        else:
+            self._dispatcher.part(flight, body_of(body))
+
+    def _dismiss(self, address: bytes, dialect: str, reason: str) -> None:
+        self._counters.disconnected += 1
+        self.lose(address, reason)
+        frames = MDP[dialect].encode_worker(commands.Disconnect())
+        self._outbox.worker_messages.append((address, frames))
+
+    # -- native ------------------------------------------------------------------------
+
+    def receive(self, address: bytes, items: Sequence[Item], now: float) -> None:
+        """Take in one message of a native worker."""
+        worker = self.workers.get(address)
+        if worker is None:
+            worker = self._greet(address, items[0], now)
+            if worker is None:
+                return
+        worker.heard_at = now
+        for item in items:
+            match item:
+                case Response(id=token):
+                    self._end(worker, token, item)
+                case Part(id=token, body=body):
+                    self._part(worker, token, body)
+                case Heartbeat():
+                    worker.beats_while_busy = True
+                case Goaway("draining"):
+                    self._dispatcher.retire(worker)
+                case Goaway():
+                    self.lose(address, "it said goodbye")
+                    return
+                case Hello() | Credit():
+                    pass  # it may say hello again until it hears ours
+                case _:
+                    self._counters.unexpected += 1
+
+    def _greet(self, address: bytes, first: Item, now: float) -> Worker | None:
+        reason = self._why_not(first)
+        if reason is not None or not isinstance(first, Hello):
+            self._outbox.assign(address, Goaway(reason or "unknown"))
+            return None
+        worker = Worker(
+            first.services,
+            max(1, first.credit),
+            first.instance[:MAX_NAME],
+            NATIVE,
+            address,
+            frozenset(first.public),
+            first.routes,
+        )
+        self._outbox.assign(address, self._hello)
+        self._welcome(worker, now)
+        return worker
+
+    def _why_not(self, first: Item) -> str | None:
+        if not isinstance(first, Hello):
+            return "unknown"
+        if first.version != VERSION:
+            return "version"
+        if any(is_mmi(name) for name in first.services) or not first.services:
+            return "services"
+        return None if self._has_room_for(first.services) else "full"
+
+    def _end(self, worker: Worker, token: int, item: Response) -> None:
+        flight = worker.flights.get(token)
+        if flight is None:
+            self._counters.forged += 1
+        else:
+            self._finish(flight, item.status, item.headers, item.body)
+
+    def _part(self, worker: Worker, token: int, body: Body) -> None:
+        flight = worker.flights.get(token)
+        if flight is None:
+            self._counters.forged += 1
+        else:
+            self._dispatcher.part(flight, body)
+
+    # -- both --------------------------------------------------------------------------
+
+    def _has_room_for(self, services: Iterable[str]) -> bool:
+        known = self._dispatcher.services
+        new = sum(name not in known or not known[name].was_offered for name in services)
+        offered = sum(service.was_offered for service in known.values())
+        return len(self.workers) < self._limits.workers and offered + new <= self._limits.services
+
+    def _welcome(self, worker: Worker, now: float) -> None:
+        assert worker.address is not None
+        if not self.workers:
+            self.next_heartbeat = now + self._limits.heartbeat
+        worker.heard_at = now
+        self.workers[worker.address] = worker
+        self._note("worker-ready", worker, worker.dialect)
+        self._dispatcher.join(worker)
+
+    def _finish(self, flight: Flight, status: int, headers: dict[str, str], body: Body) -> None:
+        """End a call with a worker's response; status 0 says only that it has stopped."""
+        if flight.ended:
+            self._counters.late += status != 0
+        elif not 100 <= status <= 599:
+            self._counters.lost += 1
+            detail = f"the worker answered with the status {status}"
+            outcome = refusals.refusal(flight, 502, detail, executed="maybe")
+            self._dispatcher.answer(flight, outcome)
+        else:
+            frames = frames_of(body)
+            flight.gathered += frames[:-1]  # so that their boundaries are kept
+            self._respond(flight, Outcome(status, Headers(headers), frames[-1]))
+        self._dispatcher.release(flight)
+
+    def lose(self, address: bytes, reason: str) -> None:
+        """End the session at ``address``, if there is one; its calls go to others."""
+        worker = self.workers.pop(address, None)
+        if worker is not None:
+            left = worker.is_leaving or reason == "it said goodbye"
+            self._note("worker-left" if left else "worker-lost", worker, reason)
+            self._dispatcher.lose(worker)
+
+    def lose_named(self, name: str, reason: str) -> None:
+        """End the sessions of the worker that calls itself ``name``: its process has ended."""
+        for address, worker in list(self.workers.items()):
+            if worker.name == name:
+                self.lose(address, reason)
+
+    def say_to_all(self, goaway: Goaway) -> None:
+        """Send every worker away: this broker is about to end."""
+        for address, worker in self.workers.items():
+            if worker.dialect == NATIVE:
+                self._outbox.assign(address, goaway)
+            else:
+                frames = MDP[worker.dialect].encode_worker(commands.Disconnect())
+                self._outbox.worker_messages.append((address, frames))
+
+    def tick(self, now: float) -> None:
+        """Send heartbeats, and end the sessions of who has been silent for too long."""
+        if now < self.next_heartbeat:
+            return
+        for address, worker in list(self.workers.items()):
+            # If we come late, nobody listened meanwhile: that is not the worker's silence.
+            worker.heard_at += now - self.next_heartbeat
+            if now - worker.heard_at > self._patience(worker):
+                self.lose(address, f"silent for {now - worker.heard_at:.1f} s")
+            elif not worker.was_told:
+                self._beat(address, worker)
+            worker.was_told = False
+        interval = self._limits.heartbeat
+        self.next_heartbeat = now + interval if self.workers else float("inf")
+
+    def _patience(self, worker: Worker) -> float:
+        # Old MDP workers are silent while they work. They are judged by the heartbeats that
+        # they were seen to send while busy, else by a longer time; that their connection
+        # has ended is noticed by sending to it.
+        if worker.busy and not worker.beats_while_busy and worker.dialect != NATIVE:
+            return self._limits.busy_silence
+        return self._limits.heartbeat * self._limits.liveness
+
+    def _beat(self, address: bytes, worker: Worker) -> None:
+        if worker.dialect == NATIVE:
+            self._outbox.assign(address, Heartbeat())
+        else:
+            frames = MDP[worker.dialect].encode_worker(commands.Heartbeat())
+            self._outbox.worker_messages.append((address, frames))
+
+    def _note(self, kind: str, worker: Worker, reason: str) -> None:
+        self._outbox.events.append(Event(kind, worker.name, worker.services, reason))

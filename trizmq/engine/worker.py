@@ -1,0 +1,324 @@
+"""The worker's side of a conversation with a broker, in any dialect: frames in, frames out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Final, final
+
+import msgspec
+
+from ..errors import RemoteProtocolError
+from ..wire import bridge, commands, native
+from ..wire.batches import batches
+from ..wire.items import (
+    Call,
+    Cancel,
+    Goaway,
+    Heartbeat,
+    Hello,
+    Part,
+    Response,
+    body_of,
+    frames_of,
+)
+from .deadlines import Deadlines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .. import messages
+    from ..wire.items import Body, Item
+    from ..wire.mdp import Codec
+
+__all__ = ["Conversation", "Job", "MDPConversation", "NativeConversation", "WorkerOutbox"]
+
+#: Seconds between heartbeats, and how many of them may fail to come (promises, section 2).
+HEARTBEAT: Final = 1.0
+LIVENESS: Final = 3
+
+
+class Job(msgspec.Struct, eq=False):
+    """A call that this worker was given. ``ended``: nobody waits for its response."""
+
+    conversation: Conversation
+    call: Call
+    deadline: float
+    #: What the broker knows it by: the client address of MDP; in the native dialect its id.
+    token: bytes = b""
+    ended: bool = False
+    #: Parts that were sent, and frames of parts that could not be.
+    parts: int = 0
+    gathered: list[bytes] = msgspec.field(default_factory=list)
+
+    @property
+    def request_id(self) -> str:
+        """The name of the call in everybody's logs; the broker gave it."""
+        return self.call.headers.get("x-request-id") or self.call.request_id
+
+
+class WorkerOutbox(msgspec.Struct):
+    """What is to be done now."""
+
+    messages: list[list[bytes]] = msgspec.field(default_factory=list)
+    started: list[Job] = msgspec.field(default_factory=list)
+    stopped: list[Job] = msgspec.field(default_factory=list)
+    #: Close the socket and open a new one before anything is sent (RFC 18: a worker that
+    #: is told to go, or that lost its broker, begins anew on a new socket).
+    reopen: bool = False
+
+
+class Conversation(ABC):
+    """One socket's talk with one broker; `take_outbox` is what to do about it.
+
+    Theory of operation. The conversation opens (hello, or READY) and then lasts until the
+    broker says that it is over or falls silent; then it begins anew. Whatever is in hand
+    at that moment is stopped: the broker that wants it is not there any more. Draining
+    says goodbye, takes nothing more, and finishes what is in hand.
+    """
+
+    def __init__(self, now: float) -> None:
+        self.jobs: dict[bytes, Job] = {}
+        self.is_draining = False
+        self.is_ready = False
+        self._outbox = WorkerOutbox()
+        self._deadlines: Deadlines[Job] = Deadlines()
+        self._heard_at = now
+        self._has_spoken = False
+        self._next_beat = now + HEARTBEAT
+        self._open()
+
+    # -- what a dialect adds -----------------------------------------------------------
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Say who we are."""
+
+    @abstractmethod
+    def _read(self, frames: Sequence[bytes], now: float) -> None:
+        """Take in one message; raise RemoteProtocolError if it is none of the dialect's."""
+
+    @abstractmethod
+    def _reply(self, job: Job, response: messages.Response) -> None:
+        """Send the response of a job that has not ended."""
+
+    @abstractmethod
+    def part(self, job: Job, body: Body) -> None:
+        """Send a part of a response, ahead of its end; nothing if the job has ended."""
+
+    @abstractmethod
+    def _beat(self) -> None:
+        """Say that we live."""
+
+    @abstractmethod
+    def _say_draining(self) -> None:
+        """Say, if the dialect can, that we take no more, and still have calls in hand."""
+
+    @abstractmethod
+    def _say_goodbye(self) -> None:
+        """Say that we are gone."""
+
+    # -- what all have in common -------------------------------------------------------
+
+    def take_outbox(self) -> WorkerOutbox:
+        """Return what is to be done, and start anew."""
+        outbox, self._outbox = self._outbox, WorkerOutbox()
+        return outbox
+
+    def receive(self, frames: Sequence[bytes], now: float) -> None:
+        """Take in one message of the broker; one that is no proper one ends the talk."""
+        self._heard_at = now
+        try:
+            self._read(frames, now)
+        except RemoteProtocolError:
+            self.restart(now)
+
+    def finish(self, job: Job, response: messages.Response | None) -> None:
+        """Be told that a job is done.
+
+        None: it was cancelled before it had a response. If the broker did not ask for that,
+        this worker is about to `leave`, and the broker will give the call to another.
+        """
+        if job.ended:
+            return
+        self._close(job)
+        if response is not None:
+            self._has_spoken = True
+            self._reply(job, response)
+        if self.is_draining and not self.jobs:
+            self._say_goodbye()
+
+    def drain(self) -> None:
+        """Take nothing more. When `jobs` is empty the socket may be closed."""
+        self.is_draining = True
+        if self.jobs:
+            self._say_draining()
+        else:
+            self._say_goodbye()
+
+    def leave(self) -> None:
+        """Be gone: stop what is in hand. The broker gives it to another, where it may."""
+        self.stop_all()
+        if not self.is_draining:
+            self._say_goodbye()
+
+    def restart(self, now: float) -> None:
+        """Begin anew on a new socket: the broker has gone, or has sent us away."""
+        self.stop_all()
+        self._outbox.messages.clear()
+        self._outbox.reopen = True
+        self._heard_at, self.is_ready = now, False
+        if not self.is_draining:
+            self._open()
+
+    def stop_all(self) -> None:
+        """Stop every job: nobody waits for them any more."""
+        for job in list(self.jobs.values()):
+            self._stop(job)
+
+    @property
+    def next_tick(self) -> float:
+        """When to call `tick`, at the latest."""
+        return min(self._deadlines.next, self._next_beat)
+
+    def tick(self, now: float) -> None:
+        """Let time pass: stop what is due, beat, give up a broker that is silent."""
+        for job in self._deadlines.due(now):
+            self._stop(job)  # the broker ends the call by itself
+        if now >= self._next_beat:
+            self._next_beat = now + HEARTBEAT
+            self._check_pulse(now)
+
+    def _check_pulse(self, now: float) -> None:
+        if now - self._heard_at > HEARTBEAT * LIVENESS:
+            # Also while nobody has ever answered: the opening may have been lost with a
+            # broker that died at that moment.
+            self.restart(now)
+        elif not self._has_spoken and not self.is_draining:
+            self._beat()
+        self._has_spoken = False
+
+    def _start(self, token: bytes, call: Call, now: float) -> None:
+        job = Job(self, call, now + call.ttl / 1000, token)
+        self.jobs[token] = job
+        self._deadlines.add(job.deadline, job)
+        self._outbox.started.append(job)
+
+    def _stop(self, job: Job) -> None:
+        self._close(job)
+        self._outbox.stopped.append(job)
+
+    def _close(self, job: Job) -> None:
+        job.ended = True
+        del self.jobs[job.token]
+        self._deadlines.forget()
+
+
+@final
+class NativeConversation(Conversation):
+    """Many services and ``capacity`` calls at once on one socket."""
+
+    def __init__(self, hello: Hello, now: float) -> None:
+        self._hello = hello
+        self._items: list[Item] = []
+        super().__init__(now)
+
+    def _open(self) -> None:
+        self._items = [self._hello]
+
+    def take_outbox(self) -> WorkerOutbox:
+        items, self._items = self._items, []
+        self._outbox.messages += [frames for frames, _ in batches(items)]
+        return super().take_outbox()
+
+    def _read(self, frames: Sequence[bytes], now: float) -> None:
+        for item in native.decode(frames):
+            match item:
+                case Call():
+                    self._start(item.id.to_bytes(8, "big", signed=True), item, now)
+                case Cancel():
+                    job = self.jobs.get(item.id.to_bytes(8, "big", signed=True))
+                    if job is not None:  # else it has just been answered
+                        self._stop(job)
+                case Hello():
+                    self.is_ready = True
+                case Goaway():
+                    self.restart(now)
+                    return
+                case _:
+                    pass
+
+    def _reply(self, job: Job, response: messages.Response) -> None:
+        item = Response(job.call.id, response.status, response.headers, response.body)
+        self._items.append(item)
+
+    def part(self, job: Job, body: Body) -> None:
+        if not job.ended:
+            self._items.append(Part(job.call.id, job.parts, body))
+            job.parts += 1
+
+    def _beat(self) -> None:
+        self._items.append(Heartbeat() if self.is_ready else self._hello)
+
+    def _say_draining(self) -> None:
+        self._items.append(Goaway("draining"))
+
+    def _say_goodbye(self) -> None:
+        self._items.append(Goaway("closing"))
+
+
+@final
+class MDPConversation(Conversation):
+    """One service and one call at a time: what MDP knows of a worker (RFC 7, RFC 18)."""
+
+    def __init__(self, codec: Codec, service: str, now: float) -> None:
+        self._codec = codec
+        self._service = service
+        super().__init__(now)
+
+    def _say(self, command: commands.Command) -> None:
+        self._outbox.messages.append(self._codec.encode_worker(command))
+
+    def _open(self) -> None:
+        self._say(commands.Ready(self._service))
+        self.is_ready = True  # READY gets no answer
+
+    def _read(self, frames: Sequence[bytes], now: float) -> None:
+        command = self._codec.decode_worker(frames)
+        match command:
+            case commands.Request(client, body):
+                if not self.is_draining and client not in self.jobs:
+                    self._start(client, self._call(body), now)
+            case commands.Disconnect():
+                self.restart(now)
+            case commands.Heartbeat():
+                pass
+            case _:
+                raise RemoteProtocolError(f"a broker never sends {type(command).__name__}")
+
+    def _call(self, body: tuple[bytes, ...]) -> Call:
+        target = f"/{self._service}"
+        return Call(0, bridge.DEFAULT_TTL_MS, "POST", target, {}, body_of(body))
+
+    def _reply(self, job: Job, response: messages.Response) -> None:
+        item = Response(0, response.status, response.headers, response.body)
+        body = (*job.gathered, *bridge.reply_of(item, b"").body)
+        self._say(commands.Final(job.token, body))
+
+    def part(self, job: Job, body: Body) -> None:
+        if job.ended:
+            return
+        if self._codec.streams:
+            self._say(commands.Partial(job.token, tuple(frames_of(body))))
+        else:
+            job.gathered += frames_of(body)  # RFC 7 has no PARTIAL: all goes with the end
+
+    def _beat(self) -> None:
+        self._say(commands.Heartbeat())
+
+    def _say_draining(self) -> None:
+        # MDP has no word for it: with a call in hand nothing is said, because after
+        # DISCONNECT the broker would take no reply.
+        pass
+
+    def _say_goodbye(self) -> None:
+        self._say(commands.Disconnect())

@@ -1,0 +1,226 @@
+"""A worker process, driven: conversations with brokers on one side, the pool on the other."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final, final
+
+import trio
+
+from ..engine.worker import Job, MDPConversation, NativeConversation
+from ..wire.items import VERSION, Hello
+from ..wire.return_path import MDP
+from .local_worker import LocalWorker
+from .server import route_lines
+from .ticker import Ticker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ..app.application import App
+    from ..engine.worker import Conversation, WorkerOutbox
+    from ..messages import Response
+    from ..transport.face import Dealer, Transport
+    from ..wire.items import Body
+
+__all__ = ["NATIVE", "WorkerLoop"]
+
+LOGGER = logging.getLogger("trizmq.worker")
+
+NATIVE: Final = "native"
+
+#: Messages read in one pass; then whoever else is ready has a turn.
+MESSAGES_A_PASS: Final = 256
+
+#: How long a goodbye may still travel, in seconds.
+GOODBYE_SECONDS: Final = 0.5
+
+
+class _Talk:
+    """A conversation and the socket on which it is held; a new socket after each restart."""
+
+    def __init__(self, conversation: Conversation, transport: Transport, endpoint: str) -> None:
+        self.conversation = conversation
+        self.endpoint = endpoint
+        self._transport = transport
+        self._unsent: list[list[bytes]] = []
+        self._was_ready = False
+        self.dealer: Dealer = transport.connect(endpoint)
+
+    def act(self) -> WorkerOutbox:
+        """Send what is to be sent; return what is to be done besides."""
+        outbox = self.conversation.take_outbox()
+        if outbox.reopen:
+            self.dealer.close()
+            self.dealer = self._transport.connect(self.endpoint)
+            self._unsent.clear()
+        self._unsent += outbox.messages
+        try:
+            while self._unsent:
+                self.dealer.send_nowait(self._unsent[0])
+                del self._unsent[0]
+        except trio.WouldBlock:
+            pass  # the reader waits for room as well, and comes back
+        self.dealer.settle()
+        self._note_state()
+        return outbox
+
+    def _note_state(self) -> None:
+        is_ready = self.conversation.is_ready
+        if is_ready is not self._was_ready:
+            self._was_ready = is_ready
+            LOGGER.info("%s %s", "ready at" if is_ready else "lost the broker at", self.endpoint)
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether the reader should wait for room as well."""
+        return bool(self._unsent)
+
+
+@final
+class WorkerLoop:
+    """Serves an app to the brokers at ``connect``.
+
+    Args:
+      connect: the brokers' endpoints for workers; each gets conversations of its own.
+      dialect: ``"native"``: one conversation with all services and the whole capacity.
+        Another: one for each service and each unit of capacity, because that is what MDP
+        knows of a worker: one service, one call at a time.
+      capacity: how many handlers may run at once.
+      name: what the broker calls this worker.
+
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        app: App,
+        *,
+        connect: Sequence[str],
+        dialect: str,
+        capacity: int,
+        name: str,
+        access_log: bool = False,
+    ) -> None:
+        self._worker: LocalWorker[Job] = LocalWorker(
+            app,
+            capacity=capacity,
+            finish=_finish,
+            part=_part,
+            flush=self.act,
+            access_log=access_log,
+        )
+        now = trio.current_time()
+        self._talks = [
+            _Talk(conversation, transport, endpoint)
+            for endpoint in connect
+            for conversation in _conversations(app, dialect, capacity, name, now)
+        ]
+        self._ticker = Ticker(self, self.act)
+        self._nothing_in_hand = trio.Event()
+        self._is_draining = False
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled; then what is in hand is cancelled, and the brokers are told."""
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._worker.run)
+                for talk in self._talks:
+                    nursery.start_soon(self._read, talk)
+                nursery.start_soon(self._ticker.run)
+                self.act()
+                task_status.started()
+        finally:
+            self._leave()
+
+    async def drain(self, grace: float) -> None:
+        """Take no new calls; return when what is in hand is answered, or ``grace`` is over."""
+        self._is_draining = True
+        for talk in self._talks:
+            talk.conversation.drain()
+        self.act()
+        with trio.move_on_after(grace):
+            await self._nothing_in_hand.wait()
+
+    @property
+    def in_hand(self) -> int:
+        """How many calls this worker has and has not answered."""
+        return sum(len(talk.conversation.jobs) for talk in self._talks)
+
+    @property
+    def next_tick(self) -> float:
+        """When to call `tick`, at the latest."""
+        return min(talk.conversation.next_tick for talk in self._talks)
+
+    def tick(self, now: float) -> None:
+        """Let time pass in every conversation that waits for it."""
+        for talk in self._talks:
+            if talk.conversation.next_tick <= now:
+                talk.conversation.tick(now)
+
+    def act(self) -> None:
+        """Do what the conversations want done."""
+        for talk in self._talks:
+            outbox = talk.act()
+            if outbox.started:
+                self._worker.start(outbox.started)
+            if outbox.stopped:
+                self._worker.stop(outbox.stopped)
+        self._ticker.reconsider()
+        if self._is_draining and not self.in_hand:
+            self._nothing_in_hand.set()
+
+    async def _read(self, talk: _Talk) -> None:
+        while True:
+            dealer = talk.dealer
+            self._receive(talk, dealer)
+            try:
+                await dealer.wait_readable(or_writable=talk.has_unsent)
+            except trio.ClosedResourceError:
+                if talk.dealer is dealer:
+                    raise
+                # A new one has taken its place: the conversation has begun anew.
+                await trio.lowlevel.checkpoint()
+
+    def _receive(self, talk: _Talk, dealer: Dealer) -> None:
+        now = trio.current_time()
+        for _ in range(MESSAGES_A_PASS):
+            frames = dealer.receive_nowait()
+            if frames is None:
+                break
+            talk.conversation.receive(frames, now)
+        self.act()
+
+    def _leave(self) -> None:
+        for talk in self._talks:
+            talk.conversation.leave()
+            talk.act()
+            talk.dealer.close(GOODBYE_SECONDS if talk.conversation.is_ready else 0)
+
+
+def _conversations(
+    app: App, dialect: str, capacity: int, name: str, now: float
+) -> Iterator[Conversation]:
+    services = sorted(app.services)
+    if dialect == NATIVE:
+        hello = Hello(
+            VERSION,
+            name,
+            capacity,
+            tuple(services),
+            tuple(sorted(app.public_services)),
+            route_lines(app),
+        )
+        yield NativeConversation(hello, now)
+        return
+    for service in services:
+        for _ in range(capacity):
+            yield MDPConversation(MDP[dialect], service, now)
+
+
+def _finish(job: Job, response: Response | None) -> None:
+    job.conversation.finish(job, response)
+
+
+def _part(job: Job, body: Body) -> None:
+    job.conversation.part(job, body)
