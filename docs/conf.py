@@ -2,6 +2,7 @@
 
 import trizmq
 import trizmq.admission
+import trizmq.messages
 
 project = "trizmq"
 author = "The trizmq authors"
@@ -26,7 +27,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_format = "short"
 autodoc_typehints_description_target = "documented"
-napoleon_custom_sections = [("Raises (every method that calls)", "Raises")]
+napoleon_custom_sections = [("Raises in every method that calls", "Raises")]
 
 # The pages are built without a network, so what belongs to others has no page to point to.
 nitpick_ignore_regex = [
@@ -37,4 +38,6 @@ nitpick_ignore_regex = [
 ]
 
 # Autodoc reads the annotations of Structs, also those that are there for type checkers only.
-vars(trizmq.admission).update(Principal=trizmq.Principal, Response=trizmq.Response)
+for module in (trizmq.admission, trizmq.messages):
+    for name in trizmq.__all__:
+        vars(module).setdefault(name, getattr(trizmq, name))
