@@ -1,13 +1,14 @@
-"""The worker in the broker's own process: its transport is a function call."""
+"""The worker in this process: it is given calls, and runs an app's handlers in a pool."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, final
+from functools import partial
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, final
 
 import trio
 
-from ..engine.records import Flight, Worker
+from ..later import Later
 from ..messages import Headers, Request, Response
 from ..wire.items import frames_of
 from .pool import WorkerPool
@@ -16,20 +17,63 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..app.application import App
+    from ..wire.items import Call
 
-__all__ = ["LocalWorker"]
+__all__ = ["LocalWorker", "Work"]
 
 ACCESS = logging.getLogger("trizmq.access")
 
 
+class Work(Protocol):
+    """A call in hand, as an engine keeps it."""
+
+    def __hash__(self) -> int: ...
+    @property
+    def call(self) -> Call: ...
+    @property
+    def deadline(self) -> float: ...
+    @property
+    def ended(self) -> bool: ...
+    @property
+    def request_id(self) -> str: ...
+
+
+W = TypeVar("W", bound=Work)
+
+
+class _Served(Request, Generic[W], kw_only=True, eq=False):
+    """A request that somebody waits for, and what it takes to answer it later."""
+
+    flight: W
+    owe: Callable[[_Served[W]], Later]
+    began: float = 0.0
+
+    def __repr__(self) -> str:  # the engine's records are no handler's business
+        return f"<Request {self.request_id}: {self.method} {self.path}>"
+
+    def reply_later(self) -> Later:
+        if self.later is None:
+            self.later = self.owe(self)
+        return self.later
+
+
 @final
-class LocalWorker:
+class LocalWorker(Generic[W]):
     """Runs an app's handlers in a pool.
+
+    Theory of operation. A call that was started is finished once, whatever happens to it:
+
+    - by its handler's end: the pool's slot is free then, and with it the engine's;
+    - if the handler has called ``reply_later``, it is *owed*. Then it is finished by the
+      first of: the late response; an error that the handler raises; the handler's end, or
+      `stop`, whichever comes last. An engine's slot is taken until then, the pool's only
+      while the handler runs.
 
     Args:
       app: answers requests; its `App.handle` never raises but when cancelled.
       capacity: how many handlers may run at once.
       finish: told of the end of each call once: (flight, response), None if cancelled.
+      part: told of a part of a response that is not over: (flight, bytes).
       flush: called when what was told should be sent.
       access_log: write one line a call, to the logger ``trizmq.access``.
 
@@ -40,61 +84,109 @@ class LocalWorker:
         app: App,
         *,
         capacity: int,
-        finish: Callable[[Flight, Response | None], None],
+        finish: Callable[[W, Response | None], None],
         flush: Callable[[], object],
+        part: Callable[[W, bytes], object],
         access_log: bool,
     ) -> None:
-        self.record = Worker(tuple(sorted(app.services)), capacity)
         self._app = app
         self._finish = finish
-        self._pool: WorkerPool[Flight] = WorkerPool(
-            self._handle_logged if access_log else self._handle, size=capacity, flush=flush
-        )
-        self.run = self._pool.run
+        self._part = part
+        self._flush = flush
+        self._access_log = access_log
+        self._owed: dict[W, tuple[_Served[W], Later]] = {}
+        self._owe = self._start_owing  # bound once, not once a request
+        self._pool: WorkerPool[W] = WorkerPool(self._handle, size=capacity, flush=flush)
 
-    def start(self, flights: Sequence[Flight]) -> None:
-        """Take ``flights``; the broker has seen to it that there is room."""
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run handlers until cancelled; what is in hand then is finished with None."""
+        try:
+            await self._pool.run(task_status=task_status)
+        finally:
+            for flight in list(self._owed):
+                self._end_owed(flight, None)
+
+    def start(self, flights: Sequence[W]) -> None:
+        """Take ``flights``; the engine has seen to it that there is room."""
         self._pool.put(flights)
 
-    def stop(self, flights: Sequence[Flight]) -> None:
+    def stop(self, flights: Sequence[W]) -> None:
         """Cancel the handlers of ``flights``; what only waits is marked as ended already."""
         for flight in flights:
-            self._pool.cancel(flight)
+            if flight in self._owed:
+                self._owed[flight][1].is_over = True
+            if not self._pool.cancel(flight):
+                self._end_owed(flight, None)
 
-    async def _handle(self, flight: Flight) -> None:
-        response = None
-        try:
-            if not flight.ended:
-                response = await self._app.handle(_request(flight))
-        finally:
-            self._finish(flight, response)
-
-    async def _handle_logged(self, flight: Flight) -> None:
-        response, request = None, _request(flight)
-        began = trio.current_time()
+    async def _handle(self, flight: W) -> None:
+        request = self._request(flight)
+        response, is_owed = None, False
         try:
             if not flight.ended:
                 response = await self._app.handle(request)
+                is_owed = response is None
         finally:
-            _log_access(request, response, trio.current_time() - began)
-            self._finish(flight, response)
+            later = request.later
+            if later is None:
+                self._end(request, response)
+            elif later.is_over or not is_owed:
+                self._end_owed(flight, response)
 
+    def _request(self, flight: W) -> _Served[W]:
+        call = flight.call
+        path, _, query_string = call.target.partition("?")
+        request = _Served(
+            method=call.method,
+            path=path,
+            query_string=query_string,
+            headers=Headers(call.headers),
+            body=call.body if type(call.body) is bytes else b"".join(frames_of(call.body)),
+            principal=call.principal,  # the broker's word
+            deadline=flight.deadline,
+            request_id=flight.request_id,
+            flight=flight,
+            owe=self._owe,
+        )
+        if type(call.body) is not bytes:
+            request.body_frames = tuple(frames_of(call.body))
+        if self._access_log:
+            request.began = trio.current_time()
+        return request
 
-def _request(flight: Flight) -> Request:
-    call = flight.call
-    path, _, query_string = call.target.partition("?")
-    request = Request(
-        method=call.method,
-        path=path,
-        query_string=query_string,
-        headers=Headers(call.headers),
-        body=call.body if type(call.body) is bytes else b"".join(frames_of(call.body)),
-        deadline=flight.deadline,
-        request_id=flight.request_id,
-    )
-    if type(call.body) is not bytes:
-        request.body_frames = tuple(frames_of(call.body))
-    return request
+    def _end(self, request: _Served[W], response: Response | None) -> None:
+        if self._access_log:
+            _log_access(request, response, trio.current_time() - request.began)
+        self._finish(request.flight, response)
+
+    # -- later ---------------------------------------------------------------------------
+
+    def _start_owing(self, request: _Served[W]) -> Later:
+        later = Later(partial(self._acknowledge, request), partial(self._answer, request))
+        if request.flight.ended:  # asked by a thread, say, that its call has left behind
+            later.is_over = True
+        else:
+            self._owed[request.flight] = request, later
+        return later
+
+    def _acknowledge(self, request: _Served[W], data: bytes) -> None:
+        if request.method != "HEAD":
+            self._part(request.flight, data)
+            self._flush()
+
+    def _answer(self, request: _Served[W], outcome: object) -> None:
+        response = None
+        try:
+            response = self._app.answer_late(request, outcome)
+        finally:  # without a response: the outcome is that somebody was cancelled
+            self._end_owed(request.flight, response)
+            self._flush()
+
+    def _end_owed(self, flight: W, response: Response | None) -> None:
+        """Finish ``flight`` if its response is still owed."""
+        if flight in self._owed:
+            request, later = self._owed.pop(flight)
+            later.is_over = True
+            self._end(request, response)
 
 
 def _log_access(request: Request, response: Response | None, seconds: float) -> None:
