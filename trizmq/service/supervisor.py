@@ -77,6 +77,11 @@ class Supervisor:
                 with trio.move_on_at(self._policy.not_before if self._missing else math.inf):
                     await self._changed.wait()
 
+    @property
+    def is_pausing(self) -> bool:
+        """Whether children die so fast that the next ones are not started at once."""
+        return self._missing > 0 and trio.current_time() < self._policy.not_before
+
     def note_ready(self, name: str) -> None:
         """Take note that the broker has welcomed child ``name``."""
         if child := self._children.get(name):
