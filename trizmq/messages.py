@@ -143,9 +143,10 @@ class Request(msgspec.Struct, kw_only=True):
     def reply_later(self) -> Later:
         """Return what the call can be answered with when its handler has returned.
 
-        The handler then returns None, which is no answer, and makes room for another; or it
-        raises, and that is the answer. The call has its deadline all the same. Called
-        again, it returns the same.
+        The handler then returns None, which is no answer; or it raises, and that is the
+        answer. Its task is free, but the call counts among those that its worker can take
+        until it is answered, and it has its deadline all the same. Called again, it returns
+        the same.
 
         Raises:
           RuntimeError: if this request is not served by a worker, but made by a test.
