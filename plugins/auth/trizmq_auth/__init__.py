@@ -1,7 +1,8 @@
 """Tokens for trizmq: who calls, and what they may do.
 
 With this plugin every route of every plugin needs a token, unless it says
-``public=True``; a route with ``scopes=(...)`` needs one that was granted them all.
+``public=True``; a route with ``scopes=(...)`` needs one that was granted them all. The
+broker verifies the token: what is not authenticated never reaches a worker.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from trizmq import Principal, Router, hookimpl
 
 from .commands import token
-from .gate import guard, tokens_of
+from .gate import admit, guard, tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     import click
 
-    from trizmq import Request, Response, Route
+    from trizmq import AdmittedCall, Request, Response, Route, Verdict
 
 routes = Router("/auth")
 
@@ -34,6 +35,11 @@ async def whoami(principal: Principal) -> dict[str, Any]:
 @hookimpl
 def trizmq_register_routes() -> Router:
     return routes
+
+
+@hookimpl
+def trizmq_admit(call: AdmittedCall) -> Verdict:
+    return admit(call)
 
 
 @hookimpl

@@ -1,29 +1,41 @@
-"""The gate: which requests pass, and what the others are told."""
+"""The gate: which calls pass, and what the others are told.
+
+It stands twice. At the broker every token is verified, and nobody unknown reaches a worker.
+At the worker are the scopes, which are the routes', and a second line of defence.
+"""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from trizmq import problem
+from trizmq import Forward, Reject, problem
 
 from .admin import ensure_admin
 from .store import TokenStore
 from .verifier import Verifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from trizmq import Principal, Request, Response, Route
+    from trizmq import AdmittedCall, Principal, Request, Response, Route, Verdict
 
-__all__ = ["guard", "tokens_of"]
+__all__ = ["admit", "guard", "tokens_of"]
+
+#: Missing, unknown, expired, revoked: one answer, at the broker and at the worker, for a
+#: guess must not learn which.
+UNAUTHORIZED: Final = Reject(
+    401,
+    "a valid token is wanted: authorization: Bearer TOKEN",
+    {"www-authenticate": "Bearer"},
+)
 
 # Which tokens count belongs to the app, and a process may have several, each with a state
 # directory of its own. A precondition is made before there is one; but all that handles
-# requests is started inside the app's lifespan, and inherits what is set there. Where it is
-# not set no token is valid: closed, not open.
+# calls, the broker too, is started inside the app's lifespan, and inherits what is set
+# there. Where it is not set no token is valid: closed, not open.
 _verifier: ContextVar[Verifier] = ContextVar("trizmq_auth.verifier")
 
 
@@ -43,6 +55,17 @@ def tokens_of(directory: Path) -> Iterator[None]:
         yield
     finally:
         _verifier.reset(former)
+
+
+def admit(call: AdmittedCall) -> Verdict:
+    """Say what the broker does with ``call``: who is not known goes no further."""
+    if call.response is not None:
+        return None
+    token = _token_in(call.headers)
+    if token is None:  # perhaps another plugin knows who calls
+        return None if call.principal or _is_for_all(call) else UNAUTHORIZED
+    principal = _verify(token)
+    return UNAUTHORIZED if principal is None else Forward(principal)
 
 
 def guard(route: Route) -> Callable[[Request], Response | None]:
@@ -67,23 +90,37 @@ def _greet(request: Request) -> None:
 
 
 def _identify(request: Request) -> Principal | None:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    # What the broker has found out is not asked again. There may be one that does not ask.
+    return request.principal or _verify(_token_in(request.headers))
+
+
+def _is_for_all(call: AdmittedCall) -> bool:
+    # Which route it is, only the worker knows: there the others are guarded. And RFC 8's
+    # service discovery is for whoever can reach the broker.
+    is_mmi = call.service == "mmi" or call.service.startswith("mmi.")
+    return call.has_public_routes or is_mmi
+
+
+def _token_in(headers: Mapping[str, str]) -> str | None:
+    """Return the caller's token; None if it brought none."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
     # RFC 9110, section 11.1: "It uses a case-insensitive token to identify the
     # authentication scheme".
-    if scheme.lower() != "bearer":
-        return None
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _verify(token: str | None) -> Principal | None:
     verifier = _verifier.get(None)
-    return verifier.verify(token.strip()) if verifier else None
+    return verifier.verify(token) if verifier and token is not None else None
 
 
 def _unauthorized(request: Request) -> Response:
-    # Missing, unknown, expired, revoked: one answer, for a guess must not learn which.
     return problem(
-        401,
-        "a valid token is wanted: authorization: Bearer TOKEN",
+        UNAUTHORIZED.status,
+        UNAUTHORIZED.detail,
         executed="no",
         request_id=request.request_id or None,
-        headers={"www-authenticate": "Bearer"},
+        headers=UNAUTHORIZED.headers,
     )
 
 
