@@ -185,9 +185,12 @@ class Broker:
 
     def receive(self, address: bytes, items: Sequence[Item], now: float, size: int) -> None:
         """Take in one message of a native client: ``size`` bytes, decoded to ``items``."""
-        peer = self._clients.native.get(address) or self._greet(address, items[0], now)
+        peer = self._clients.native.get(address)
         if peer is None:
-            return
+            peer = self._greet(address, items[0], now)
+            if peer is None:
+                return
+            items = items[1:]
         thorough = size > self._part_bytes
         for item in items:
             kind = type(item)
@@ -198,7 +201,9 @@ class Broker:
             elif kind is Goaway:
                 self.lose(address)
                 return
-            elif kind is not Heartbeat and kind is not Hello:
+            elif kind is Hello:
+                self._clients.say_hello(address)  # the first answer may not have reached it
+            elif kind is not Heartbeat:
                 self.counters.unexpected += 1
 
     def receive_foreign(

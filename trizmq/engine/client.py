@@ -28,6 +28,10 @@ __all__ = ["Client", "ClientOutbox"]
 HEARTBEAT: Final = 1.0
 LIVENESS: Final = 3
 
+#: Seconds between two hellos where the first was answered by "unknown" (promise P4).
+MIN_PAUSE: Final = 0.1
+MAX_PAUSE: Final = 1.0
+
 #: How many calls may wait in the client for a broker, or for room at one.
 MAX_WAITING: Final = 10_000
 MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
@@ -70,6 +74,8 @@ class Client:
     def take_outbox(self) -> ClientOutbox:
         """Return what is to be done besides sending, and start anew."""
         outbox, self._outbox = self._outbox, ClientOutbox()
+        for link in outbox.reopen:
+            link.is_lost = False
         return outbox
 
     @property
@@ -155,6 +161,7 @@ class Client:
             if kind is Response:
                 self._answer(link, item)  # type: ignore[arg-type]  # kind says so
             elif kind is Hello and link.state is not LinkState.REFUSED:
+                link.losses = 0
                 link.credit = item.credit  # type: ignore[union-attr]
                 link.state = LinkState.READY
             elif kind is Goaway:
@@ -167,9 +174,31 @@ class Client:
         if pending is None:
             self.late += 1
             return
+        if self._is_turned_away(link, item):
+            self._wait_again(pending)
+            return
         self._budget.succeed()
         body = item.body if type(item.body) is bytes else b"".join(frames_of(item.body))
         self._end(pending, messages.Response(item.status, messages.Headers(item.headers), body))
+
+    def _is_turned_away(self, link: Link, item: Response) -> bool:
+        """Tell whether this says that a draining broker has not even looked at the call."""
+        return (
+            item.status == 503
+            and link.state is LinkState.DRAINING
+            and type(item.body) is bytes
+            and b'"executed":"no"' in item.body
+        )
+
+    def _wait_again(self, pending: Pending) -> None:
+        # It was on its way when the broker began to drain. Nobody was given it, so another
+        # broker may be, or the next one here (promise P13).
+        assert pending.link is not None
+        del pending.link.in_flight[pending.id]
+        pending.link = None
+        pending.attempts -= 1
+        self._waiting[pending.id] = pending
+        self._waiting_bytes += _body_size(pending)
 
     def _leave(self, link: Link, reason: str, now: float) -> None:
         if reason == "draining":
@@ -185,9 +214,11 @@ class Client:
         orphans = list(link.in_flight.values())
         link.in_flight.clear()
         link.outgoing.clear()
-        link.outgoing.append(self._hello)
+        self._reintroduce(link, now)
         link.state, link.heard_at = LinkState.CONNECTING, now
-        self._outbox.reopen.append(link)
+        if not link.is_lost:
+            link.is_lost = True
+            self._outbox.reopen.append(link)
         again = bool(orphans) and self._budget.fail()
         for pending in orphans:
             pending.link = None
@@ -209,6 +240,15 @@ class Client:
     def _endpoints(self) -> str:
         return ", ".join(link.endpoint for link in self.links)
 
+    def _reintroduce(self, link: Link, now: float) -> None:
+        """Say hello anew: at once, unless that has just been in vain (promise P4)."""
+        if link.losses:
+            pause = min(MAX_PAUSE, MIN_PAUSE * 2 ** (link.losses - 1))
+            link.hello_at = now + pause
+        else:
+            link.outgoing.append(self._hello)
+        link.losses += 1
+
     # -- a call's end ------------------------------------------------------------------
 
     def _end(self, pending: Pending, outcome: messages.Response | TrizmqError) -> None:
@@ -224,6 +264,7 @@ class Client:
             self._unwait(pending)
         if pending.is_timed:
             self._deadlines.forget()
+        pending.body = b""  # the record stays in the heap of deadlines for a while
 
     def _revoke(self, pending: Pending) -> None:
         """Tell the broker, if it has the call, that nobody waits for it."""
@@ -248,13 +289,18 @@ class Client:
         """When to call `tick`, at the latest."""
         if self._waiting and any(link.has_room for link in self.links):
             return float("-inf")  # a call that was given up, or a lost link, has made it so
-        return min(self._deadlines.next, self._next_beat)
+        hello_at = min(link.hello_at for link in self.links)
+        return min(self._deadlines.next, self._next_beat, hello_at)
 
     def tick(self, now: float) -> None:
         """Let time pass: end what is due, beat, give up silent brokers, send what waits."""
         for pending in self._deadlines.due(now):
             self._revoke(pending)
             self._end(pending, self._expiry(pending))
+        for link in self.links:
+            if link.hello_at <= now:
+                link.hello_at = float("inf")
+                link.outgoing.append(self._hello)
         if now >= self._next_beat:
             for link in self.links:
                 # If we come late, nobody listened meanwhile: that is not the broker's silence.
@@ -266,10 +312,12 @@ class Client:
     def _beat(self, link: Link, now: float) -> None:
         if link.state is LinkState.CONNECTING:
             # The hello may have gone to a broker that died before it answered.
-            if not link.outgoing:
+            if not link.outgoing and link.hello_at == float("inf"):
                 link.outgoing.append(self._hello)
         elif link.state is LinkState.REFUSED:
             pass
+        elif link.state is LinkState.DRAINING and not link.in_flight:
+            self.lose(link, now)  # nothing is lost: see whether its successor is there
         elif now - link.heard_at > HEARTBEAT * LIVENESS:
             self.lose(link, now)
         elif not link.has_spoken:

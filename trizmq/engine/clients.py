@@ -38,8 +38,12 @@ class Clients:
         if not self.native:
             self.next_heartbeat = now + self._interval
         peer = self.native[address] = Peer(address, hello.instance[:MAX_INSTANCE])
-        self._outbox.say(address, self._hello)
+        self.say_hello(address)
         return peer
+
+    def say_hello(self, address: bytes) -> None:
+        """Tell a native client who we are, and how much we take."""
+        self._outbox.say(address, self._hello)
 
     def foreign_peer(self, address: bytes, return_path: ReturnPath) -> Peer:
         """Return the client of another dialect that calls by ``return_path``."""

@@ -27,7 +27,7 @@ class LinkState(Enum):
     ==========  =================================  ======================================
     CONNECTING  the socket is opened               our hello is answered: READY
     READY       the broker says hello              goaway: DRAINING; silence: CONNECTING
-    DRAINING    the broker takes no more calls     hello: READY; silence: CONNECTING
+    DRAINING    the broker takes no more calls     all are answered, silence: CONNECTING
     REFUSED     the broker speaks another version  never
     ==========  =================================  ======================================
     """
@@ -49,6 +49,11 @@ class Link(msgspec.Struct, eq=False):
     #: To be sent, in order. The driver takes from the front what has been.
     outgoing: list[Item] = msgspec.field(default_factory=list)
     heard_at: float = 0.0
+    #: Its socket is to be opened anew; and how often that was so since a broker said hello.
+    is_lost: bool = False
+    losses: int = 0
+    #: When to say hello, if not at once.
+    hello_at: float = float("inf")
     has_spoken: bool = False
 
     @property

@@ -154,6 +154,7 @@ class Sessions:
                     worker.beats_while_busy = True
                 case Goaway("draining"):
                     self._dispatcher.retire(worker)
+                    self._outbox.assign(address, item)  # nothing was sent after this
                 case Goaway():
                     self.lose(address, "it said goodbye")
                     return

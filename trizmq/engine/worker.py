@@ -80,6 +80,7 @@ class Conversation(ABC):
         self.jobs: dict[bytes, Job] = {}
         self.is_draining = False
         self.is_ready = False
+        self._is_cut_off = False  # the broker sends no more calls: it has said so
         self._outbox = WorkerOutbox()
         self._deadlines: Deadlines[Job] = Deadlines()
         self._heard_at = now
@@ -144,15 +145,21 @@ class Conversation(ABC):
         if response is not None:
             self._has_spoken = True
             self._reply(job, response)
-        if self.is_draining and not self.jobs:
-            self._say_goodbye()
+        self._leave_if_drained()
 
     def drain(self) -> None:
-        """Take nothing more. When `jobs` is empty the socket may be closed."""
+        """Take nothing more. When `is_drained` the socket may be closed."""
         self.is_draining = True
-        if self.jobs:
-            self._say_draining()
-        else:
+        self._say_draining()
+        self._leave_if_drained()
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether all that it was given is answered, and nothing more can come."""
+        return self.is_draining and self._is_cut_off and not self.jobs
+
+    def _leave_if_drained(self) -> None:
+        if self.is_drained:
             self._say_goodbye()
 
     def leave(self) -> None:
@@ -167,7 +174,9 @@ class Conversation(ABC):
         self._outbox.messages.clear()
         self._outbox.reopen = True
         self._heard_at, self.is_ready = now, False
-        if not self.is_draining:
+        if self.is_draining:
+            self._is_cut_off = True
+        else:
             self._open()
 
     def stop_all(self) -> None:
@@ -241,6 +250,9 @@ class NativeConversation(Conversation):
                         self._stop(job)
                 case Hello():
                     self.is_ready = True
+                case Goaway("draining"):
+                    self._is_cut_off = True
+                    self._leave_if_drained()
                 case Goaway():
                     self.restart(now)
                     return
@@ -318,7 +330,7 @@ class MDPConversation(Conversation):
     def _say_draining(self) -> None:
         # MDP has no word for it: with a call in hand nothing is said, because after
         # DISCONNECT the broker would take no reply.
-        pass
+        self._is_cut_off = True
 
     def _say_goodbye(self) -> None:
         self._say(commands.Disconnect())

@@ -68,7 +68,7 @@ class RequestMaker:
           TypeError: ``json`` cannot be encoded.
 
         """
-        if target[:1] != "/" or not target.isprintable():
+        if target[:1] != "/" or not (target.isprintable() and method.isprintable()):
             raise LocalProtocolError(f"a path starts with / and is printable: {target!r}")
         if not details:
             headers, body = self._headers, b""
@@ -99,7 +99,10 @@ def _with_query(target: str, query: Mapping[str, Any] | None) -> str:
 
 def _body(details: Details) -> bytes:
     if "json" not in details:
-        return details.get("body") or b""
+        body = details.get("body", b"")
+        if not isinstance(body, bytes):
+            raise LocalProtocolError(f"a body is bytes, not {type(body).__name__}; see json=")
+        return body
     if details.get("body"):
         raise LocalProtocolError("a call has one body: json= or body=, not both")
     return orjson.dumps(details["json"], default=msgspec.to_builtins)
@@ -252,7 +255,8 @@ def _waiter(task: trio.lowlevel.Task, count: int) -> Any:
 
 
 def _response(pending: Pending) -> Response:
-    outcome = pending.outcome
+    # Not kept in the record: that stays in the heap of deadlines for a while.
+    outcome, pending.outcome = pending.outcome, None
     if isinstance(outcome, Response):
         return outcome
     assert outcome is not None  # it has ended, and was not given up by us

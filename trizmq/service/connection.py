@@ -125,6 +125,8 @@ class Connection:
                 if frames is None:
                     break
                 self.engine.receive(link, native.decode(frames), now)
+                if link.is_lost:  # what else is in this socket is of no concern
+                    break
         except RemoteProtocolError:
             self.engine.lose(link, now)
         self.act()

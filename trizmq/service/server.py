@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, final
 
 import trio
 
+from ..admission import Event
 from ..engine.broker import Broker
 from ..engine.records import Worker
 from ..transport.endpoints import split_endpoints
@@ -16,7 +17,6 @@ from .local_worker import LocalWorker
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ..admission import Event
     from ..app.application import App
     from ..engine.limits import Limits
     from ..transport.face import Router, Transport
@@ -136,6 +136,7 @@ class Server:
 
     async def reload(self) -> None:
         """Replace the worker processes, one after another."""
+        self._app.on_event(Event("reload"))
         if self._supervisor is not None:
             await self._supervisor.replace_all()
 

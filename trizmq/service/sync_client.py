@@ -178,7 +178,7 @@ class SyncClient:
 
 
 def _settle(pending: Pending, ended: Future[Response]) -> None:
-    outcome = pending.outcome
+    outcome, pending.outcome = pending.outcome, None
     if isinstance(outcome, Exception):
         ended.set_exception(outcome)
     elif outcome is not None:

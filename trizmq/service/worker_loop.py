@@ -167,7 +167,7 @@ class WorkerLoop:
             if outbox.stopped:
                 self._worker.stop(outbox.stopped)
         self._ticker.reconsider()
-        if self._is_draining and not self.in_hand:
+        if self._is_draining and all(talk.conversation.is_drained for talk in self._talks):
             self._nothing_in_hand.set()
 
     async def _read(self, talk: _Talk) -> None:

@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+import socket
 from ipaddress import IPv6Address, ip_address
+from pathlib import Path
 
-__all__ = ["is_local", "split_endpoints"]
+from ..errors import ConfigError
+
+__all__ = ["check_endpoint", "is_local", "is_taken", "split_endpoints"]
 
 
 def split_endpoints(endpoints: str) -> list[str]:
     """Return the endpoints of a list that is separated by commas."""
     return [endpoint.strip() for endpoint in endpoints.split(",")]
+
+
+def check_endpoint(endpoint: str) -> None:
+    """Refuse what libzmq takes without a word and misunderstands.
+
+    Raises:
+      ConfigError: one line: the port is none (libzmq would take the rest modulo 65,536).
+
+    """
+    transport, _, address = endpoint.partition("://")
+    port = address.rpartition(":")[2]
+    if transport == "tcp" and port.isdecimal() and int(port) > 65535:
+        raise ConfigError(f"{endpoint}: a port is at most 65535")
+
+
+def is_taken(endpoint: str) -> bool:
+    """Tell whether somebody listens at an ipc endpoint; libzmq would take it from them."""
+    transport, _, path = endpoint.partition("://")
+    if transport != "ipc" or not Path(path).is_socket():
+        return False
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
 
 
 def is_local(endpoint: str) -> bool:

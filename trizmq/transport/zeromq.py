@@ -11,7 +11,7 @@ import trio
 import zmq
 
 from ..errors import ConfigError
-from .endpoints import split_endpoints
+from .endpoints import check_endpoint, is_taken, split_endpoints
 from .face import PeerGone
 
 if TYPE_CHECKING:
@@ -125,6 +125,8 @@ class ZmqRouter(_ZmqSocket):
         except zmq.Again:
             raise trio.WouldBlock from None
         except zmq.ZMQError as error:
+            if self.is_closed:
+                raise trio.ClosedResourceError("this socket was closed") from None
             if error.errno != zmq.EHOSTUNREACH:
                 raise
             raise PeerGone from None
@@ -145,7 +147,12 @@ class ZmqDealer(_ZmqSocket):
         try:
             self._send_frames(frames)
         except zmq.Again:
+            self._wanted |= zmq.POLLOUT  # the reader, if it sleeps, is to be woken by room too
             raise trio.WouldBlock from None
+        except zmq.ZMQError:
+            if self.is_closed:
+                raise trio.ClosedResourceError("this socket was closed") from None
+            raise
 
 
 @final
@@ -172,11 +179,15 @@ class ZmqTransport:
         except zmq.ZMQError as error:
             socket.close()
             raise ConfigError(f"cannot bind {endpoint}: {_why(error)}") from None
+        except ConfigError:
+            socket.close()
+            raise
         router = ZmqRouter(socket, ",".join(bound))
         self._keep(router)
         return router
 
     def connect(self, endpoint: str) -> ZmqDealer:
+        check_endpoint(endpoint)
         socket = self._socket(zmq.DEALER, endpoint)
         try:
             socket.connect(endpoint)
@@ -219,6 +230,9 @@ class ZmqTransport:
 
 
 def _bind(socket: zmq.Socket[bytes], endpoint: str) -> str:
+    check_endpoint(endpoint)
+    if is_taken(endpoint):
+        raise ConfigError(f"cannot bind {endpoint}: address already in use")
     socket.bind(endpoint)
     return cast("bytes", socket.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
 
