@@ -17,6 +17,7 @@ from trizmq.app.plugins import Broken, Plugin, installed, installed_names, load
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
 GOOD = """
     import trizmq
@@ -231,3 +232,18 @@ def test_an_entry_point_of_no_distribution(monkeypatch: pytest.MonkeyPatch) -> N
     entry = importlib.metadata.EntryPoint("lone", "nowhere", "trizmq")
     monkeypatch.setattr("trizmq.app.plugins.entry_points", lambda group: [entry])
     assert installed().broken[0].distribution is None
+
+
+def test_those_with_some_of_these_hooks_in_their_order(
+    make_plugin: Callable[..., ModuleType],
+) -> None:
+    both = make_plugin("both", on_event=None, admit=None)
+    plugins = [
+        make_plugin("b", on_event=None),
+        make_plugin("none", register_routes=[]),
+        both,
+        make_plugin("a", admit=None),
+    ]
+    some = load(plugins).with_hooks("trizmq_admit", "trizmq_on_event")
+    assert [plugin.name for plugin in some.loaded] == ["b", "both", "a"]
+    assert some.elsewhere == {"none"}

@@ -12,6 +12,7 @@ import pytest
 
 from trizmq import ConfigError, PluginError, Response
 from trizmq.app.application import App
+from trizmq.app.plugins import load
 
 Call = Callable[..., Awaitable[Response]]
 Make = Callable[..., ModuleType]
@@ -89,6 +90,13 @@ def test_a_table_of_no_plugin_at_all(make_plugin: Make) -> None:
     plugin = make_plugin("p", register_routes=[])
     with pytest.raises(ConfigError, match=r"\[plugin.q\]: there is no such plugin"):
         App([plugin], config={"q": {}})
+
+
+def test_a_table_of_a_plugin_that_another_process_has(make_plugin: Make) -> None:
+    here = make_plugin("here", admit=None)
+    there = make_plugin("there", config=Plain, register_routes=[])
+    app = App(load([here, there]).with_hooks("trizmq_admit"), config={"there": {"size": 2}})
+    assert [plugin.name for plugin in app.plugins] == ["here"]
 
 
 def test_a_table_of_an_installed_plugin_that_is_not_loaded(

@@ -75,6 +75,7 @@ class App:
     ) -> None:
         loaded = plugins if isinstance(plugins, Plugins) else load(plugins)
         self.plugins: tuple[Plugin, ...] = loaded.loaded
+        self._elsewhere = loaded.elsewhere
         self._hooks = loaded.hooks
         self._state_dir = state_dir
         self._configs = self._read_config(config or {})
@@ -159,7 +160,7 @@ class App:
         if any(plugin.name == name for plugin in self.plugins):
             raise ConfigError(f"[plugin.{name}]: this plugin has no settings")
         # One file may serve several processes, each with plugins of its own.
-        if name not in installed_names():
+        if name not in self._elsewhere and name not in installed_names():
             raise ConfigError(f"[plugin.{name}]: there is no such plugin")
 
     def _ask_for_routes(self) -> Iterable[Route]:

@@ -59,10 +59,16 @@ class Broken:
 @final
 @dataclass(frozen=True)
 class Plugins:
-    """The plugins of one app, in their order, and the installed ones that are broken."""
+    """The plugins of one app, in their order, and the installed ones that are broken.
+
+    Attributes:
+      elsewhere: the names of those that another process of this server has.
+
+    """
 
     loaded: tuple[Plugin, ...]
     broken: tuple[Broken, ...] = ()
+    elsewhere: frozenset[str] = frozenset()
 
     @cached_property
     def hooks(self) -> Hooks:
@@ -72,7 +78,10 @@ class Plugins:
     def with_hooks(self, *hooks: str) -> Plugins:
         """Return those of them that implement one of ``hooks``."""
         names = {found.plugin for hook in hooks for found in self.hooks.of(hook)}
-        return Plugins(tuple(plugin for plugin in self.loaded if plugin.name in names))
+        return Plugins(
+            tuple(plugin for plugin in self.loaded if plugin.name in names),
+            elsewhere=frozenset(plugin.name for plugin in self.loaded) - names,
+        )
 
 
 def load(references: Iterable[Reference] | None = None, modules: Sequence[str] = ()) -> Plugins:
