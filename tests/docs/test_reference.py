@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import fields
 
 import trizmq
-from trizmq.cli import command_line
+from trizmq.cli import COMMANDS, command_line
 from trizmq.cli.settings import SETTINGS, read_settings
 from trizmq.engine.limits import Limits
 from trizmq.wire import commands
@@ -54,7 +54,7 @@ def test_every_setting_with_its_variable_and_flag(page) -> None:
     context = click.Context(command_line())
     options = [
         option
-        for name in ("run", "call")
+        for name, *_ in COMMANDS
         for option in loaded(context, name).params
         if option.name in SETTINGS
     ]
