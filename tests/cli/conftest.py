@@ -26,7 +26,7 @@ TRIZMQ = [sys.executable, "-m", "trizmq"]
 
 @dataclass
 class Server:
-    """A `trizmq run` that is ready."""
+    """A `trizmq run`, `broker` or `worker` that is ready."""
 
     process: subprocess.Popen[bytes]
     ready: str
@@ -34,7 +34,7 @@ class Server:
 
     @property
     def endpoint(self) -> str:
-        return self.ready.split()[3].rstrip(",")
+        return next(word for word in self.ready.split() if "://" in word).rstrip(",")
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -83,28 +83,33 @@ class CommandLine:
             env=self._environment,
         )
 
-    def log(self) -> bytes:
+    def log(self, command: str = "run") -> bytes:
         """Return what the server wrote to stderr so far."""
-        return (self.directory / "log").read_bytes()
+        return (self.directory / f"{command}.log").read_bytes()
 
     @contextmanager
-    def serving(self, *args: str) -> Iterator[Server]:
+    def serving(self, *args: str, command: str = "run") -> Iterator[Server]:
         """Run a server on a free port; calls inside the block go to it."""
-        log = self.directory / "log"
-        with log.open("wb") as stderr, self._popen(args, stderr) as process:
+        with self.running(command, "--bind", "tcp://127.0.0.1:*", *args) as server:
+            self.environment["TRIZMQ_CONNECT"] = server.endpoint
+            yield server
+
+    @contextmanager
+    def running(self, command: str, *args: str) -> Iterator[Server]:
+        """Run a command that says when it is ready, while the block lasts."""
+        log = self.directory / f"{command}.log"
+        with log.open("wb") as stderr, self._popen([command, *args], stderr) as process:
             try:
                 assert process.stdout
                 ready = process.stdout.readline().decode()
                 assert ready, log.read_text()
-                server = Server(process, ready, log)
-                self.environment["TRIZMQ_CONNECT"] = server.endpoint
-                yield server
+                yield Server(process, ready, log)
             finally:
                 process.kill()
 
-    def _popen(self, args: tuple[str, ...], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+    def _popen(self, args: list[str], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [*TRIZMQ, "run", "--bind", "tcp://127.0.0.1:*", *args],
+            [*TRIZMQ, *args],
             stdout=subprocess.PIPE,
             stderr=stderr,
             cwd=self.directory,

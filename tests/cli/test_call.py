@@ -175,6 +175,59 @@ def test_the_token_is_the_flag_s_or_the_environment_s_or_the_admin_s(trizmq: Com
         assert trizmq("call", "GET", "/auth/whoami", "--token", tokens["flag"]).exit_code == 4
 
 
+@pytest.mark.parametrize("dialect", ["mdp01", "mdp02", "majortomo", "plain", "native"])
+def test_any_dialect_will_do(trizmq: CommandLine, dialect: str) -> None:
+    trizmq.module("echo", ECHO)
+    call = ["call", "--dialect", dialect]
+    with trizmq.serving("--plugins", "", "-p", "echo"):
+        result = trizmq(*call, "POST", "/echo", "-d", "text")
+        assert (result.exit_code, result.stdout, result.stderr) == (0, "text", "")
+        result = trizmq(*call, "GET", "/nowhere")
+        assert result.exit_code == 4
+        assert json.loads(result.stdout)["status"] == 404
+        assert trizmq(*call, "GET", "/echo/json").stdout == '"json"'
+
+
+@pytest.mark.parametrize("dialect", ["mdp01", "plain"])
+def test_in_another_dialect_nobody_there_and_no_reply_are_the_same(
+    trizmq: CommandLine, dialect: str
+) -> None:
+    endpoint = f"ipc://{trizmq.directory}/nobody"
+    result = trizmq(
+        "call", "--dialect", dialect, "GET", "/users", "--timeout", "0.2", "--connect", endpoint
+    )
+    assert result.exit_code == 124
+    assert result.stderr.startswith(f"trizmq: no reply from {endpoint}: ")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--dialect", "http", "GET", "/users"],
+        ["--dialect", "mdp01", "GET", "/users", "--connect", "ipc://a,ipc://b"],
+        ["--dialect", "mdp01", "GET", "/users users"],
+        ["--dialect", "plain", "GET", "/users", "--timeout", "4000"],
+        ["GET", "/users\n"],
+    ],
+)
+def test_what_a_dialect_cannot_say_is_2(trizmq: CommandLine, args: list[str]) -> None:
+    result = trizmq("call", *args)
+    assert result.exit_code == 2, result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_token_that_is_given_goes_along_in_any_dialect(trizmq: CommandLine) -> None:
+    with trizmq.serving("--plugins", "auth"):
+        token = trizmq("token", "new", "--principal", "ada").stdout.strip()
+        whoami = ["GET", "/auth/whoami"]
+        for dialect in ("mdp02", "plain"):
+            result = trizmq("call", "--dialect", dialect, "--token", token, *whoami)
+            assert json.loads(result.stdout)["principal"] == "ada"
+        # The admin token goes where it cannot pass for a part of a service's name.
+        assert trizmq("call", "--dialect", "plain", *whoami).exit_code == 0
+        assert trizmq("call", "--dialect", "mdp02", *whoami).exit_code == 4
+
+
 LOCAL = [
     "tcp://127.0.0.1:5555",
     "tcp://127.3.2.1:5555",

@@ -128,3 +128,11 @@ def test_the_level_is_a_floor_but_not_for_the_access_log() -> None:
         logging.getLogger("trizmq").warning("not told")
         logging.getLogger(ACCESS).info("", extra=CALL)
     assert [json.loads(line)["logger"] for line in stream.getvalue().splitlines()] == [ACCESS]
+
+
+def test_a_worker_s_lines_say_whose_they_are() -> None:
+    stream = io.StringIO()
+    with bare_logging():
+        log_to(stream, level="info", worker="w1-5f3a9c")
+        logging.getLogger("trizmq").info("up")
+    assert json.loads(stream.getvalue())["worker"] == "w1-5f3a9c"

@@ -94,7 +94,10 @@ def test_plugin_tables_are_passed_on() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("bindd = 1", "trizmq.toml: unknown setting 'bindd'; known are access_log, bind, "),
+        (
+            "bindd = 1",
+            "trizmq.toml: unknown setting 'bindd'; known are access_log, backend, bind, ",
+        ),
         ("capacity = true", "trizmq.toml: capacity must be an integer, not True"),
         ('capacity = "9"', "trizmq.toml: capacity must be an integer, not '9'"),
         ("bind = 5555", "trizmq.toml: bind must be a string or a list of strings, not 5555"),

@@ -20,11 +20,14 @@ __all__ = ["COMMANDS", "command_line", "main"]
 
 #: The commands of the house: name, module, and what `trizmq --help` says of it.
 COMMANDS: Final = (
-    ("run", ".run", "Serve plugins: the broker and its workers in one process."),
+    ("run", ".run", "Serve plugins: the broker and its workers in one go."),
+    ("broker", ".broker", "Stand between clients and workers of other processes."),
+    ("worker", ".worker", "Serve plugins to brokers of other processes."),
     ("call", ".call", "Make one call, METHOD PATH, and print the body of its response."),
     ("routes", ".listings", "List what would be served."),
     ("plugins", ".listings", "List what is installed, and what failed and why."),
     ("services", ".listings", "List what a running broker serves now."),
+    ("health", ".health", "Tell whether a running broker is well."),
 )
 
 

@@ -11,6 +11,9 @@ import click
 
 from ..errors import ResponseError
 from ..messages import reason_phrase
+from ..service.foreign_call import FOREIGN_DIALECTS
+from ..service.worker_loop import NATIVE
+from ..wire.return_path import PLAIN
 from .exchange import Outgoing, exchange, find_token
 from .exits import Exit
 from .options import connect_option, state_dir_option, timeout_option, token_option
@@ -78,6 +81,14 @@ def _field(line: str) -> tuple[str, str]:
     help="A header; may be repeated.",
 )
 @click.option("-i", "--include", is_flag=True, help="Status and headers too, on stderr.")
+@click.option(
+    "--dialect",
+    "spoken",  # no setting: what the workers of this machine speak is another matter
+    type=click.Choice([NATIVE, *FOREIGN_DIALECTS]),
+    default=NATIVE,
+    show_default=True,
+    help="What to speak: mdp01, mdp02 and majortomo suit brokers of other makes too.",
+)
 @token_option
 @timeout_option
 @connect_option
@@ -92,6 +103,7 @@ def call(
     body: bytes,
     headers: dict[str, str],
     include: bool,
+    spoken: str,
     token: str | None,
     timeout: float,
     connect: str,
@@ -101,9 +113,13 @@ def call(
 
     The exit code is 0 for a status of 2xx and 3xx, 4 for 4xx, 5 for 5xx, 3 if nobody was
     there, 124 if the deadline passed (a status of 504 says the same).
+
+    In another --dialect POST /NAME without headers asks for a service of any Majordomo
+    broker's by its bare name. The admin token is not sent: it would be part of that name.
     """
-    token = token or find_token(connect, state_dir)
-    response = exchange(Outgoing(method, path, connect, token, timeout, headers, body))
+    if not token and spoken in (NATIVE, PLAIN):
+        token = find_token(connect, state_dir)
+    response = exchange(Outgoing(method, path, connect, token, timeout, headers, body, spoken))
     if include:
         click.echo(_head(response), err=True)
     _print_body(response)

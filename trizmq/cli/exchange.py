@@ -9,9 +9,21 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import trio
 
 from ..app.config import state_dir as state_dir_of
-from ..errors import CallError, ConfigError, DeadlineExceeded, Unreachable
+from ..engine.limits import Limits
+from ..errors import (
+    CallError,
+    ConfigError,
+    DeadlineExceeded,
+    LocalProtocolError,
+    RemoteProtocolError,
+    Unreachable,
+)
 from ..service.client import open_client
+from ..service.foreign_call import call_foreign
+from ..service.worker_loop import NATIVE
 from ..transport.endpoints import is_local, split_endpoints
+from ..transport.zeromq import ZmqTransport
+from ..wire.items import Call
 from .exits import Exit, Failure
 
 if TYPE_CHECKING:
@@ -36,6 +48,7 @@ class Outgoing(NamedTuple):
     timeout: float
     headers: Mapping[str, str] = MappingProxyType({})
     body: bytes = b""
+    dialect: str = NATIVE
 
 
 def exchange(outgoing: Outgoing) -> Response:
@@ -46,10 +59,12 @@ def exchange(outgoing: Outgoing) -> Response:
 
     """
     try:
-        return trio.run(_exchange, outgoing)
+        return trio.run(_exchange if outgoing.dialect == NATIVE else _exchange_foreign, outgoing)
     except Unreachable as error:
         raise Failure(str(error), Exit.NOBODY) from error
-    except CallError as error:
+    except LocalProtocolError as error:
+        raise Failure(str(error), Exit.USAGE) from error
+    except (CallError, RemoteProtocolError) as error:
         raise Failure(str(error), Exit.FAULT) from error
     except BaseExceptionGroup as group:
         # Ctrl-C that arrived inside a nursery (facts, 23).
@@ -59,7 +74,7 @@ def exchange(outgoing: Outgoing) -> Response:
 
 
 async def _exchange(outgoing: Outgoing) -> Response:
-    method, target, connect, token, timeout, headers, body = outgoing
+    method, target, connect, token, timeout, headers, body, _ = outgoing
     async with open_client(connect, token=token) as client:
         # The deadline ends the call as a cancellation or as its own error: as one they come.
         with trio.move_on_after(timeout), suppress(DeadlineExceeded):
@@ -68,6 +83,24 @@ async def _exchange(outgoing: Outgoing) -> Response:
     if was_there:
         raise Failure(f"no response within {timeout:g} s", Exit.DEADLINE)
     raise Failure(f"nobody there: {connect} did not answer within {timeout:g} s", Exit.NOBODY)
+
+
+async def _exchange_foreign(outgoing: Outgoing) -> Response:
+    transport = ZmqTransport(max_frame=Limits().frame_bytes)
+    deadline = trio.current_time() + outgoing.timeout
+    connect, dialect = outgoing.connect, outgoing.dialect
+    try:
+        return await call_foreign(transport, connect, dialect, _foreign(outgoing), deadline)
+    except DeadlineExceeded as error:
+        raise Failure(f"{error}, within {outgoing.timeout:g} s", Exit.DEADLINE) from error
+    finally:
+        await transport.aclose()
+
+
+def _foreign(outgoing: Outgoing) -> Call:
+    method, target, _, token, timeout, headers, body, _ = outgoing
+    bearer = {"authorization": f"Bearer {token}"} if token else {}
+    return Call(0, round(timeout * 1000), method, target, {**bearer, **headers}, body)
 
 
 def find_token(connect: str, state_dir: Path | None) -> str | None:

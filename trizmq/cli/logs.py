@@ -18,15 +18,30 @@ ACCESS: Final = "trizmq.access"
 _ORDINARY: Final = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 
 
-def log_to(stream: TextIO, *, level: str) -> None:
+def log_to(stream: TextIO, *, level: str, worker: str | None = None) -> None:
     """Send what is logged at ``level`` and above to ``stream``, in the form that suits it.
 
-    The access log has its own switch, so ``level`` does not concern it.
+    The access log has its own switch, so ``level`` does not concern it. Of the lines of
+    several processes that share ``stream``, ``worker`` tells whose is whose.
     """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(TextFormatter() if stream.isatty() else JSONFormatter())
+    if worker is not None:
+        handler.addFilter(_Named(worker))
     logging.basicConfig(handlers=[handler], level=level.upper())
     logging.getLogger(ACCESS).setLevel(logging.INFO)
+
+
+class _Named(logging.Filter):
+    """Lets every record pass, with the worker's name in it."""
+
+    def __init__(self, worker: str) -> None:
+        super().__init__()
+        self._worker = worker
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.worker = self._worker
+        return True
 
 
 class TextFormatter(logging.Formatter):

@@ -12,19 +12,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 __all__ = [
+    "BACKEND",
     "ENDPOINT",
+    "broker_options",
     "connect_option",
     "endpoints",
     "json_option",
     "plugin_options",
+    "process_options",
     "state_dir_option",
     "timeout_option",
     "token_option",
     "words",
+    "worker_options",
 ]
 
-#: Where a broker is, unless somebody says otherwise.
+#: Where a broker is, unless somebody says otherwise: for clients, and for workers.
 ENDPOINT: Final = "tcp://127.0.0.1:5555"
+BACKEND: Final = "tcp://127.0.0.1:5556"
 
 Command = TypeVar("Command", bound="Callable[..., Any]")
 
@@ -110,3 +115,87 @@ token_option = click.option(
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def broker_options(command: Command) -> Command:
+    """Add what concerns who listens: ``--bind``, ``--wait``, ``--insecure``."""
+    return _bind(_wait(_insecure(command)))
+
+
+def worker_options(command: Command) -> Command:
+    """Add what concerns who runs handlers: ``--capacity``, ``--threads``, ``--access-log``."""
+    return _capacity(_threads(_access_log(command)))
+
+
+def process_options(command: Command) -> Command:
+    """Add what concerns every process that serves: ``--grace``, ``--log-level``."""
+    return _grace(_log_level(command))
+
+
+_bind = click.option(
+    "--bind",
+    type=endpoints,
+    metavar="E[,E]",
+    default=ENDPOINT,
+    envvar="TRIZMQ_BIND",
+    show_default=True,
+    help="Endpoints for clients; port * takes a free one.",
+)
+
+_wait = click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    default=1.0,
+    envvar="TRIZMQ_WAIT",
+    show_default=True,
+    help="Seconds that a call waits for a service that nobody has offered yet.",
+)
+
+_insecure = click.option(
+    "--insecure",
+    is_flag=True,
+    envvar="TRIZMQ_INSECURE",
+    help="Allow endpoints that other machines reach, unencrypted.",
+)
+
+_capacity = click.option(
+    "--capacity",
+    type=click.IntRange(1),
+    default=256,
+    envvar="TRIZMQ_CAPACITY",
+    show_default=True,
+    help="Calls that one process handles at once.",
+)
+
+_threads = click.option(
+    "--threads",
+    type=click.IntRange(1),
+    default=40,
+    envvar="TRIZMQ_THREADS",
+    show_default=True,
+    help="Of these, the ones in threads: handlers that are not async.",
+)
+
+_access_log = click.option(
+    "--access-log/--no-access-log",
+    envvar="TRIZMQ_ACCESS_LOG",
+    help="Log each call: request id, route, status, duration.",
+)
+
+_grace = click.option(
+    "--grace",
+    type=click.FloatRange(0),
+    default=20.0,
+    envvar="TRIZMQ_GRACE",
+    show_default=True,
+    help="Seconds that running calls have to finish after a signal.",
+)
+
+_log_level = click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+    default="info",
+    envvar="TRIZMQ_LOG_LEVEL",
+    show_default=True,
+    help="Least level that is logged, on stderr.",
+)

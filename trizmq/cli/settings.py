@@ -16,7 +16,7 @@ from ..errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SETTINGS", "config_option", "plugin_tables", "read_settings"]
+__all__ = ["SETTINGS", "config_option", "named_file", "plugin_tables", "read_settings"]
 
 Command = TypeVar("Command", bound="Callable[..., Any] | click.Command")
 
@@ -37,9 +37,11 @@ SWITCH = Kind("true or false", (bool,))
 #: Every key at the top of ``trizmq.toml``: each is the long option of that name.
 SETTINGS: Final = {
     "access_log": SWITCH,
+    "backend": WORDS,
     "bind": WORDS,
     "capacity": WHOLE,
     "connect": WORDS,
+    "dialect": TEXT,
     "grace": SECONDS,
     "insecure": SWITCH,
     "log_level": TEXT,
@@ -49,6 +51,8 @@ SETTINGS: Final = {
     "threads": WHOLE,
     "timeout": SECONDS,
     "token": TEXT,
+    "wait": SECONDS,
+    "workers": WHOLE,
 }
 
 #: Read when no file is named, if it is there.
@@ -72,8 +76,16 @@ def _use_file(ctx: click.Context, _: click.Parameter, named: Path | None) -> Non
     # While a shell completes a word, a file that is wrong is no news.
     if ctx.resilient_parsing:
         return
+    ctx.meta[__name__] = named
     if named or DEFAULT_FILE.is_file():
         ctx.default_map = read_settings(named or DEFAULT_FILE)
+
+
+def named_file(ctx: click.Context) -> Path | None:
+    """Return the settings file that the user named; None if none was."""
+    named = ctx.meta.get(__name__)
+    assert named is None or isinstance(named, Path)
+    return named
 
 
 def plugin_tables(ctx: click.Context) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,315 @@
+"""Broker and workers in processes of their own: apart, or as `run --workers N`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from trizmq.cli.worker import worker, worker_command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .conftest import CommandLine, Server
+
+HELLO = """
+import os, time, trizmq
+
+routes = trizmq.Router("/hello")
+
+@routes.post("")
+async def hello(body: bytes) -> bytes:
+    return b"hello " + body
+
+@routes.get("/pid")
+async def pid() -> int:
+    return os.getpid()
+
+@routes.post("/die")
+async def die() -> None:
+    os._exit(3)
+
+@routes.post("/hang")
+async def hang() -> None:
+    time.sleep(60)
+
+@trizmq.hookimpl
+def trizmq_register_routes() -> trizmq.Router:
+    return routes
+"""
+
+#: PyPI's majortomo, as it comes.
+OTHER_BROKER = """
+import sys
+from majortomo.broker import Broker
+Broker(bind=sys.argv[1]).run()
+"""
+
+
+@pytest.fixture(autouse=True)
+def _hello(trizmq: CommandLine) -> None:
+    trizmq.module("hello", HELLO)
+
+
+@pytest.fixture
+def backend(trizmq: CommandLine) -> str:
+    return f"ipc://{trizmq.directory}/backend"
+
+
+@pytest.fixture
+def two_workers(trizmq: CommandLine) -> Iterator[Server]:
+    with trizmq.serving("--plugins", "", "-p", "hello", "--workers", "2") as server:
+        yield server
+
+
+def get_pid(trizmq: CommandLine) -> int:
+    result = trizmq("call", "GET", "/hello/pid", "--timeout", "10")
+    assert result.exit_code == 0, result.stdout + result.stderr
+    return int(result.stdout)
+
+
+def get_pids(trizmq: CommandLine, count: int) -> set[int]:
+    """The pids of all workers, once there are so many of them."""
+    until(lambda: workers(trizmq) == count)
+    found: set[int] = set()
+    while len(found) < count:
+        found.add(get_pid(trizmq))
+    return found
+
+
+def workers(trizmq: CommandLine) -> int:
+    return int(json.loads(trizmq("health", "--json").stdout)["workers"])
+
+
+def until(is_so: Callable[[], object], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    with suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return True
+    return False
+
+
+def log_of(trizmq: CommandLine, logger: str) -> list[str]:
+    lines = map(json.loads, trizmq.log().splitlines())
+    return [line["message"] for line in lines if line["logger"] == logger]
+
+
+# -- apart ---------------------------------------------------------------------------
+
+
+def test_a_broker_and_a_worker_in_either_order(trizmq: CommandLine, backend: str) -> None:
+    bind = f"ipc://{trizmq.directory}/front"
+    trizmq.environment |= {"TRIZMQ_CONNECT": bind, "TRIZMQ_BACKEND": backend}
+    with trizmq.running("worker", "-p", "hello", "--plugins", "") as one:
+        assert one.ready == f"trizmq worker ready, connecting to {backend}\n"
+        for _ in range(2):  # the worker outlives the first broker
+            with trizmq.running("broker", "--bind", bind, "--wait", "10") as broker:
+                assert broker.ready == f"trizmq broker ready on {bind}, workers on {backend}\n"
+                assert get_pid(trizmq) == one.process.pid
+                assert broker.stop() == 0
+        assert one.stop() == 0
+
+
+@pytest.mark.parametrize("dialect", ["mdp01", "mdp02", "majortomo"])
+def test_a_worker_of_any_dialect(trizmq: CommandLine, backend: str, dialect: str) -> None:
+    options = ["--connect", backend, "--dialect", dialect, "--capacity", "3"]
+    with trizmq.serving("--backend", backend, "--wait", "10", command="broker"):
+        with trizmq.running("worker", *options, "--plugins", "", "-p", "hello") as one:
+            assert trizmq("call", "POST", "/hello", "-d", "you").stdout == "hello you"
+            until(lambda: workers(trizmq) == 3)
+            assert one.stop() == 0
+
+
+def test_at_a_broker_that_is_not_ours(trizmq: CommandLine, backend: str) -> None:
+    options = ["--connect", backend, "--dialect", "majortomo", "--capacity", "1"]
+    with subprocess.Popen([sys.executable, "-c", OTHER_BROKER, backend]) as broker:
+        try:
+            with trizmq.running("worker", *options, "--plugins", "", "-p", "hello"):
+                call = ["call", "--connect", backend, "--dialect", "majortomo", "POST", "/hello"]
+                result = trizmq(*call, "-d", "you", "--timeout", "10")
+                assert (result.exit_code, result.stdout) == (0, "hello you")
+        finally:
+            broker.kill()
+
+
+@pytest.mark.parametrize(
+    ("args", "complaint"),
+    [
+        (["broker", "--backend", "tcp://0.0.0.0:*"], "--insecure"),
+        (["broker", "--backend", "ipc:///nowhere/x"], "trizmq: cannot bind ipc:///nowhere/x"),
+        (["worker", "--connect", "nonsense", "-p", "hello"], "trizmq: cannot connect to nonsense"),
+        (["worker", "--plugins", ""], "trizmq: a worker needs plugins"),
+        (["worker", "--plugins", "nope"], "trizmq: no plugin 'nope' is installed"),
+        (["worker", "--dialect", "plain"], "Invalid value for '--dialect'"),
+        (["run", "--workers", "2", "--plugins", "nope"], "trizmq: no plugin 'nope' is installed"),
+        (["run", "--workers", "-1"], "Invalid value for '--workers'"),
+    ],
+)
+def test_what_the_user_did_wrong_is_one_line_and_exit_code_2(
+    trizmq: CommandLine, args: list[str], complaint: str
+) -> None:
+    result = trizmq.process(*args, *(["--bind", "tcp://127.0.0.1:*"] * (args[0] != "worker")))
+    said = result.stderr.decode()
+    assert (result.returncode, result.stdout) == (2, b""), said
+    assert complaint in said
+    assert "Traceback" not in said
+
+
+# -- health --------------------------------------------------------------------------
+
+
+def test_health_is_0_if_all_is_well_and_1_if_not(trizmq: CommandLine, backend: str) -> None:
+    with trizmq.serving("--backend", backend, command="broker"):
+        with trizmq.running("worker", "--connect", backend, "-p", "hello", "--plugins", "") as one:
+            until(lambda: workers(trizmq) == 1)
+            result = trizmq("health")
+            assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "status: ok")
+            assert one.stop() == 0
+        until(lambda: workers(trizmq) == 0)
+        result = trizmq("health")
+        assert result.exit_code == 1
+        assert "without workers: hello" in result.stdout.splitlines()
+
+
+def test_health_is_3_if_nobody_is_there(trizmq: CommandLine) -> None:
+    endpoint = f"ipc://{trizmq.directory}/nobody"
+    assert trizmq("health", "--timeout", "0.2", "--connect", endpoint).exit_code == 3
+
+
+# -- run --workers -------------------------------------------------------------------
+
+
+def test_handlers_run_in_processes_of_their_own(trizmq: CommandLine, two_workers: Server) -> None:
+    pids = get_pids(trizmq, 2)
+    assert two_workers.process.pid not in pids
+    assert two_workers.stop() == 0
+    assert two_workers.process.stdout
+    assert two_workers.process.stdout.read() == b""
+    assert not any(map(is_alive, pids))
+
+
+def test_one_that_is_killed_costs_an_idempotent_call_nothing(
+    trizmq: CommandLine, two_workers: Server
+) -> None:
+    before = get_pids(trizmq, 2)
+    os.kill(max(before), signal.SIGKILL)
+    for _ in range(4):
+        get_pid(trizmq)
+    assert len(get_pids(trizmq, 2) & before) == 1
+    assert two_workers.stop() == 0
+
+
+def test_when_the_parent_is_killed_nobody_is_left_after_two_seconds(trizmq: CommandLine) -> None:
+    with trizmq.serving("--plugins", "", "-p", "hello", "--workers", "4") as server:
+        pids = get_pids(trizmq, 4)
+        os.kill(min(pids), signal.SIGSTOP)
+        server.process.kill()
+        assert server.process.stdout
+        # Each child holds the other end: it ends with the last of them.
+        began = time.monotonic()
+        assert server.process.stdout.read() == b""
+        assert time.monotonic() - began < 2
+
+
+def test_sighup_replaces_the_workers_and_no_call_fails(
+    trizmq: CommandLine, two_workers: Server
+) -> None:
+    before = get_pids(trizmq, 2)
+    two_workers.process.send_signal(signal.SIGHUP)
+    while "replaced all" not in log_of(trizmq, "trizmq.supervisor"):
+        get_pid(trizmq)
+    assert not get_pids(trizmq, 2) & before
+    assert two_workers.stop() == 0
+
+
+@pytest.mark.slow
+def test_one_that_hangs_is_named_and_replaced(trizmq: CommandLine) -> None:
+    with trizmq.serving("--plugins", "", "-p", "hello", "--workers", "1") as server:
+        (before,) = get_pids(trizmq, 1)
+        result = trizmq("call", "POST", "/hello/hang", "--timeout", "10")
+        assert result.exit_code == 5
+        assert get_pid(trizmq) != before
+        (stuck,) = log_of(trizmq, "trizmq.watchdog")
+        line = HELLO.splitlines().index("    time.sleep(60)") + 1
+        assert f"{Path(trizmq.directory, 'hello.py')}, line {line}, in hang" in stuck
+        assert server.stop() == 0
+
+
+@pytest.mark.slow
+def test_those_that_always_die_are_503_for_a_while(trizmq: CommandLine) -> None:
+    with trizmq.serving("--plugins", "", "-p", "hello", "--workers", "1") as server:
+        for _ in range(5):
+            get_pids(trizmq, 1)
+            assert json.loads(trizmq("call", "POST", "/hello/die").stdout)["status"] == 502
+        result = trizmq("call", "GET", "/hello/pid")
+        assert json.loads(result.stdout)["status"] == 503
+        get_pids(trizmq, 1)
+        assert server.stop() == 0
+
+
+# -- what the parent tells its children ----------------------------------------------
+
+
+def options_of(command: list[str]) -> dict[str, object]:
+    """Read a command as the child does, in which nothing else is set."""
+    start = command.index("worker") + 1
+    context = worker.make_context("worker", command[start:])
+    return context.params
+
+
+SERVING = {
+    "plugins": None,
+    "modules": (),
+    "state_dir": None,
+    "capacity": 7,
+    "threads": 3,
+    "grace": 1.5,
+    "log_level": "error",
+    "access_log": False,
+}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        SERVING,
+        {**SERVING, "plugins": (), "modules": ("hello", "x.y"), "access_log": True},
+        {**SERVING, "plugins": ("users", "auth"), "state_dir": Path("state")},
+    ],
+)
+def test_a_child_is_told_what_the_parent_was(
+    options: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("TRIZMQ_DIALECT", "mdp01")
+    told = options_of(worker_command(options, None))
+    assert told.items() >= {**options, "dialect": "native"}.items()
+
+
+def test_a_child_reads_the_same_settings_file(tmp_path: Path) -> None:
+    command = worker_command(SERVING, tmp_path / "other.toml")
+    assert command[command.index("--config") + 1] == str(tmp_path / "other.toml")
+
+
+def test_a_child_finds_modules_as_the_parent_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for first, is_safe in ((str(tmp_path), False), ("", False), ("/somewhere", True)):
+        monkeypatch.setattr(sys, "path", [first, *sys.path])
+        assert ("-P" in worker_command(SERVING, None)) is is_safe

@@ -1,0 +1,66 @@
+"""A process that serves until a signal: its ready line, its watchdog, its exit code."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Any, final
+
+import click
+import trio
+
+from ..errors import ConfigError, PluginError
+from ..service.beside import running
+from ..service.watchdog import Watchdog
+from .exits import Exit
+from .settings import plugin_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+__all__ = ["ReadyLine", "stay"]
+
+logger = logging.getLogger("trizmq.cli")
+
+
+def stay(ctx: click.Context, start: Callable[..., Awaitable[None]], ready: ReadyLine) -> None:
+    """Run ``start`` until a signal has ended it; a fault is logged, and exit code 1.
+
+    Raises:
+      ConfigError, PluginError: the user's doing: one line and exit code 2, from the group.
+
+    """
+    tables = plugin_tables(ctx)
+    try:
+        trio.run(_watched, partial(start, config=tables, handle_signals=True, task_status=ready))
+    except (ConfigError, PluginError):
+        raise
+    except Exception:
+        logger.critical("stopped by a fault", exc_info=True)
+        ctx.exit(Exit.FAULT)
+
+
+async def _watched(start: Callable[[], Awaitable[None]]) -> None:
+    async with running(Watchdog().run):
+        await start()
+
+
+@final
+class ReadyLine:
+    """A task status that tells the user rather than a nursery.
+
+    With `nursery.start` the errors of `serve` would come as groups, for no gain: there is
+    nothing else to run.
+
+    Args:
+      words: given what the service says when it is up, the line. None: say nothing.
+
+    """
+
+    def __init__(self, words: Callable[[Any], str] | None) -> None:
+        self._words = words
+
+    def started(self, value: Any = None) -> None:
+        """Print the ready line, all of it at once: a script may wait for it in a pipe."""
+        if self._words is not None:
+            click.echo(self._words(value))
