@@ -114,6 +114,7 @@ class CommandLine:
             stderr=stderr,
             cwd=self.directory,
             env=self._environment,
+            process_group=0,
         )
 
     def module(self, name: str, source: str) -> None:

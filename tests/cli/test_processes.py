@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .conftest import CommandLine, Server
 
 HELLO = """
-import os, time, trizmq
+import os, time, trio, trizmq
 
 routes = trizmq.Router("/hello")
 
@@ -37,6 +37,12 @@ async def pid() -> int:
 @routes.post("/die")
 async def die() -> None:
     os._exit(3)
+
+@routes.post("/slow")
+async def slow() -> str:
+    print("running", flush=True)
+    await trio.sleep(0.5)
+    return "slept"
 
 @routes.post("/hang")
 async def hang() -> None:
@@ -234,6 +240,34 @@ def test_sighup_replaces_the_workers_and_no_call_fails(
     while "replaced all" not in log_of(trizmq, "trizmq.supervisor"):
         get_pid(trizmq)
     assert not get_pids(trizmq, 2) & before
+    assert two_workers.stop() == 0
+
+
+@pytest.mark.parametrize("to_all", [False, True], ids=["SIGTERM", "Ctrl-C"])
+def test_what_runs_is_finished_at_a_signal(trizmq: CommandLine, to_all: bool) -> None:
+    with trizmq.serving("--plugins", "", "-p", "hello", "--workers", "2") as server:
+        assert server.process.stdout
+        with trizmq.start("call", "POST", "/hello/slow") as caller:
+            assert server.process.stdout.readline() == b"running\n"
+            if to_all:  # as a terminal does it: to the whole group, which is the server's own
+                os.killpg(server.process.pid, signal.SIGINT)
+            else:
+                server.process.terminate()
+            assert server.process.wait(10) == 0
+            assert caller.communicate(timeout=10)[0] == b'"slept"'
+
+
+def test_one_that_is_told_to_end_finishes_what_it_runs(
+    trizmq: CommandLine, two_workers: Server
+) -> None:
+    assert two_workers.process.stdout
+    pids = get_pids(trizmq, 2)
+    with trizmq.start("call", "POST", "/hello/slow") as caller:
+        assert two_workers.process.stdout.readline() == b"running\n"
+        for pid in pids:
+            os.kill(pid, signal.SIGTERM)
+        assert caller.communicate(timeout=10)[0] == b'"slept"'
+    assert not get_pids(trizmq, 2) & pids
     assert two_workers.stop() == 0
 
 
