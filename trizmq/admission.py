@@ -1,8 +1,8 @@
 """What a broker hook sees of a call, and what it may say about it.
 
-The hook `trizmq_admit` is asked twice: when a client's call has been read, before any
-worker is given it (``call.response`` is None); and when a worker's response is there,
-before the client is sent it.
+The hook `trizmq_admit` is asked when a client's call has been read, before any worker is
+given it (``call.response`` is None). An implementation that takes ``response`` as well is
+asked again when a worker's response is there, before the client is sent it.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import parse_qsl
@@ -12,7 +13,7 @@ import orjson
 from .errors import ResponseError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from .errors import Executed
     from .later import Later
@@ -52,6 +53,13 @@ class Headers(dict[str, str]):
     def __init__(self, fields: Mapping[str, str] | None = None) -> None:
         super().__init__({name.lower(): value for name, value in fields.items()} if fields else {})
 
+    @classmethod
+    def adopt(cls, fields: Mapping[str, str]) -> Headers:
+        """Make headers of fields whose names are in lower case already. Cheap."""
+        headers = cls.__new__(cls)
+        headers.update(fields)
+        return headers
+
     def __getitem__(self, name: str) -> str:
         return super().__getitem__(name.lower())
 
@@ -69,11 +77,27 @@ class Headers(dict[str, str]):
         return super().get(name.lower(), default)
 
 
+#: Makes empty headers without a Python call: every response without any has its own.
+_no_headers: Callable[[], Headers] = partial(dict.__new__, Headers)
+
+
 class Principal(msgspec.Struct, frozen=True, array_like=True):
-    """Who calls: made by an auth plugin or the broker, never taken from a client."""
+    """Who calls: made by an auth plugin or the broker, never taken from a client.
+
+    Raises:
+      TypeError, UnicodeEncodeError: the name, or a scope, is no text that could travel.
+
+    """
 
     name: str
     scopes: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        # Here and not where it is used: a principal is made once, and sent with every call.
+        given: tuple[Any, Any] = (self.name, self.scopes)
+        if list(map(type, given)) != [str, frozenset]:
+            raise TypeError(f"a principal is a name and a frozenset of scopes, not {given!r}")
+        "".join([self.name, *self.scopes]).encode()
 
     def has_scope(self, scope: str) -> bool:
         """Tell whether ``scope`` was granted; the scope ``*`` grants every other."""
@@ -101,7 +125,7 @@ class Request(msgspec.Struct, kw_only=True):
     method: str
     path: str
     query_string: str = ""
-    headers: Headers = msgspec.field(default_factory=Headers)
+    headers: Headers = msgspec.field(default_factory=_no_headers)
     body: bytes = b""
     path_params: dict[str, Any] = msgspec.field(default_factory=dict)
     principal: Principal | None = None
@@ -166,7 +190,7 @@ class Response(msgspec.Struct):
     """
 
     status: int
-    headers: Headers = msgspec.field(default_factory=Headers)
+    headers: Headers = msgspec.field(default_factory=_no_headers)
     body: bytes = b""
 
     def __post_init__(self) -> None:

@@ -140,10 +140,6 @@ class Unruly(BaseException):
         Forward,
         Response(200),
         Forward("ada"),  # type: ignore[arg-type]  # as a plugin might
-        Forward(Principal(1)),  # type: ignore[arg-type]  # likewise
-        Forward(Principal("ada", ["*"])),  # type: ignore[arg-type]  # likewise
-        Forward(Principal("ada", frozenset([1]))),  # type: ignore[list-item]  # likewise
-        Forward(Principal("\ud800")),
         Reject(200),
         Reject(399),
         Reject(600),
@@ -168,6 +164,12 @@ def test_trizmq_admit_never_falls_open(
     assert record.levelno == logging.ERROR
     assert record.exc_info
     assert record.getMessage() == "plugin 'b': trizmq_admit failed (request r-1)"
+
+
+@pytest.mark.parametrize("given", [(1,), ("ada", ["*"]), ("ada", frozenset([1])), ("\ud800",)])
+def test_trizmq_admit_can_make_no_principal_that_could_not_travel(given: Any) -> None:
+    with pytest.raises((TypeError, UnicodeEncodeError)):
+        Principal(*given)
 
 
 def test_trizmq_admit_a_subclass_of_forward_decides_nothing(

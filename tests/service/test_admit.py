@@ -64,9 +64,9 @@ class Says:
         self.asked = list[trizmq.AdmittedCall]()
 
     @trizmq.hookimpl
-    def trizmq_admit(self, call: trizmq.AdmittedCall) -> Any:
+    def trizmq_admit(self, call: trizmq.AdmittedCall, response: trizmq.Response | None) -> Any:
         self.asked.append(call)
-        return self.verdicts[call.response is not None]
+        return self.verdicts[response is not None]
 
 
 # -- verdicts --------------------------------------------------------------------------

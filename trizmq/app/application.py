@@ -12,7 +12,7 @@ import trio
 
 from ..errors import ConfigError, HTTPError, PluginError
 from ..messages import Headers, Request, Response
-from .broker_hooks import compile_admit, compile_on_event
+from .broker_hooks import compile_admit, compile_admit_reply, compile_on_event
 from .config import state_dir as find_state_dir
 from .failures import answer_failure, lone
 from .handlers import Endpoint, compile_endpoint
@@ -61,6 +61,7 @@ class App:
       services: the first segments of the routes' patterns.
       public_services: those of them that have a public route.
       admit: asks the plugins' `trizmq_admit`; None if no plugin has it.
+      admit_reply: asks those of them that want to know of responses; likewise.
       on_event: tells the plugins' `trizmq_on_event`.
 
     """
@@ -83,6 +84,7 @@ class App:
         self.services: frozenset[str] = frozenset(_owners(self.routes))
         self.public_services = frozenset(route.service for route in self.routes if route.public)
         self.admit: Admit | None = compile_admit(self._hooks)
+        self.admit_reply: Admit | None = compile_admit_reply(self._hooks)
         self.on_event: OnEvent = compile_on_event(self._hooks)
         self._threads = trio.CapacityLimiter(thread_limit)
         self._table: Table[Endpoint] = Table(

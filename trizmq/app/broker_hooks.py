@@ -17,11 +17,11 @@ from ..messages import Principal, problem
 from .results import check_response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from .hooks import Hooks
+    from .hooks import Hooks, Implementation
 
-__all__ = ["Admit", "OnEvent", "compile_admit", "compile_on_event"]
+__all__ = ["Admit", "OnEvent", "compile_admit", "compile_admit_reply", "compile_on_event"]
 
 LOGGER = logging.getLogger("trizmq.app")
 
@@ -33,8 +33,17 @@ OnEvent: TypeAlias = "Callable[[Event], None]"
 
 
 def compile_admit(hooks: Hooks) -> Admit | None:
-    """Return what asks the plugins' `trizmq_admit`, or None if no plugin has one."""
-    steps = tuple((found.plugin, found.asking("call")) for found in hooks.of("trizmq_admit"))
+    """Return what asks the plugins' `trizmq_admit` of a call, or None if no plugin has it."""
+    return _asking(list(hooks.of("trizmq_admit")))
+
+
+def compile_admit_reply(hooks: Hooks) -> Admit | None:
+    """Return what asks those of them that take ``response`` of one, or None if none does."""
+    return _asking([found for found in hooks.of("trizmq_admit") if found.wants("response")])
+
+
+def _asking(implementations: Sequence[Implementation]) -> Admit | None:
+    steps = tuple((found.plugin, _asker(found)) for found in implementations)
 
     def admit(call: AdmittedCall) -> Verdict:
         principal = None
@@ -56,6 +65,11 @@ def compile_admit(hooks: Hooks) -> Admit | None:
         return Forward(principal) if principal is not None else None
 
     return admit if steps else None
+
+
+def _asker(found: Implementation) -> Callable[[AdmittedCall], object]:
+    ask = found.asking("call", "response")
+    return lambda call: ask(call, call.response)
 
 
 def compile_on_event(hooks: Hooks) -> OnEvent:
@@ -81,12 +95,10 @@ def _checked(verdict: object) -> Verdict:
       Exception: if not: it is none, or a field is not what it should be.
 
     """
+    if isinstance(verdict, Forward) and type(verdict.principal) in (Principal, type(None)):
+        return verdict
     match verdict:
         case None | Discard():
-            return verdict
-        case Forward(principal):
-            if principal is not None:
-                _check_principal(principal)
             return verdict
         case Reject(status, detail, headers):
             _check_rejection(status, detail, headers)
@@ -95,15 +107,6 @@ def _checked(verdict: object) -> Verdict:
             return verdict
     _refuse_coroutine(verdict)
     raise TypeError(f"no verdict: {verdict!r}")
-
-
-def _check_principal(principal: object) -> None:
-    # It travels to the worker, which must be able to read it.
-    match principal:
-        case Principal(str(name), frozenset(scopes)):
-            "".join([name, *scopes]).encode()
-        case _:
-            raise TypeError(f"no principal: {principal!r}")
 
 
 def _check_rejection(status: object, detail: object, headers: object) -> None:

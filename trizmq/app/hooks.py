@@ -34,10 +34,20 @@ class Implementation:
         """Tell whether the plugin's function takes ``argument``."""
         return argument in self._found.argnames
 
-    def asking(self, argument: str) -> Callable[[Any], object]:
-        """Return the plugin's function as one of ``argument`` alone: for a hook asked often."""
-        function = self._found.function
-        return function if self.wants(argument) else lambda _: function()
+    def asking(self, *arguments: str) -> Callable[..., object]:
+        """Return the plugin's function as one of these ``arguments``, by position.
+
+        For a hook that is asked often: next to free for a plugin that takes the first alone.
+        """
+        function, wanted = self._found.function, [one for one in arguments if self.wants(one)]
+        if wanted == [arguments[0]]:
+            return lambda first, *_: function(first)
+
+        def ask(*values: object) -> object:
+            given = dict(zip(arguments, values, strict=True))
+            return function(**{name: given[name] for name in wanted})
+
+        return ask
 
     def ask(self, **arguments: Any) -> Any:
         """Call the plugin's function with those of ``arguments`` that it takes.

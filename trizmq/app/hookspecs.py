@@ -120,11 +120,12 @@ def trizmq_precondition(route: Route) -> Precondition | None:
 
 
 @hookspec
-def trizmq_admit(call: AdmittedCall) -> Verdict:
-    """Say what the broker does with ``call``; asked in the broker, for every call, twice.
+def trizmq_admit(call: AdmittedCall, response: Response | None) -> Verdict:
+    """Say what the broker does with ``call``; asked in the broker, for every call.
 
-    First when a client's call has been read, before a worker is given it; then, with
-    ``call.response``, when a worker has answered, before the client is sent that. The
+    First when a client's call has been read, before a worker is given it: ``response`` is
+    None. An implementation that takes ``response`` is asked again when a worker has
+    answered, before the client is sent that; one that takes ``call`` alone is not. The
     plugins are asked in the order in which they are named. None and `Forward` ask the next
     one; the first `Discard`, `Reject` or `SendTo` is the verdict. The principal of a
     `Forward` is the ``call.principal`` of those who are asked after it, and of the request
@@ -136,6 +137,7 @@ def trizmq_admit(call: AdmittedCall) -> Verdict:
 
     Args:
       call: frozen; its body is not opened.
+      response: what a worker has answered, also as ``call.response``.
 
     """
     raise NotImplementedError

@@ -22,7 +22,7 @@ from .services import Service
 from .sessions import Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from .. import messages
     from ..admission import AdmittedCall, Verdict
@@ -46,7 +46,8 @@ class Broker:
       instance: names this life of this broker; 8 characters, never the same twice.
       accepts_workers: whether there is a backend. If so, a call for a service that nobody
         offers waits for it, as `Limits.wait` says; else it is a 404 at once.
-      admit: asked about every call and every worker's response; must not raise.
+      admit: asked about every call; must not raise.
+      admit_reply: asked about every worker's response; likewise.
 
     """
 
@@ -57,6 +58,7 @@ class Broker:
         instance: str,
         accepts_workers: bool = False,
         admit: Callable[[AdmittedCall], Verdict] | None = None,
+        admit_reply: Callable[[AdmittedCall], Verdict] | None = None,
     ) -> None:
         self.limits = limits = limits or Limits()
         self.counters = counters = Counters()
@@ -73,8 +75,10 @@ class Broker:
         )
         respond = self._dispatcher.succeed
         self._gate: Gate | None = None
-        if admit is not None:
-            self._gate = Gate(admit, limits, counters, self._dispatcher, self._worker_named)
+        if admit is not None or admit_reply is not None:
+            self._gate = Gate(
+                admit, admit_reply, limits, counters, self._dispatcher, self._worker_named
+            )
             respond = self._gate.respond
         self._respond = respond
         self._sessions = Sessions(
@@ -161,10 +165,14 @@ class Broker:
         """Be told that the process of the worker ``name`` has ended."""
         self._sessions.lose_named(name, reason)
 
-    def expect(self, services: Iterable[str]) -> None:
-        """Let calls of ``services`` wait for a worker as if there had been one before."""
+    def expect(self, services: Iterable[str], public: Collection[str] = ()) -> None:
+        """Let calls of ``services`` wait for a worker as if there had been one before.
+
+        ``public``: those of them that have public routes.
+        """
         for name in services:
-            self.services.setdefault(name, Service(name)).was_offered = True
+            service = self.services.setdefault(name, Service(name))
+            service.was_offered, service.has_public_routes = True, name in public
 
     def suspend(self) -> None:
         """Refuse, with 503, calls of services that have no worker: none will come soon."""
@@ -364,7 +372,7 @@ class Broker:
 
     def dismiss_workers(self) -> None:
         """Tell every worker on the backend to go."""
-        self._sessions.say_to_all(Goaway("closing"))
+        self._sessions.dismiss_all()
 
     def give_up_all(self) -> None:
         """Stop and answer every call that is in flight: the time for draining is over."""

@@ -103,15 +103,13 @@ class Client:
           Unreachable: no broker here speaks our version.
 
         """
-        if all(link.state is LinkState.REFUSED for link in self.links):
-            raise Unreachable(self._why_refused(), executed="no")
         pending.id = next(self._ids)
-        if not self._waiting:
-            for link in self.links:
-                if link.has_room:
-                    self._send(pending, link, now)
-                    break
-        if pending.link is None:
+        link = self._usable_link()
+        if link is not None and not self._waiting:
+            self._send(pending, link, now)
+        elif link is None and self._is_refused:
+            raise Unreachable(self._why_refused(), executed="no")
+        else:
             self._wait(pending)
         if pending.is_timed:
             self._deadlines.add(pending.deadline, pending)
@@ -121,6 +119,16 @@ class Client:
         if not pending.ended:
             self._revoke(pending)
             self._close(pending)
+
+    def _usable_link(self) -> Link | None:
+        for link in self.links:
+            if link.has_room:
+                return link
+        return None
+
+    @property
+    def _is_refused(self) -> bool:
+        return all(link.state is LinkState.REFUSED for link in self.links)
 
     def _wait(self, pending: Pending) -> None:
         if len(self._waiting) >= MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES:
@@ -179,7 +187,9 @@ class Client:
             return
         self._budget.succeed()
         body = item.body if type(item.body) is bytes else b"".join(frames_of(item.body))
-        self._end(pending, messages.Response(item.status, messages.Headers(item.headers), body))
+        self._end(
+            pending, messages.Response(item.status, messages.Headers.adopt(item.headers), body)
+        )
 
     def _is_turned_away(self, link: Link, item: Response) -> bool:
         """Tell whether this says that a draining broker has not even looked at the call."""
@@ -230,7 +240,7 @@ class Client:
                 self._end(pending, Unreachable(lost, executed="maybe"))
 
     def _end_all_waiting(self) -> None:
-        if all(link.state is LinkState.REFUSED for link in self.links):
+        if self._is_refused:
             for pending in list(self._waiting.values()):
                 self._end(pending, Unreachable(self._why_refused(), executed="no"))
 

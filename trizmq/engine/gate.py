@@ -25,17 +25,19 @@ __all__ = ["Gate"]
 
 @final
 class Gate:
-    """Asks ``admit`` about every call, and about every worker's response to one."""
+    """Asks ``admit`` about every call, and ``admit_reply`` about every worker's response."""
 
     def __init__(
         self,
-        admit: Callable[[AdmittedCall], Verdict],
+        admit: Callable[[AdmittedCall], Verdict] | None,
+        admit_reply: Callable[[AdmittedCall], Verdict] | None,
         limits: Limits,
         counters: Counters,
         dispatcher: Dispatcher,
         worker_named: Callable[[str], Worker | None],
     ) -> None:
         self._admit = admit
+        self._admit_reply = admit_reply
         self._retry_after_ms = limits.retry_after_ms
         self._counters = counters
         self._dispatcher = dispatcher
@@ -43,20 +45,25 @@ class Gate:
 
     def admits(self, flight: Flight) -> bool:
         """Return whether a call that was just opened may go on; if not it has ended."""
+        if self._admit is None:
+            return True
         verdict = self._admit(_view(flight))
-        match verdict:
-            case Reject() | Discard():
-                self._end(flight, verdict)
-                return False
-            case SendTo():
-                return self._aim(flight, verdict)
-            case Forward(principal) if principal is not None:
-                flight.call.principal = principal
-        return True
+        if verdict is None:
+            return True
+        if isinstance(verdict, Forward):
+            flight.call.principal = verdict.principal
+            return True
+        if isinstance(verdict, SendTo):
+            return self._aim(flight, verdict)
+        self._end(flight, verdict)
+        return False
 
     def respond(self, flight: Flight, response: Response) -> None:
         """End a call with its worker's response, unless a hook has another idea."""
-        verdict = self._admit(_view(flight, response))
+        if self._admit_reply is None:
+            self._dispatcher.succeed(flight, response)
+            return
+        verdict = self._admit_reply(_view(flight, response))
         match verdict:
             case Reject() | Discard():
                 self._end(flight, verdict)

@@ -77,6 +77,8 @@ class Service:
         self.was_offered = False
         #: No worker is there, and none will come soon.
         self.is_suspended = False
+        #: Some worker has said that some route of it is public.
+        self.has_public_routes = False
         self._workers: dict[Worker, None] = {}
         # Who has room, the least recently used first. Kept apart, so that picking one does
         # not walk over all that are busy.
@@ -87,15 +89,11 @@ class Service:
         """How many workers offer it, busy ones included."""
         return len(self._workers)
 
-    @property
-    def has_public_routes(self) -> bool:
-        """Whether some worker has said that some route of it is public."""
-        return any(self.name in worker.public for worker in self._workers)
-
     def join(self, worker: Worker) -> None:
         """Add a worker."""
         self.was_offered, self.is_suspended = True, False
         self._workers[worker] = None
+        self.has_public_routes |= self.name in worker.public
         self.note_room(worker)
 
     def leave(self, worker: Worker) -> None:

@@ -23,7 +23,7 @@ from .connection import Connection
 from .pool import current_item
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
     from ..transport.face import Transport
 
@@ -147,7 +147,11 @@ class Client:
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         pending = self._start(method, target, details)
-        await self._wait_for([pending])
+        if pending.ended:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        else:
+            pending.waiter = partial(trio.lowlevel.reschedule, trio.lowlevel.current_task())
+            await trio.lowlevel.wait_task_rescheduled(self._giving_up([pending]))
         return _response(pending)
 
     async def call_many(
@@ -192,11 +196,14 @@ class Client:
         for pending in left:
             pending.waiter = waiter
 
+        await trio.lowlevel.wait_task_rescheduled(self._giving_up(pendings))
+
+    def _giving_up(self, pendings: Sequence[Pending]) -> Callable[[object], trio.lowlevel.Abort]:
         def give_up(_: object) -> trio.lowlevel.Abort:
             self._connection.cancel(pendings)
             return trio.lowlevel.Abort.SUCCEEDED
 
-        await trio.lowlevel.wait_task_rescheduled(give_up)
+        return give_up
 
     async def get(self, target: str, **details: Unpack[Details]) -> Response:
         """GET ``target``; see `request`."""
@@ -241,8 +248,6 @@ def _deadline() -> tuple[float, bool]:
 
 def _waiter(task: trio.lowlevel.Task, count: int) -> Any:
     """Return what to call ``count`` times until ``task`` is woken."""
-    if count == 1:
-        return partial(trio.lowlevel.reschedule, task)
     left = count
 
     def one_has_ended() -> None:

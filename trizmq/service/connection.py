@@ -75,7 +75,7 @@ class Connection:
             raise trio.ClosedResourceError("this client was closed")
         self.engine.submit(pending, trio.current_time())
         if pending.is_timed:
-            self._ticker.reconsider()
+            self._ticker.note(pending.deadline)
         self._send_soon(pending)
 
     def cancel(self, pendings: Sequence[Pending]) -> None:

@@ -139,7 +139,7 @@ class LocalWorker(Generic[W]):
             method=call.method,
             path=path,
             query_string=query_string,
-            headers=Headers(call.headers),
+            headers=Headers.adopt(call.headers),
             body=call.body if type(call.body) is bytes else b"".join(frames_of(call.body)),
             principal=call.principal,  # the broker's word
             deadline=flight.deadline,

@@ -126,6 +126,7 @@ async def serve(
                 grace=grace + GOODBYE_SECONDS,
             ),
             services=app.services,
+            public=app.public_services,
         )
 
 

@@ -15,7 +15,7 @@ from .broker_loop import BrokerLoop
 from .local_worker import LocalWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from ..app.application import App
     from ..engine.limits import Limits
@@ -40,6 +40,7 @@ class Server:
       capacity: how many handlers may run at once in this process; 0: none do.
       supervise: makes the supervisor of worker processes, given its ``on_exit``; or None.
       services: what workers will offer: calls wait for it from the start.
+      public: those of the services that will have public routes.
       limits: every bound.
       access_log: one line a call that is handled here.
 
@@ -58,6 +59,7 @@ class Server:
         capacity: int = 256,
         supervise: Callable[..., Supervisor] | None = None,
         services: Iterable[str] = (),
+        public: Collection[str] = (),
         limits: Limits | None = None,
         access_log: bool = False,
     ) -> None:
@@ -66,8 +68,9 @@ class Server:
             instance=secrets.token_hex(4),
             accepts_workers=backend is not None,
             admit=app.admit,
+            admit_reply=app.admit_reply,
         )
-        broker.expect(services)
+        broker.expect(services, public)
         self._app = app
         self._supervisor = supervise(on_exit=self._note_exit) if supervise else None
         self._frontend = transport.bind(bind)
