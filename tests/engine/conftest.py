@@ -13,9 +13,12 @@ from trizmq.engine.client import Client
 from trizmq.engine.limits import Limits
 from trizmq.engine.links import Pending
 from trizmq.engine.records import Flight, Worker
+from trizmq.wire import commands, native
 from trizmq.wire.items import VERSION, Call, Hello, Response
+from trizmq.wire.return_path import MDP
 
 if TYPE_CHECKING:
+    from trizmq.admission import Event
     from trizmq.engine.links import Link
     from trizmq.wire.items import Item
 
@@ -164,6 +167,136 @@ class ClientRig:
         assert client._deadlines._live == 0
 
 
+class BackendRig:
+    """A broker whose workers are on the backend, and all that it has said so far.
+
+    The native client ``a`` has said hello. Every step checks what must always hold: the
+    counters add up, and each worker is as busy as it has calls in hand.
+    """
+
+    def __init__(self, admit: Any = None, **limits: Any) -> None:
+        self.broker = Broker(
+            Limits(**limits), instance="broker01", accepts_workers=True, admit=admit
+        )
+        self.now = 0.0
+        self.items: list[tuple[bytes, Item]] = []
+        self.messages: list[tuple[bytes, list[bytes]]] = []
+        self.told: list[tuple[bytes, Item | commands.Command]] = []
+        self.events: list[Event] = []
+        self.dialects: dict[bytes, str] = {}
+        self.greet(b"a")
+
+    def act(self) -> None:
+        """Collect what the broker wants done, as the driver would write it, and check it."""
+        outbox = self.broker.take_outbox()
+        self.items += [(to, item) for to, batch in outbox.items.items() for item in batch]
+        self.messages += outbox.messages
+        self.events += outbox.events
+        for address, batch in outbox.worker_items.items():
+            self.told += [(address, item) for item in native.decode(native.encode(batch))]
+        for address, frames in outbox.worker_messages:
+            command = MDP[self.dialects[address]].decode_worker(frames)
+            self.told.append((address, command))
+        self.check()
+
+    def check(self) -> None:
+        broker = self.broker
+        c = broker.counters
+        ended = c.answered + c.refused + c.expired + c.cancelled + c.lost
+        assert c.calls == ended + broker.in_flight
+        for worker in broker.workers:
+            assert worker.busy == len(worker.flights) <= worker.capacity
+        for service in broker.services.values():
+            held = [f for worker in broker.workers for f in worker.flights.values()]
+            assert service.in_flight == sum(flight.service is service for flight in held)
+        waiting = [service.queue.bytes for service in broker.services.values()]
+        waiting += [worker.queue.bytes for worker in broker.workers]
+        assert broker.queued_bytes == sum(waiting)
+
+    # -- clients -----------------------------------------------------------------------
+
+    def greet(self, *addresses: bytes) -> None:
+        for address in addresses:
+            self.receive(Hello(VERSION, address.decode()), address=address)
+        self.items.clear()
+
+    def receive(self, *items: Item, address: bytes = b"a") -> None:
+        self.broker.receive(address, items, self.now, 100_000)
+        self.act()
+
+    def call(self, call_id: int, target: str = "/users", **details: Any) -> None:
+        """Send one call; ``address`` and any field of `Call` may be given."""
+        address = details.pop("address", b"a")
+        fields: dict[str, Any] = {"ttl": 30_000, "method": "POST", "headers": {}, "body": b""}
+        self.receive(Call(call_id, target=target, **(fields | details)), address=address)
+
+    def responses(self, address: bytes = b"a") -> list[Response]:
+        """Take the responses to ``address`` so far."""
+        found = [item for to, item in self.items if to == address and isinstance(item, Response)]
+        self.items = [(to, item) for to, item in self.items if item not in found]
+        return found
+
+    def answers(self, address: bytes = b"a") -> list[tuple[int, int]]:
+        """Take the responses to ``address`` so far: (call's id, status)."""
+        return [(response.id, response.status) for response in self.responses(address)]
+
+    # -- workers -----------------------------------------------------------------------
+
+    def say(self, address: bytes, command: commands.Command, dialect: str = "mdp02") -> None:
+        """Let an MDP worker say something."""
+        self.dialects.setdefault(address, dialect)
+        frames = MDP[dialect].encode_worker(command)
+        self.broker.receive_command(address, dialect, MDP[dialect].decode_worker(frames), self.now)
+        self.act()
+
+    def work(self, address: bytes, *items: Item) -> None:
+        """Let a native worker say something."""
+        self.broker.receive_worker(address, native.decode(native.encode(items)), self.now)
+        self.act()
+
+    def employ(self, address: bytes, *services: str, capacity: int = 1) -> None:
+        """Let a native worker say hello, and forget the answer."""
+        self.work(address, Hello(VERSION, address.decode(), capacity, services or ("users",)))
+        self.heard(address)
+
+    def heard(self, address: bytes) -> list[Item | commands.Command]:
+        """Take what the worker at ``address`` was told so far."""
+        found = [said for to, said in self.told if to == address]
+        self.told = [(to, said) for to, said in self.told if to != address]
+        return found
+
+    def given(self, address: bytes) -> list[Any]:
+        """Take the tokens of what the worker at ``address`` was given; all else is lost."""
+        said = self.heard(address)
+        return [
+            one.id if isinstance(one, Call) else one.client
+            for one in said
+            if isinstance(one, Call | commands.Request)
+        ]
+
+    def kinds(self) -> list[tuple[str, str]]:
+        """Take the events so far: (kind, name)."""
+        events, self.events = self.events, []
+        return [(event.kind, event.name) for event in events]
+
+    # -- both --------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        self.now = now
+        self.broker.tick(now)
+        self.act()
+
+    def pass_time(self, until: float) -> None:
+        """Tick whenever the broker wants to, as the driver does."""
+        while self.broker.next_tick <= until:
+            self.tick(max(self.now, self.broker.next_tick))
+        self.now = until
+
+
+class MakeBackend(Protocol):
+    def __call__(self, admit: Any = None, **limits: Any) -> BackendRig: ...
+
+
 class MakeBroker(Protocol):
     def __call__(
         self, *, capacity: int = 1, services: tuple[str, ...] = ("users",), **limits: Any
@@ -181,6 +314,17 @@ class ReadProblem(Protocol):
 @pytest.fixture
 def make_broker() -> MakeBroker:
     return BrokerRig
+
+
+@pytest.fixture
+def make_backend() -> MakeBackend:
+    return BackendRig
+
+
+@pytest.fixture
+def backend() -> BackendRig:
+    """A broker for workers on the backend, and a client ``a`` that has said hello."""
+    return BackendRig()
 
 
 @pytest.fixture

@@ -30,6 +30,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_ttl: float = 3600.0
     heartbeat: float = 1.0
     liveness: int = 3
+    #: How long an MDP worker may be silent: those of the zguide and of majortomo beat every
+    #: 2.5 s, and a second later if something wakes them in between.
+    mdp_silence: float = 5.0
     #: How long a worker may be silent that has a call, and was never seen to beat then:
     #: old workers do nothing else while they work.
     busy_silence: float = 60.0

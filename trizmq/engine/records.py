@@ -108,6 +108,8 @@ class Worker(msgspec.Struct, eq=False):
     was_told: bool = False
     #: It was seen to send heartbeats while it had a call: then their lack means something.
     beats_while_busy: bool = False
+    #: Heartbeats since it was given the call that it has, in MDP.
+    beats: int = 0
 
     @property
     def has_room(self) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, final
 from ..admission import Event
 from ..messages import Headers
 from ..messages import Response as Outcome
-from ..wire import commands
+from ..wire import commands, head
 from ..wire.items import (
     VERSION,
     Credit,
@@ -39,6 +39,9 @@ __all__ = ["Sessions"]
 
 #: As much as is kept of what a worker calls itself.
 MAX_NAME: Final = 64
+
+#: Why a session ends, where two places say so.
+CHANGED: Final = "it changed its dialect"
 
 
 @final
@@ -92,7 +95,7 @@ class Sessions:
         """Take in one command of an MDP worker."""
         worker = self.workers.get(address)
         if worker is not None and worker.dialect != dialect:
-            self._dismiss(address, worker.dialect, "it changed its dialect")
+            self._dismiss(address, worker.dialect, CHANGED)
             return
         if worker is not None:
             worker.heard_at = now
@@ -102,7 +105,7 @@ class Sessions:
             case commands.Disconnect():
                 self.lose(address, "it said goodbye")
             case commands.Heartbeat() if worker is not None:
-                worker.beats_while_busy |= worker.busy > 0
+                self._note_beat(worker)
             case commands.Partial(token, body) if worker is not None:
                 self._pass_on(worker, token, list(body), is_last=False)
             case commands.Final(token, body) if worker is not None:
@@ -117,6 +120,12 @@ class Sessions:
         else:
             self._dismiss(address, dialect, "there are too many workers or services")
 
+    def _note_beat(self, worker: Worker) -> None:
+        if worker.busy:
+            # The first may have crossed the REQUEST: only a second was sent while busy.
+            worker.beats += 1
+            worker.beats_while_busy |= worker.beats > 1
+
     def _pass_on(self, worker: Worker, token: Token, body: list[bytes], *, is_last: bool) -> None:
         flight = worker.flights.get(token)
         if flight is None:
@@ -124,6 +133,7 @@ class Sessions:
             if not worker.flights and worker.address is not None:
                 self._dismiss(worker.address, worker.dialect, "it replied to nothing")
         elif is_last:
+            worker.beats = 0
             self._finish(flight, 200, {}, body_of(body))
         else:
             self._dispatcher.part(flight, body_of(body))
@@ -131,8 +141,7 @@ class Sessions:
     def _dismiss(self, address: bytes, dialect: str, reason: str) -> None:
         self._counters.disconnected += 1
         self.lose(address, reason)
-        frames = MDP[dialect].encode_worker(commands.Disconnect())
-        self._outbox.worker_messages.append((address, frames))
+        self._send_away(address, dialect, "unknown")
 
     # -- native ------------------------------------------------------------------------
 
@@ -143,22 +152,26 @@ class Sessions:
             worker = self._greet(address, items[0], now)
             if worker is None:
                 return
+        elif worker.dialect != NATIVE:
+            self._dismiss(address, worker.dialect, CHANGED)
+            return
         worker.heard_at = now
+        self._read(worker, address, items)
+
+    def _read(self, worker: Worker, address: bytes, items: Sequence[Item]) -> None:
         for item in items:
             match item:
                 case Response(id=token):
                     self._end(worker, token, item)
                 case Part(id=token, body=body):
                     self._part(worker, token, body)
-                case Heartbeat():
-                    worker.beats_while_busy = True
                 case Goaway("draining"):
                     self._dispatcher.retire(worker)
                     self._outbox.assign(address, item)  # nothing was sent after this
                 case Goaway():
                     self.lose(address, "it said goodbye")
                     return
-                case Hello() | Credit():
+                case Heartbeat() | Hello() | Credit():
                     pass  # it may say hello again until it hears ours
                 case _:
                     self._counters.unexpected += 1
@@ -186,7 +199,7 @@ class Sessions:
             return "unknown"
         if first.version != VERSION:
             return "version"
-        if any(is_mmi(name) for name in first.services) or not first.services:
+        if not first.services or not all(map(_may_be_offered, first.services)):
             return "services"
         return None if self._has_room_for(first.services) else "full"
 
@@ -250,14 +263,19 @@ class Sessions:
             if worker.name == name:
                 self.lose(address, reason)
 
-    def say_to_all(self, goaway: Goaway) -> None:
-        """Send every worker away: this broker is about to end."""
+    def dismiss_all(self) -> None:
+        """Send every worker away, once: this broker is about to end."""
         for address, worker in self.workers.items():
-            if worker.dialect == NATIVE:
-                self._outbox.assign(address, goaway)
-            else:
-                frames = MDP[worker.dialect].encode_worker(commands.Disconnect())
-                self._outbox.worker_messages.append((address, frames))
+            if not worker.is_leaving:
+                self._dispatcher.retire(worker)
+                self._send_away(address, worker.dialect, "closing")
+
+    def _send_away(self, address: bytes, dialect: str, reason: str) -> None:
+        if dialect == NATIVE:
+            self._outbox.assign(address, Goaway(reason))
+        else:
+            frames = MDP[dialect].encode_worker(commands.Disconnect())
+            self._outbox.worker_messages.append((address, frames))
 
     def tick(self, now: float) -> None:
         """Send heartbeats, and end the sessions of who has been silent for too long."""
@@ -278,9 +296,12 @@ class Sessions:
         # Old MDP workers are silent while they work. They are judged by the heartbeats that
         # they were seen to send while busy, else by a longer time; that their connection
         # has ended is noticed by sending to it.
-        if worker.busy and not worker.beats_while_busy and worker.dialect != NATIVE:
+        patience = self._limits.heartbeat * self._limits.liveness
+        if worker.dialect == NATIVE:
+            return patience
+        if worker.busy and not worker.beats_while_busy:
             return self._limits.busy_silence
-        return self._limits.heartbeat * self._limits.liveness
+        return max(patience, self._limits.mdp_silence)
 
     def _beat(self, address: bytes, worker: Worker) -> None:
         if worker.dialect == NATIVE:
@@ -291,3 +312,7 @@ class Sessions:
 
     def _note(self, kind: str, worker: Worker, reason: str) -> None:
         self._outbox.events.append(Event(kind, worker.name, worker.services, reason))
+
+
+def _may_be_offered(service: str) -> bool:
+    return head.is_service(service) and not is_mmi(service)

@@ -21,7 +21,16 @@ from ..errors import LocalProtocolError, RemoteProtocolError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["MAX_HEAD", "Head", "check", "read", "service_frame", "service_name", "write"]
+__all__ = [
+    "MAX_HEAD",
+    "Head",
+    "check",
+    "is_service",
+    "read",
+    "service_frame",
+    "service_name",
+    "write",
+]
 
 #: Bytes of a head. Above the broker's own limits (a target of 2 KiB, headers of 16 KiB), so
 #: that those are what a caller meets; this one bounds what a parse may cost.
@@ -143,6 +152,11 @@ def write(head: Head) -> bytes:
     return frame
 
 
+def is_service(name: str) -> bool:
+    """Tell whether ``name`` may be a service's: 1 to 64 of ``A-Za-z0-9._-``."""
+    return bool(_SERVICE.fullmatch(name))
+
+
 def service_name(frame: bytes) -> str:
     """Read the service that a worker offers.
 
@@ -151,7 +165,7 @@ def service_name(frame: bytes) -> str:
 
     """
     name = frame[:65].decode("ascii", "replace")
-    if not _SERVICE.fullmatch(name):
+    if not is_service(name):
         raise RemoteProtocolError(f"not a service name: {name[:40]!r}")
     return name
 
@@ -163,6 +177,6 @@ def service_frame(name: str) -> bytes:
       LocalProtocolError: if it is no service name.
 
     """
-    if not _SERVICE.fullmatch(name):
+    if not is_service(name):
         raise LocalProtocolError(f"not a service name: {name[:40]!r}")
     return name.encode()

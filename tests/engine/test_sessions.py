@@ -1,0 +1,440 @@
+"""The rules of a worker's session, one by one: RFC 7, RFC 18, and the native dialect's own.
+
+What is valid but out of place is answered by DISCONNECT, and by nothing more; whatever a
+worker says, no other's session or call is touched by it.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from trizmq.wire.commands import Disconnect, Final, Heartbeat, Partial, Ready, Request
+from trizmq.wire.items import (
+    VERSION,
+    Call,
+    Cancel,
+    Credit,
+    Goaway,
+    Hello,
+    Part,
+    Response,
+)
+from trizmq.wire.items import Heartbeat as Beat
+
+DIALECTS = ["mdp01", "mdp02", "majortomo"]
+
+READY = Ready("users")
+TOKEN = b"0123456789abcdef"
+
+
+def needs_parts(dialect: str) -> None:
+    if dialect == "mdp01":
+        pytest.skip("RFC 7 has no PARTIAL")
+
+
+# -- MDP ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_ready_is_the_one_opening_and_gets_no_answer(backend, dialect) -> None:
+    backend.say(b"w", READY, dialect)
+    assert backend.heard(b"w") == []
+    assert backend.broker.services["users"].workers == 1
+    assert [worker.dialect for worker in backend.broker.workers] == [dialect]
+    assert backend.kinds() == [("worker-ready", f"{dialect}-1")]
+
+
+UNEXPECTED_AT_FIRST = [
+    Heartbeat(),
+    Final(TOKEN, (b"",)),
+    Partial(TOKEN, (b"",)),
+    Request(TOKEN, (b"",)),
+    Ready("mmi.service"),
+    Ready("mmi"),
+]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("command", UNEXPECTED_AT_FIRST, ids=repr)
+def test_what_is_unexpected_before_ready_is_answered_by_disconnect(
+    backend, dialect, command
+) -> None:
+    if isinstance(command, Partial):
+        needs_parts(dialect)
+    backend.say(b"w", command, dialect)
+    assert backend.heard(b"w") == [Disconnect()]
+    assert backend.broker.workers == []
+    assert backend.broker.counters.disconnected == 1
+    backend.pass_time(10)
+    assert backend.heard(b"w") == []
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    "command",
+    [READY, Ready("orders"), Request(TOKEN, (b"",)), Final(TOKEN, (b"",)), Partial(TOKEN, (b"",))],
+    ids=repr,
+)
+def test_what_is_unexpected_later_ends_the_session(backend, dialect, command) -> None:
+    if isinstance(command, Partial):
+        needs_parts(dialect)
+    backend.say(b"w", READY, dialect)
+    backend.say(b"w", command, dialect)
+    assert backend.heard(b"w") == [Disconnect()]
+    assert backend.broker.services["users"].workers == 0
+    backend.call(1)
+    backend.pass_time(10)
+    assert backend.heard(b"w") == []
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("is_known", [False, True])
+def test_disconnect_is_never_answered(backend, dialect, is_known) -> None:
+    if is_known:
+        backend.say(b"w", READY, dialect)
+    backend.say(b"w", Disconnect(), dialect)
+    backend.say(b"w", Disconnect(), dialect)
+    backend.pass_time(10)
+    assert backend.heard(b"w") == []
+    assert backend.broker.counters.disconnected == 0
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_who_was_sent_away_may_begin_anew(backend, dialect) -> None:
+    backend.say(b"w", Heartbeat(), dialect)
+    backend.say(b"w", READY, dialect)
+    backend.call(1)
+    assert backend.heard(b"w") == [Disconnect(), Request(b"broker0100000001", (b"",))]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_call_goes_out_and_its_reply_comes_back(backend, dialect) -> None:
+    backend.say(b"w", READY, dialect)
+    backend.call(1, body=[b"one", b"two"])
+    (request,) = backend.heard(b"w")
+    assert request.body == (b"one", b"two")
+    assert len(request.client) >= 16
+    assert request.client.isalnum()
+    backend.say(b"w", Final(request.client, (b"reply",)), dialect)
+    (response,) = backend.responses()
+    assert (response.id, response.status, response.body) == (1, 200, b"reply")
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_worker_has_one_call_at_a_time_and_each_has_its_own_token(backend, dialect) -> None:
+    backend.say(b"w", READY, dialect)
+    for call_id in range(1, 4):
+        backend.call(call_id)
+    seen = set()
+    for call_id in range(1, 4):
+        (token,) = backend.given(b"w")
+        seen.add(token)
+        backend.say(b"w", Final(token, (b"%d" % call_id,)), dialect)
+    assert [r.body for r in backend.responses()] == [b"1", b"2", b"3"]
+    assert len(seen) == 3
+
+
+def test_partials_of_a_call_are_its_parts_in_order(backend) -> None:
+    backend.say(b"w", READY)
+    backend.call(1)
+    (token,) = backend.given(b"w")
+    for body in (b"a", b"b"):
+        backend.say(b"w", Partial(token, (body,)))
+    backend.say(b"w", Final(token, (b"c",)))
+    assert backend.items == [
+        (b"a", Part(1, 0, b"a")),
+        (b"a", Part(1, 1, b"b")),
+        (b"a", Response(1, 200, {}, b"c")),
+    ]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_busy_worker_that_replies_with_a_wrong_token_is_ignored(backend, dialect) -> None:
+    backend.say(b"w", READY, dialect)
+    backend.say(b"other", READY, dialect)
+    backend.call(1)
+    backend.call(2)
+    (mine,), (others,) = backend.given(b"w"), backend.given(b"other")
+    backend.say(b"w", Final(others, (b"forged",)), dialect)
+    backend.say(b"w", Final(TOKEN, (b"forged",)), dialect)
+    assert backend.answers() == []
+    assert backend.broker.counters.forged == 2
+    backend.say(b"w", Final(mine, (b"",)), dialect)
+    backend.say(b"other", Final(others, (b"",)), dialect)
+    assert backend.answers() == [(1, 200), (2, 200)]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_second_reply_is_out_of_place(backend, dialect) -> None:
+    backend.say(b"w", READY, dialect)
+    backend.call(1)
+    (token,) = backend.given(b"w")
+    backend.say(b"w", Final(token, (b"",)), dialect)
+    backend.say(b"w", Final(token, (b"",)), dialect)
+    assert backend.answers() == [(1, 200)]
+    assert backend.heard(b"w") == [Disconnect()]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_reply_after_the_deadline_is_late_and_frees_its_worker(backend, dialect) -> None:
+    backend.say(b"w", READY, dialect)
+    backend.call(1, ttl=500)
+    (token,) = backend.given(b"w")
+    backend.tick(0.6)
+    assert backend.answers() == [(1, 504)]
+    backend.call(2)
+    assert backend.given(b"w") == []  # it has no word for "stop": it is busy still
+    backend.say(b"w", Final(token, (b"late",)), dialect)
+    assert backend.broker.counters.late == 1
+    assert len(backend.given(b"w")) == 1
+    assert backend.answers() == []
+
+
+def test_who_changes_its_dialect_is_sent_away_in_the_one_it_began_with(backend) -> None:
+    backend.say(b"w", READY, "mdp01")
+    frames = backend.broker
+    frames.receive_command(b"w", "mdp02", Heartbeat(), 0.0)
+    backend.act()
+    assert backend.heard(b"w") == [Disconnect()]
+    assert backend.broker.workers == []
+
+
+def test_a_native_worker_that_says_something_of_mdp_is_sent_away(backend) -> None:
+    backend.employ(b"n")
+    for command in (Heartbeat(), READY, Final(TOKEN, (b"",))):
+        backend.broker.receive_command(b"n", "mdp02", command, 0.0)
+        backend.dialects[b"n"] = "mdp02"
+        backend.act()
+        assert backend.broker.workers == [] or command is READY
+    assert backend.heard(b"n")[0] == Goaway("unknown")
+
+
+def test_an_mdp_worker_that_says_something_native_is_sent_away(backend) -> None:
+    backend.say(b"w", READY)
+    backend.work(b"w", Beat())
+    assert backend.heard(b"w") == [Disconnect()]
+    assert backend.broker.workers == []
+
+
+# -- life ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_heartbeats_go_out_every_second_unless_something_else_did(backend, dialect) -> None:
+    backend.say(b"w", READY, dialect)
+    for now in (1.0, 2.0, 3.0):
+        backend.now = now - 0.1
+        backend.say(b"w", Heartbeat(), dialect)
+        backend.tick(now)
+        assert backend.heard(b"w") == [Heartbeat()]
+    backend.call(1)
+    backend.tick(4.0)
+    assert len(backend.given(b"w")) == 1  # the REQUEST was as good as a heartbeat
+    backend.tick(5.0)
+    assert backend.heard(b"w") == [Heartbeat()]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_silent_worker_is_lost(backend, dialect) -> None:
+    backend.say(b"w", READY, dialect)
+    backend.pass_time(4.5)  # the old ones beat every 2.5 s, and later if they are woken between
+    assert len(backend.broker.workers) == 1
+    backend.pass_time(6.5)
+    assert backend.broker.workers == []
+    assert backend.kinds()[-1] == ("worker-lost", f"{dialect}-1")
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("kind", [Heartbeat, Final, Partial])
+def test_any_command_counts_as_life(backend, dialect, kind) -> None:
+    if kind is Partial:
+        needs_parts(dialect)
+    backend.say(b"w", READY, dialect)
+    for step in range(1, 9):
+        backend.pass_time(2.0 * step)
+        if kind is Heartbeat:
+            backend.say(b"w", Heartbeat(), dialect)
+        else:
+            if not any(worker.busy for worker in backend.broker.workers):
+                backend.call(step)
+                (token,) = backend.given(b"w")
+            backend.say(b"w", kind(token, (b"",)), dialect)
+    assert len(backend.broker.workers) == 1
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_worker_that_never_beats_while_busy_has_a_longer_time(backend, dialect) -> None:
+    backend.say(b"w", READY, dialect)
+    backend.call(1, ttl=3_000_000)
+    backend.pass_time(59)
+    assert len(backend.broker.workers) == 1
+    backend.pass_time(62)
+    assert backend.broker.workers == []
+    assert backend.answers() == [(1, 502)]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_one_heartbeat_may_have_crossed_the_request(backend, dialect) -> None:
+    """It was on its way when the call was given: it says nothing about what comes next."""
+    backend.say(b"w", READY, dialect)
+    for call_id in (1, 2, 3):
+        backend.call(call_id)
+        backend.say(b"w", Heartbeat(), dialect)
+        if call_id < 3:
+            backend.say(b"w", Final(backend.given(b"w")[0], (b"",)), dialect)
+    backend.pass_time(20)
+    assert len(backend.broker.workers) == 1
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_worker_that_beats_while_busy_is_judged_by_that(backend, dialect) -> None:
+    backend.say(b"w", READY, dialect)
+    backend.call(1)
+    for now in (1.0, 2.0, 3.0):
+        backend.pass_time(now)
+        backend.say(b"w", Heartbeat(), dialect)
+    backend.pass_time(12)
+    assert backend.broker.workers == []
+    assert backend.answers() == [(1, 502)]
+
+
+def test_if_the_broker_itself_was_away_nobody_was_silent(backend) -> None:
+    backend.say(b"w", READY)
+    backend.employ(b"n")
+    backend.tick(100.0)
+    assert len(backend.broker.workers) == 2
+
+
+# -- native --------------------------------------------------------------------------------
+
+
+def test_hello_is_answered_by_hello(backend) -> None:
+    backend.work(b"n", Hello(VERSION, "me", 4, ("users", "orders")))
+    assert backend.heard(b"n") == [Hello(VERSION, "broker01")]
+    assert [worker.capacity for worker in backend.broker.workers] == [4]
+    backend.work(b"n", Hello(VERSION, "me", 4, ("users", "orders")))  # again: it heard nothing yet
+    assert len(backend.broker.workers) == 1
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        (Hello(VERSION + 1, "me", 1, ("users",)), "version"),
+        (Hello(VERSION, "me", 1), "services"),
+        (Hello(VERSION, "me", 1, ("users", "mmi.x")), "services"),
+        (Hello(VERSION, "me", 1, ("",)), "services"),
+        (Hello(VERSION, "me", 1, ("a/b",)), "services"),
+        (Hello(VERSION, "me", 1, ("a" * 65,)), "services"),
+        (Beat(), "unknown"),
+        (Response(1, 200, {}, b""), "unknown"),
+        (Call(1, 1, "GET", "/", {}, b""), "unknown"),
+        (Goaway("closing"), "unknown"),
+    ],
+    ids=repr,
+)
+def test_who_cannot_stay_is_told_why(backend, item, reason) -> None:
+    backend.work(b"n", item)
+    assert backend.heard(b"n") == [Goaway(reason)]
+    assert backend.broker.workers == []
+    assert "users" not in backend.broker.services
+
+
+@pytest.mark.parametrize("limits", [{"workers": 1}, {"services": 1}])
+def test_too_many_workers_or_services(make_backend, limits) -> None:
+    backend = make_backend(**limits)
+    backend.employ(b"n")
+    backend.work(b"m", Hello(VERSION, "m", 1, ("orders",)))
+    backend.say(b"w", Ready("more"))
+    assert backend.heard(b"m") == [Goaway("full")]
+    assert backend.heard(b"w") == [Disconnect()]
+    assert len(backend.broker.workers) == 1
+
+
+def test_a_silent_native_worker_is_lost_after_three_heartbeats(backend) -> None:
+    backend.employ(b"n")
+    backend.pass_time(2.9)
+    assert backend.heard(b"n") == [Beat(), Beat()]
+    backend.pass_time(4.0)
+    assert backend.broker.workers == []
+    backend.work(b"n", Beat())
+    assert backend.heard(b"n")[-1] == Goaway("unknown")
+
+
+@pytest.mark.parametrize("item", [Cancel(1), Call(1, 1, "GET", "/users", {}, b"")], ids=repr)
+def test_what_a_worker_has_no_business_to_say_is_counted(backend, item) -> None:
+    backend.employ(b"n")
+    backend.work(b"n", item, Credit(0, 1), Beat())
+    assert backend.broker.counters.unexpected == 1
+    assert len(backend.broker.workers) == 1
+
+
+def test_native_responses_and_parts_count_only_for_their_own_calls(backend) -> None:
+    backend.employ(b"n")
+    backend.employ(b"m")
+    backend.call(1)
+    backend.call(2)
+    (mine,), (others,) = backend.given(b"n"), backend.given(b"m")
+    backend.work(b"n", Response(others, 200, {}, b"forged"), Part(others, 0, b""), Part(77, 0, b""))
+    assert backend.items == []
+    assert backend.broker.counters.forged == 3
+    backend.work(b"n", Response(mine, 201, {"a": "b"}, b""))
+    assert backend.items == [(b"a", Response(1, 201, {"a": "b"}, b""))]
+
+
+def test_a_worker_is_held_to_the_truth_about_statuses(backend, read_problem) -> None:
+    backend.employ(b"n", capacity=9)
+    for call_id, status in enumerate((0, 99, 600, -1), 1):
+        backend.call(call_id)
+        backend.work(b"n", Response(backend.given(b"n")[0], status, {}, b""))
+        (response,) = backend.responses()
+        assert response.status == 502
+        assert read_problem(response)["executed"] == "maybe"
+
+
+def test_a_cancelled_call_keeps_its_room_until_the_worker_has_stopped(backend) -> None:
+    backend.employ(b"n")
+    backend.call(1)
+    backend.call(2)
+    (token,) = backend.given(b"n")
+    backend.receive(Cancel(1))
+    assert backend.heard(b"n") == [Cancel(token)]
+    backend.work(b"n", Response(token, 0, {}, b""))
+    assert len(backend.given(b"n")) == 1
+    assert backend.broker.counters.late == 0
+
+
+def test_who_drains_is_given_nothing_more_and_may_finish(backend) -> None:
+    backend.employ(b"n", capacity=2)
+    backend.call(1)
+    (token,) = backend.given(b"n")
+    backend.work(b"n", Goaway("draining"))
+    backend.call(2)
+    assert backend.given(b"n") == []
+    backend.work(b"n", Response(token, 200, {}, b""), Goaway("closing"))
+    assert backend.answers() == [(1, 200)]
+    assert backend.kinds()[-1] == ("worker-left", "n")
+    backend.employ(b"m")
+    assert backend.broker.services["users"].queue.count == 0
+
+
+# -- the end -------------------------------------------------------------------------------
+
+
+def test_the_broker_sends_everybody_away_once(backend) -> None:
+    backend.say(b"w", READY)
+    backend.employ(b"n")
+    backend.broker.dismiss_workers()
+    backend.broker.dismiss_workers()
+    backend.act()
+    assert backend.heard(b"w") == [Disconnect()]
+    assert backend.heard(b"n") == [Goaway("closing")]
+
+
+def test_the_end_of_a_named_process_ends_its_sessions(backend) -> None:
+    backend.employ(b"n")
+    backend.employ(b"m")
+    backend.call(1, method="GET")
+    backend.broker.lose_named("n", "killed")
+    backend.act()
+    assert [worker.name for worker in backend.broker.workers] == ["m"]
+    assert len(backend.given(b"m")) == 1
