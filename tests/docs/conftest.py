@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 #: Seconds that one terminal may be used: a command that hangs fails its test.
 PATIENCE = 120
 
+READY = re.compile(r"trizmq (\w+ )?ready ?")
+
 #: What the shell says after each command, with its exit code.
 END = "-- the end --"
 
@@ -66,12 +68,12 @@ class Page:
 
 
 class Server:
-    """A `trizmq run` that is ready, in a terminal of its own."""
+    """A `trizmq run`, `broker` or `worker` that is ready, in a terminal of its own."""
 
     def __init__(self, terminal: Terminal, pid: int, output: IO[str]) -> None:
         self._terminal, self._pid, self._output = terminal, pid, output
         lines = iter(output.readline, "")
-        self.ready = next((line for line in lines if line.startswith("trizmq ready")), "")
+        self.ready = next(filter(READY.match, lines), "")
 
     def stop(self) -> int:
         """Do what Ctrl-C or a supervisor does; return the exit code."""
@@ -125,7 +127,7 @@ class Terminal:
         return written
 
     def serve(self, command: str) -> Server:
-        """Start what ends in a `trizmq run`, and wait until it is ready."""
+        """Start what ends in a server, and wait until it is ready."""
         output = self.directory.parent / f"output-{len(self._servers)}"
         os.mkfifo(output)
         # Without the trap the shell would end at the signal, and hide how the server ended.

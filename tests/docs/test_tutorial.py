@@ -26,7 +26,13 @@ def test_the_tutorial_does_what_it_says(page, terminal: Terminal) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["call-from-other-languages", "configure-a-plugin", "use-several-endpoints"]
+    "name",
+    [
+        "call-from-other-languages",
+        "configure-a-plugin",
+        "run-several-workers",
+        "use-several-endpoints",
+    ],
 )
 def test_a_how_to_does_what_it_says(page, terminal: Terminal, name: str) -> None:
     """In the environment of the tests: a how-to is for who has installed trizmq."""
@@ -35,11 +41,14 @@ def test_a_how_to_does_what_it_says(page, terminal: Terminal, name: str) -> None
 
 
 class Reader:
-    """Somebody who follows the page, with one server at a time."""
+    """Somebody who follows the page: a new server takes the place of the former ones.
+
+    But for a worker, which stands beside its broker.
+    """
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
-        self._server: Server | None = None
+        self._servers: list[Server] = []
 
     def read(self, page: Page) -> None:
         for block in page.blocks:
@@ -48,7 +57,7 @@ class Reader:
             else:
                 assert block.language == "console"
                 self.follow(block)
-        self.stop_server()
+        self.stop_servers()
 
     def write(self, caption: str, text: str) -> None:
         """Write the file that the caption names, or add to it."""
@@ -63,21 +72,27 @@ class Reader:
 
     def follow(self, block: Block) -> None:
         for command, shown in commands_of(block):
-            if command.startswith("trizmq run") and not is_failure(shown):
-                self.stop_server()
-                self._server = self._terminal.serve(command)
-                assert self._server.ready.strip() == shown.strip()
+            if command.startswith(("trizmq run", "trizmq broker")) and not is_failure(shown):
+                self.stop_servers()
+                self._serve(command, shown)
+            elif command.startswith("trizmq worker"):
+                self._serve(command, shown)
             else:
                 self._run(command, shown)
+
+    def _serve(self, command: str, shown: str) -> None:
+        server = self._terminal.serve(command)
+        self._servers.append(server)
+        assert server.ready.strip() == shown.strip()
 
     def _run(self, command: str, shown: str) -> None:
         code, written = self._terminal.enter(command)
         assert bool(code) == is_failure(shown), f"{command}: exit code {code}. {written}"
         assert not shown or matches(shown, written), f"{command}: {written}"
 
-    def stop_server(self) -> None:
-        if self._server:
-            assert self._server.stop() == 0
+    def stop_servers(self) -> None:
+        while self._servers:
+            assert self._servers.pop().stop() == 0
 
 
 def commands_of(block: Block) -> Iterator[tuple[str, str]]:
