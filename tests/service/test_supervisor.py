@@ -41,8 +41,8 @@ PARENT = """
 import sys, trio
 from trizmq.service.supervisor import Supervisor
 
-command = [sys.executable, "-c", "import time; from trizmq.service.watchdog import *; "
-    "end_with_parent(); print('up', flush=True); time.sleep(60)"]
+command = [sys.executable, "-c", "import os, time; from trizmq.service.watchdog import *; "
+    "end_with_parent(); os.write(1, b'up\\n'); time.sleep(60)"]
 trio.run(Supervisor(command, count=4, grace=1, on_exit=print).run)
 """
 
