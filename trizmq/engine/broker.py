@@ -138,6 +138,8 @@ class Broker:
             self.counters.lost += 1
             self._dispatcher.answer(flight, refusals.lost(flight))
         else:
+            if response.is_error:
+                flight.gathered.clear()  # what had been said before it failed
             self._respond(flight, response)
         self._dispatcher.release(flight)
 
@@ -359,8 +361,9 @@ class Broker:
             return
         if not flight.ended:
             self._refuse(flight, self._nobody(flight))
-        if not service.queue.count:
-            self.services.pop(service.name, None)
+        # There may be another of that name by now.
+        if not service.queue.count and self.services.get(service.name) is service:
+            del self.services[service.name]
 
     # -- the end -----------------------------------------------------------------------
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..admission import Verdict
-    from ..errors import Executed
     from ..messages import Response
     from .counters import Counters
     from .dispatcher import Dispatcher
@@ -25,11 +24,14 @@ __all__ = ["Gate"]
 
 @final
 class Gate:
-    """Asks ``admit`` about every call, and ``admit_reply`` about every worker's response."""
+    """Asks ``admit`` about every call, and ``admit_reply`` about every worker's response.
+
+    Without an ``admit_reply``, `respond` is the dispatcher's own, and costs nothing.
+    """
 
     def __init__(
         self,
-        admit: Callable[[AdmittedCall], Verdict] | None,
+        admit: Callable[[AdmittedCall], Verdict],
         admit_reply: Callable[[AdmittedCall], Verdict] | None,
         limits: Limits,
         counters: Counters,
@@ -45,8 +47,6 @@ class Gate:
 
     def admits(self, flight: Flight) -> bool:
         """Return whether a call that was just opened may go on; if not it has ended."""
-        if self._admit is None:
-            return True
         verdict = self._admit(_view(flight))
         if verdict is None:
             return True
@@ -60,9 +60,7 @@ class Gate:
 
     def respond(self, flight: Flight, response: Response) -> None:
         """End a call with its worker's response, unless a hook has another idea."""
-        if self._admit_reply is None:
-            self._dispatcher.succeed(flight, response)
-            return
+        assert self._admit_reply is not None
         verdict = self._admit_reply(_view(flight, response))
         match verdict:
             case Reject() | Discard():
@@ -77,9 +75,8 @@ class Gate:
         if isinstance(verdict, Discard):
             self._dispatcher.close(flight)
             return
-        executed: Executed = "maybe" if flight.attempts else "no"
         status, detail, headers = verdict.status, verdict.detail, verdict.headers
-        outcome = refusals.refusal(flight, status, detail, executed=executed, headers=headers)
+        outcome = refusals.refusal(flight, status, detail, headers=headers)
         self._dispatcher.answer(flight, outcome)
 
     def _aim(self, flight: Flight, verdict: SendTo) -> bool:
