@@ -174,9 +174,13 @@ class BackendRig:
     counters add up, and each worker is as busy as it has calls in hand.
     """
 
-    def __init__(self, admit: Any = None, **limits: Any) -> None:
+    def __init__(self, admit: Any = None, admit_reply: Any = None, **limits: Any) -> None:
         self.broker = Broker(
-            Limits(**limits), instance="broker01", accepts_workers=True, admit=admit
+            Limits(**limits),
+            instance="broker01",
+            accepts_workers=True,
+            admit=admit,
+            admit_reply=admit_reply,
         )
         self.now = 0.0
         self.items: list[tuple[bytes, Item]] = []
@@ -257,7 +261,7 @@ class BackendRig:
     def employ(self, address: bytes, *services: str, capacity: int = 1) -> None:
         """Let a native worker say hello, and forget the answer."""
         self.work(address, Hello(VERSION, address.decode(), capacity, services or ("users",)))
-        self.heard(address)
+        self.told.remove((address, Hello(VERSION, "broker01")))
 
     def heard(self, address: bytes) -> list[Item | commands.Command]:
         """Take what the worker at ``address`` was told so far."""
@@ -294,7 +298,7 @@ class BackendRig:
 
 
 class MakeBackend(Protocol):
-    def __call__(self, admit: Any = None, **limits: Any) -> BackendRig: ...
+    def __call__(self, admit: Any = None, admit_reply: Any = None, **limits: Any) -> BackendRig: ...
 
 
 class MakeBroker(Protocol):

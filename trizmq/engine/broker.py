@@ -47,7 +47,7 @@ class Broker:
       accepts_workers: whether there is a backend. If so, a call for a service that nobody
         offers waits for it, as `Limits.wait` says; else it is a 404 at once.
       admit: asked about every call; must not raise.
-      admit_reply: asked about every worker's response; likewise.
+      admit_reply: asked about every worker's response, if there is an ``admit``; likewise.
 
     """
 
@@ -75,11 +75,12 @@ class Broker:
         )
         respond = self._dispatcher.succeed
         self._gate: Gate | None = None
-        if admit is not None or admit_reply is not None:
+        if admit is not None:
             self._gate = Gate(
                 admit, admit_reply, limits, counters, self._dispatcher, self._worker_named
             )
-            respond = self._gate.respond
+            if admit_reply is not None:
+                respond = self._gate.respond
         self._respond = respond
         self._sessions = Sessions(
             limits, counters, self._outbox, self._dispatcher, respond, instance=instance

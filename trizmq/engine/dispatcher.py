@@ -6,7 +6,7 @@ from itertools import count
 from typing import TYPE_CHECKING, final
 
 from ..wire import commands
-from ..wire.items import Body, Call, Cancel, Part, Response, body_of, frames_of
+from ..wire.items import MAX_BODY_FRAMES, Call, Cancel, Part, Response, body_of, frames_of
 from ..wire.return_path import MDP
 from . import refusals
 from .bounds import size_of
@@ -16,9 +16,10 @@ from .retries import MAX_ATTEMPTS, RetryBudget
 from .services import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from ..messages import Response as Outcome
+    from ..wire.items import Body
     from .clients import Clients
     from .counters import Counters
     from .limits import Limits
@@ -266,9 +267,13 @@ class Dispatcher:
 
     def _gather(self, flight: Flight, frames: list[bytes]) -> None:
         flight.gathered += frames
-        if sum(map(len, flight.gathered)) > self._limits.body_bytes:
+        # Their number too: an empty frame costs memory, and counting all of them time.
+        if (
+            len(flight.gathered) >= MAX_BODY_FRAMES
+            or sum(map(len, flight.gathered)) > self._limits.body_bytes
+        ):
             self._counters.lost += 1
-            detail = f"the parts are larger than {self._limits.body_bytes} bytes"
+            detail = f"the parts are too many, or larger than {self._limits.body_bytes} bytes"
             self.stop(flight, refusals.refusal(flight, 502, detail, executed="maybe"))
 
     def stop(self, flight: Flight, outcome: Outcome | None = None) -> None:
@@ -298,14 +303,11 @@ class Dispatcher:
         """End a call with its worker's response."""
         self._counters.answered += 1
         self._budget.succeed()
-        self.answer(flight, response)
+        self.answer(flight, response, flight.gathered)
 
-    def answer(self, flight: Flight, outcome: Outcome) -> None:
-        """End a call, and tell its caller how."""
-        body: Body = outcome.body
-        if flight.gathered:
-            body = body_of([*flight.gathered, outcome.body])
-            flight.gathered = []
+    def answer(self, flight: Flight, outcome: Outcome, gathered: Sequence[bytes] = ()) -> None:
+        """End a call, and tell its caller how; ``gathered`` are frames ahead of the body."""
+        body = body_of([*gathered, outcome.body]) if gathered else outcome.body
         self.close(flight)
         peer = flight.peer
         item = Response(flight.call.id, outcome.status, outcome.headers, body)
@@ -326,6 +328,7 @@ class Dispatcher:
         self.in_flight -= 1
         self.deadlines.forget()
         flight.call.body = b""  # the record stays in the heap of deadlines for a while
+        flight.gathered = []
         del flight.peer.flights[flight.call.id]
         if flight.worker is None and flight.size:
             flight.queue.leave(flight)

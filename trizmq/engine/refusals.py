@@ -20,10 +20,14 @@ def refusal(
     status: int,
     detail: str | None,
     *,
-    executed: Executed = "no",
+    executed: Executed | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return a problem document about ``flight``."""
+    """Return a problem document about ``flight``.
+
+    ``executed``: if None, what is known: "no" if no worker was ever given it.
+    """
+    executed = executed or ("maybe" if flight.attempts else "no")
     request_id = flight.request_id
     return problem(status, detail, executed=executed, request_id=request_id, headers=headers)
 
@@ -41,8 +45,7 @@ def draining(flight: Flight, *, retry_after_ms: int) -> Response:
 
 def expiry(flight: Flight) -> Response:
     """Return the 504 of a call whose deadline has passed, in the queue or at a worker."""
-    executed: Executed = "maybe" if flight.attempts else "no"
-    return refusal(flight, 504, "deadline exceeded", executed=executed)
+    return refusal(flight, 504, "deadline exceeded")
 
 
 def lost(flight: Flight) -> Response:

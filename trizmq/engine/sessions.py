@@ -245,6 +245,8 @@ class Sessions:
             self._dispatcher.answer(flight, outcome)
         else:
             frames = frames_of(body)
+            if status >= 400:
+                flight.gathered.clear()  # what had been said before it failed
             flight.gathered += frames[:-1]  # so that their boundaries are kept
             self._respond(flight, Outcome(status, Headers(headers), frames[-1]))
         self._dispatcher.release(flight)

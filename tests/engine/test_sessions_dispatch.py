@@ -1,0 +1,324 @@
+"""Who is given what: turns are fair, and what a lost worker had goes to another, or says so.
+
+A plain call is given to one worker, once. One that may be repeated is given to at most three,
+within its deadline, as long as its caller has seen nothing of a response.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from trizmq.wire import dialects
+from trizmq.wire.commands import Disconnect, Final, Heartbeat, Partial, Ready
+from trizmq.wire.items import Cancel, Goaway, Part, Response
+
+READY = Ready("users")
+
+
+def answer(backend, address: bytes, token: int, body: bytes = b"", status: int = 200) -> None:
+    backend.work(address, Response(token, status, {}, body))
+
+
+# -- turns ---------------------------------------------------------------------------------
+
+
+def test_the_least_recently_used_worker_is_first(backend) -> None:
+    for address in (b"x", b"y", b"z"):
+        backend.say(address, READY)
+    backend.call(1)
+    backend.call(2)
+    (first,), (second,) = backend.given(b"x"), backend.given(b"y")
+    backend.say(b"y", Final(second, (b"",)))
+    backend.say(b"x", Final(first, (b"",)))
+    for call_id in (3, 4, 5):
+        backend.call(call_id)
+    order = [to for to, said in backend.told if not isinstance(said, Heartbeat)]
+    assert order == [b"z", b"y", b"x"]
+
+
+def test_a_native_worker_is_given_as_much_as_it_can_take(backend) -> None:
+    backend.employ(b"n", capacity=3)
+    for call_id in range(5):
+        backend.call(call_id)
+    tokens = backend.given(b"n")
+    assert len(tokens) == 3
+    answer(backend, b"n", tokens[1])
+    assert len(backend.given(b"n")) == 1
+
+
+def test_calls_of_several_services_take_turns_at_one_worker(backend) -> None:
+    backend.employ(b"n", "users", "orders")
+    for call_id in range(4):
+        backend.call(call_id, "/users")
+    backend.call(8, "/orders")
+    backend.call(9, "/orders")
+    served = []
+    for _ in range(6):
+        (token,) = backend.given(b"n")
+        answer(backend, b"n", token)
+        served += [call_id for call_id, _ in backend.answers()]
+    assert served == [0, 1, 8, 2, 9, 3]
+
+
+@pytest.mark.parametrize("dialect", ["mdp01", "mdp02", "native"])
+def test_a_thousand_calls_delay_another_client_by_one_round(backend, dialect) -> None:
+    backend.greet(b"b")
+    if dialect == "native":
+        backend.employ(b"w")
+    else:
+        backend.say(b"w", READY, dialect)
+    for call_id in range(1000):
+        backend.call(call_id)
+    backend.call(1, address=b"b")
+    rounds = 0
+    while not backend.answers(b"b"):
+        (token,) = backend.given(b"w")
+        if dialect == "native":
+            answer(backend, b"w", token)
+        else:
+            backend.say(b"w", Final(token, (b"",)), dialect)
+        rounds += 1
+    assert rounds <= 3  # the one that was running, one of the thousand, and its own
+
+
+# -- lost workers --------------------------------------------------------------------------
+
+WAYS = ["disconnect", "goaway", "silence", "gone", "killed", "unexpected"]
+
+
+def lose(backend, address: bytes, way: str) -> None:
+    match way:
+        case "disconnect":
+            backend.say(address, Disconnect(), "mdp01")
+        case "unexpected":
+            backend.say(address, READY, "mdp01")
+        case "goaway":
+            backend.work(address, Goaway("closing"))
+        case "gone":
+            backend.broker.lose_worker(address)
+        case "killed":
+            backend.broker.lose_named(address.decode(), "killed")
+        case "silence":
+            backend.pass_time(backend.now + 4)
+    backend.act()
+
+
+def hire(backend, address: bytes, way: str) -> None:
+    if way in ("disconnect", "unexpected"):
+        backend.say(address, READY, "mdp01")
+    else:
+        backend.employ(address)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_may_be_repeated_goes_to_another_worker(backend, way) -> None:
+    hire(backend, b"x", way)
+    backend.call(1, method="GET")
+    (first,) = backend.given(b"x")
+    lose(backend, b"x", way)
+    assert backend.answers() == []
+    backend.employ(b"y")
+    (token,) = backend.given(b"y")
+    answer(backend, b"y", token)
+    assert backend.answers() == [(1, 200)]
+    assert backend.broker.counters.redispatched == 1
+    assert token != first
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_plain_call_is_lost_with_its_worker(backend, way, read_problem) -> None:
+    hire(backend, b"x", way)
+    backend.call(1)
+    backend.call(2)  # it waits: nobody was given it
+    backend.given(b"x")
+    lose(backend, b"x", way)
+    (response,) = backend.responses()
+    assert (response.id, response.status) == (1, 502)
+    assert read_problem(response)["executed"] == "maybe"
+    backend.employ(b"y")
+    answer(backend, b"y", backend.given(b"y")[0])
+    assert backend.answers() == [(2, 200)]
+    assert backend.broker.counters.lost == 1
+
+
+def test_an_idempotency_key_makes_any_call_repeatable(backend) -> None:
+    backend.employ(b"x")
+    backend.call(1, headers={"idempotency-key": "k"})
+    lose(backend, b"x", "gone")
+    backend.employ(b"y")
+    assert len(backend.given(b"y")) == 1
+
+
+def test_three_workers_at_most_are_given_a_call(backend) -> None:
+    backend.call(1, method="GET")
+    for address in (b"x", b"y", b"z"):
+        assert backend.answers() == []
+        backend.employ(address)
+        assert len(backend.given(address)) == 1
+        lose(backend, address, "gone")
+    assert backend.answers() == [(1, 502)]
+
+
+def test_what_was_given_back_is_first_in_its_order(backend) -> None:
+    backend.employ(b"x", capacity=2)
+    for call_id in (1, 2, 3):
+        backend.call(call_id, method="GET")
+    backend.given(b"x")
+    lose(backend, b"x", "gone")
+    backend.employ(b"y")
+    served = []
+    for _ in range(3):
+        answer(backend, b"y", backend.given(b"y")[0])
+        served += [call_id for call_id, _ in backend.answers()]
+    assert served == [1, 2, 3]
+
+
+def test_a_call_of_which_parts_were_sent_is_not_repeated(backend) -> None:
+    backend.employ(b"x")
+    backend.employ(b"y")
+    backend.call(1, method="GET")
+    (token,) = backend.given(b"x")
+    backend.work(b"x", Part(token, 0, b"half"))
+    lose(backend, b"x", "gone")
+    assert backend.given(b"y") == []
+    assert backend.answers() == [(1, 502)]
+
+
+def test_parts_that_were_only_gathered_are_forgotten_with_their_worker(backend) -> None:
+    call_by_plain(backend)
+    backend.say(b"w", READY)
+    (token,) = backend.given(b"w")
+    backend.say(b"w", Partial(token, (b"half",)))
+    lose(backend, b"w", "gone")
+    backend.say(b"v", READY)
+    (again,) = backend.given(b"v")
+    backend.say(b"v", Final(again, (b"whole",)))
+    assert backend.messages == [(b"p", [b"", b'{"status":200,"headers":{}}', b"whole"])]
+
+
+def test_when_more_fails_than_succeeds_nothing_is_repeated(backend) -> None:
+    for number in range(4):
+        backend.employ(b"%d" % number)
+        backend.call(number, method="GET")
+        lose(backend, b"%d" % number, "gone")
+        backend.receive(Cancel(number))
+    backend.employ(b"last")
+    backend.call(9, method="GET")
+    lose(backend, b"last", "gone")
+    assert backend.answers() == [(9, 502)]
+
+
+def test_a_repeated_call_still_ends_at_its_deadline(backend, read_problem) -> None:
+    backend.employ(b"x")
+    backend.call(1, method="GET", ttl=2000)
+    lose(backend, b"x", "gone")
+    backend.tick(2.1)
+    (response,) = backend.responses()
+    assert response.status == 504
+    assert read_problem(response)["executed"] == "maybe"
+
+
+def test_what_the_old_worker_says_later_reaches_nobody(backend) -> None:
+    backend.employ(b"x")
+    backend.call(1, method="GET")
+    (token,) = backend.given(b"x")
+    lose(backend, b"x", "silence")
+    backend.employ(b"y")
+    answer(backend, b"x", token, b"late")
+    assert backend.answers() == []
+    answer(backend, b"y", backend.given(b"y")[0], b"in time")
+    assert [response.body for response in backend.responses()] == [b"in time"]
+
+
+def test_whoever_was_given_a_call_once_is_told_maybe(make_backend, read_problem) -> None:
+    """Though it is refused, and only now: some worker may have done it."""
+    for refuse in ("suspend", "drain"):
+        backend = make_backend()
+        backend.employ(b"x")
+        backend.call(1, method="GET")
+        lose(backend, b"x", "gone")
+        if refuse == "suspend":
+            backend.broker.suspend()
+        else:
+            backend.broker.give_up_all()
+        backend.act()
+        (response,) = backend.responses()
+        assert read_problem(response)["executed"] == "maybe"
+
+
+# -- services that nobody offers -----------------------------------------------------------
+
+
+def test_a_call_waits_a_second_for_a_service_that_nobody_has_offered(backend) -> None:
+    backend.call(1)
+    backend.tick(0.9)
+    assert backend.answers() == []
+    backend.tick(1.0)
+    assert backend.answers() == [(1, 503)]
+    assert "users" not in backend.broker.services
+
+
+def test_patience_that_has_lost_its_object_forgets_no_service(backend) -> None:
+    """Of the same name, come since: its worker would be lost to it, and the broker with it."""
+    backend.call(1)
+    backend.receive(Cancel(1))
+    backend.now = 0.5
+    backend.call(2)
+    backend.receive(Cancel(2))
+    backend.tick(1.0)
+    backend.say(b"w", READY)
+    backend.tick(1.5)
+    backend.call(3)
+    (token,) = backend.given(b"w")
+    backend.say(b"w", Final(token, (b"",)))
+    assert backend.answers() == [(3, 200)]
+    backend.say(b"w", Disconnect())
+
+
+def test_a_flood_of_names_is_bounded(make_backend) -> None:
+    backend = make_backend(services=2)
+    for number in range(9):
+        backend.call(number, f"/s{number}")
+    assert backend.answers() == [(number, 503) for number in range(4, 9)]
+    assert len(backend.broker.services) == 4
+    backend.tick(2.0)
+    assert backend.broker.services == {}
+
+
+# -- parts ---------------------------------------------------------------------------------
+
+
+def call_by_plain(backend) -> None:
+    found = dialects.read([b"", b'{"method": "GET", "path": "/users"}'])
+    assert isinstance(found, dialects.ForeignCall)
+    backend.broker.receive_foreign(b"p", found.call, found.return_path, backend.now)
+    backend.act()
+
+
+@pytest.mark.parametrize(("body", "count"), [(b"x" * 400, 4), (b"", 2000)])
+def test_gathered_parts_are_bounded_in_bytes_and_in_number(make_backend, body, count) -> None:
+    backend = make_backend(body_bytes=1000)
+    call_by_plain(backend)
+    backend.employ(b"w")
+    (token,) = backend.given(b"w")
+    for seq in range(count):
+        backend.work(b"w", Part(token, seq, body))
+    ((_, frames),) = backend.messages
+    assert b'"status":502' in frames[1]
+    assert len(frames) == 2  # the problem alone
+    assert Cancel(token) in backend.heard(b"w")
+    assert backend.broker.counters.lost == 1
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_an_error_comes_without_the_parts_that_went_before(backend, is_late) -> None:
+    call_by_plain(backend)
+    backend.employ(b"w")
+    (token,) = backend.given(b"w")
+    backend.work(b"w", Part(token, 0, b"half"))
+    if is_late:
+        backend.broker.tick(31)
+        backend.act()
+    answer(backend, b"w", token, b"{}", status=500)
+    ((_, frames),) = backend.messages
+    assert b"half" not in b"".join(frames)
