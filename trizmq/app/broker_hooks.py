@@ -60,6 +60,8 @@ def _asking(implementations: Sequence[Implementation]) -> Admit | None:
             if isinstance(verdict, Discard | Reject | SendTo):
                 return verdict
             if verdict is not None and verdict.principal is not None:
+                if len(steps) == 1:  # nobody else is to see it
+                    return verdict
                 principal = verdict.principal
                 call = msgspec.structs.replace(call, principal=principal)
         return Forward(principal) if principal is not None else None
@@ -68,6 +70,8 @@ def _asking(implementations: Sequence[Implementation]) -> Admit | None:
 
 
 def _asker(found: Implementation) -> Callable[[AdmittedCall], object]:
+    if not found.wants("response"):
+        return found.asking("call")
     ask = found.asking("call", "response")
     return lambda call: ask(call, call.response)
 

@@ -37,11 +37,11 @@ class Implementation:
     def asking(self, *arguments: str) -> Callable[..., object]:
         """Return the plugin's function as one of these ``arguments``, by position.
 
-        For a hook that is asked often: next to free for a plugin that takes the first alone.
+        For a hook that is asked often: with one argument it is the function itself.
         """
         function, wanted = self._found.function, [one for one in arguments if self.wants(one)]
-        if wanted == [arguments[0]]:
-            return lambda first, *_: function(first)
+        if wanted == list(arguments) and len(wanted) == 1:
+            return function
 
         def ask(*values: object) -> object:
             given = dict(zip(arguments, values, strict=True))
