@@ -93,7 +93,8 @@ class BrokerLoop:
         self.act()
         with trio.move_on_after(grace):
             await self._nothing_in_flight.wait()
-        self._leave()
+        self.broker.give_up_all()
+        self.act()
 
     def _leave(self) -> None:
         if not self.broker.is_draining:
