@@ -109,6 +109,7 @@ def test_what_a_later_version_adds_at_the_end_is_ignored() -> None:
         ([msgspec.msgpack.encode([[99, 1]])], "not a native batch"),
         ([msgspec.msgpack.encode([[6]]) + b"x"], "not a native batch"),
         ([b""], "not a native batch"),
+        ([], "not a native batch"),
         ([b"\x91\x92\x07\xa2\xff\xff"], "not a native batch: 'utf-8'"),  # no UTF-8
         ([b"\x91\x92\x06" + b"\x91" * 100_000], "not a native batch: maximum recursion"),
         ([msgspec.msgpack.encode([[0, 1, "i", 0, [""] * 257]])], "length <= 256"),
@@ -158,6 +159,7 @@ def test_a_length_that_lies_costs_no_memory(batch: bytes) -> None:
         [Cancel(2**64)],
         [Cancel(-(2**64))],
         [Part(1, 0, [b""] * (MAX_BODY_FRAMES + 1))],
+        [Part(n, 0, [LARGE] + [b""] * (MAX_BODY_FRAMES // 2)) for n in (1, 2)],
         [Hello(1, object())],  # type: ignore[arg-type]  # what a careless caller does
     ],
 )

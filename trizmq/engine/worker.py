@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, final
 
 import msgspec
 
+from .. import messages
 from ..errors import RemoteProtocolError
 from ..wire import bridge, commands, native
 from ..wire.batches import batches
@@ -26,7 +27,6 @@ from .deadlines import Deadlines
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .. import messages
     from ..wire.items import Body, Item
     from ..wire.mdp import Codec
 
@@ -35,6 +35,10 @@ __all__ = ["Conversation", "Job", "MDPConversation", "NativeConversation", "Work
 #: Seconds between heartbeats, and how many of them may fail to come (promises, section 2).
 HEARTBEAT: Final = 1.0
 LIVENESS: Final = 3
+
+#: How long a broker may say nothing to an MDP worker that waits: those of the zguide and of
+#: majortomo beat every 2.5 s.
+MDP_PATIENCE: Final = 7.5
 
 
 class Job(msgspec.Struct, eq=False):
@@ -74,7 +78,12 @@ class Conversation(ABC):
     broker says that it is over or falls silent; then it begins anew. Whatever is in hand
     at that moment is stopped: the broker that wants it is not there any more. Draining
     says goodbye, takes nothing more, and finishes what is in hand.
+
+    A job is in ``jobs`` until its handler is done with it, though it may have ended before:
+    the broker keeps its room until it is told.
     """
+
+    _patience: float = HEARTBEAT * LIVENESS
 
     def __init__(self, now: float) -> None:
         self.jobs: dict[bytes, Job] = {}
@@ -103,6 +112,10 @@ class Conversation(ABC):
         """Send the response of a job that has not ended."""
 
     @abstractmethod
+    def _say_stopped(self, job: Job) -> None:
+        """Say that a job has come to its end that nobody waited for: there is room again."""
+
+    @abstractmethod
     def part(self, job: Job, body: Body) -> None:
         """Send a part of a response, ahead of its end; nothing if the job has ended."""
 
@@ -118,6 +131,11 @@ class Conversation(ABC):
     def _say_goodbye(self) -> None:
         """Say that we are gone."""
 
+    @property
+    def _expects_silence(self) -> bool:
+        """Whether a broker may say nothing now, and be well."""
+        return False
+
     # -- what all have in common -------------------------------------------------------
 
     def take_outbox(self) -> WorkerOutbox:
@@ -127,6 +145,8 @@ class Conversation(ABC):
 
     def receive(self, frames: Sequence[bytes], now: float) -> None:
         """Take in one message of the broker; one that is no proper one ends the talk."""
+        if self._outbox.reopen:
+            return  # it was still in the socket of the talk before
         self._heard_at = now
         try:
             self._read(frames, now)
@@ -139,12 +159,16 @@ class Conversation(ABC):
         None: it was cancelled before it had a response. If the broker did not ask for that,
         this worker is about to `leave`, and the broker will give the call to another.
         """
+        if self.jobs.get(job.token) is not job:
+            return  # the broker that wanted it is gone
+        del self.jobs[job.token]
         if job.ended:
-            return
-        self._close(job)
-        if response is not None:
-            self._has_spoken = True
-            self._reply(job, response)
+            self._say_stopped(job)
+        else:
+            self._end(job)
+            if response is not None:
+                self._has_spoken = True
+                self._reply(job, response)
         self._leave_if_drained()
 
     def drain(self) -> None:
@@ -180,9 +204,10 @@ class Conversation(ABC):
             self._open()
 
     def stop_all(self) -> None:
-        """Stop every job: nobody waits for them any more."""
-        for job in list(self.jobs.values()):
+        """Stop every job: nobody waits for them any more, nor for the word that they have."""
+        for job in self.jobs.values():
             self._stop(job)
+        self.jobs.clear()
 
     @property
     def next_tick(self) -> float:
@@ -194,11 +219,15 @@ class Conversation(ABC):
         for job in self._deadlines.due(now):
             self._stop(job)  # the broker ends the call by itself
         if now >= self._next_beat:
+            # If we come late, nobody listened meanwhile: that is not the broker's silence.
+            self._heard_at += now - self._next_beat
             self._next_beat = now + HEARTBEAT
             self._check_pulse(now)
 
     def _check_pulse(self, now: float) -> None:
-        if now - self._heard_at > HEARTBEAT * LIVENESS:
+        if self._expects_silence:
+            self._heard_at = now
+        if now - self._heard_at > self._patience:
             # Also while nobody has ever answered: the opening may have been lost with a
             # broker that died at that moment.
             self.restart(now)
@@ -208,17 +237,18 @@ class Conversation(ABC):
 
     def _start(self, token: bytes, call: Call, now: float) -> None:
         job = Job(self, call, now + call.ttl / 1000, token)
-        self.jobs[token] = job
-        self._deadlines.add(job.deadline, job)
-        self._outbox.started.append(job)
+        if token not in self.jobs:
+            self.jobs[token] = job
+            self._deadlines.add(job.deadline, job)
+            self._outbox.started.append(job)
 
     def _stop(self, job: Job) -> None:
-        self._close(job)
-        self._outbox.stopped.append(job)
+        if not job.ended:
+            self._end(job)
+            self._outbox.stopped.append(job)
 
-    def _close(self, job: Job) -> None:
+    def _end(self, job: Job) -> None:
         job.ended = True
-        del self.jobs[job.token]
         self._deadlines.forget()
 
 
@@ -243,9 +273,9 @@ class NativeConversation(Conversation):
         for item in native.decode(frames):
             match item:
                 case Call():
-                    self._start(item.id.to_bytes(8, "big", signed=True), item, now)
+                    self._start(b"%d" % item.id, item, now)
                 case Cancel():
-                    job = self.jobs.get(item.id.to_bytes(8, "big", signed=True))
+                    job = self.jobs.get(b"%d" % item.id)
                     if job is not None:  # else it has just been answered
                         self._stop(job)
                 case Hello():
@@ -262,6 +292,9 @@ class NativeConversation(Conversation):
     def _reply(self, job: Job, response: messages.Response) -> None:
         item = Response(job.call.id, response.status, response.headers, response.body)
         self._items.append(item)
+
+    def _say_stopped(self, job: Job) -> None:
+        self._items.append(Response(job.call.id, 0, {}, b""))
 
     def part(self, job: Job, body: Body) -> None:
         if not job.ended:
@@ -282,6 +315,8 @@ class NativeConversation(Conversation):
 class MDPConversation(Conversation):
     """One service and one call at a time: what MDP knows of a worker (RFC 7, RFC 18)."""
 
+    _patience = MDP_PATIENCE
+
     def __init__(self, codec: Codec, service: str, now: float) -> None:
         self._codec = codec
         self._service = service
@@ -298,7 +333,7 @@ class MDPConversation(Conversation):
         command = self._codec.decode_worker(frames)
         match command:
             case commands.Request(client, body):
-                if not self.is_draining and client not in self.jobs:
+                if not self.is_draining:
                     self._start(client, self._call(body), now)
             case commands.Disconnect():
                 self.restart(now)
@@ -316,6 +351,12 @@ class MDPConversation(Conversation):
         body = (*job.gathered, *bridge.reply_of(item, b"").body)
         self._say(commands.Final(job.token, body))
 
+    def _say_stopped(self, job: Job) -> None:
+        # Only the deadline stops a job here. MDP has no word for that, and a broker that
+        # hears no FINAL takes its worker for busy.
+        job.gathered.clear()
+        self._reply(job, messages.problem(504, "deadline exceeded", executed="maybe"))
+
     def part(self, job: Job, body: Body) -> None:
         if job.ended:
             return
@@ -323,6 +364,11 @@ class MDPConversation(Conversation):
             self._say(commands.Partial(job.token, tuple(frames_of(body))))
         else:
             job.gathered += frames_of(body)  # RFC 7 has no PARTIAL: all goes with the end
+
+    @property
+    def _expects_silence(self) -> bool:
+        # Brokers of the zguide, and of majortomo, beat only to workers that wait.
+        return bool(self.jobs)
 
     def _beat(self) -> None:
         self._say(commands.Heartbeat())

@@ -23,7 +23,7 @@ __all__ = ["ZmqDealer", "ZmqRouter", "ZmqTransport"]
 NO_COPY: Final = 32 * 1024
 
 #: No dialect has messages of more frames; what has is read to its end and handed on empty.
-MAX_FRAMES: Final = 1024
+MAX_FRAMES: Final = 1025
 
 #: How long `ZmqTransport.aclose` waits for libzmq to let go, in seconds.
 TERM_SECONDS: Final = 2.0

@@ -16,13 +16,16 @@ from .items import MAX_BODY_FRAMES, Call, Item, Part, Response, body_of, frames_
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["BATCH", "FIRST_BYTES", "LARGE", "MAX_ITEMS", "decode", "encode"]
+__all__ = ["BATCH", "FIRST_BYTES", "LARGE", "MAX_FRAMES", "MAX_ITEMS", "decode", "encode"]
 
 #: Items that we send in one message. More, and both sides fall into lock-step.
 BATCH: Final = 16
 
 #: Items that we accept in one message: a peer may have measured otherwise.
 MAX_ITEMS: Final = 256
+
+#: Frames of one message: a batch, and a body of as many frames as there may be.
+MAX_FRAMES: Final = 1 + MAX_BODY_FRAMES
 
 #: Above this many bytes a body travels as a frame of its own: there a copy costs more
 #: than a frame does.
@@ -39,7 +42,8 @@ _decode = msgspec.msgpack.Decoder(_Batch).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 #: What msgspec may raise for foreign bytes: bad UTF-8 and deep nesting are not its own errors.
-_UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+#: IndexError: there is no frame; so a transport hands on what has too many of them.
+_UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError, IndexError)
 _UNWRITABLE: Final = (msgspec.MsgspecError, ValueError, TypeError, OverflowError)
 
 
@@ -82,8 +86,8 @@ def encode(items: Sequence[Item]) -> list[bytes]:
 
     Raises:
       LocalProtocolError: if there is none, or one that cannot be written: a lone surrogate in
-        a header, an id beyond 64 bits, a body of too many frames. Nothing of the batch is
-        written then.
+        a header, an id beyond 64 bits, a body of too many frames, or several that are too
+        many together. Nothing of the batch is written then.
 
     """
     if not items:
@@ -98,6 +102,8 @@ def encode(items: Sequence[Item]) -> list[bytes]:
 def _encode_apart(items: Sequence[Item]) -> list[bytes]:
     large: list[bytes] = []
     batch = [_set_apart(item, large) for item in items]
+    if len(large) >= MAX_FRAMES:
+        raise LocalProtocolError(f"bodies of {len(large)} frames in one message")
     return [_write(batch), *large]
 
 
@@ -106,7 +112,7 @@ def _set_apart(item: Item, large: list[bytes]) -> Item:
     body = frames_of(item.body)
     if len(body) > MAX_BODY_FRAMES:
         raise LocalProtocolError(f"a body of {len(body)} frames; at most {MAX_BODY_FRAMES}")
-    if max(map(len, body)) <= LARGE:
+    if sum(map(len, body)) <= LARGE:
         return item
     large += body
     return msgspec.structs.replace(item, body=len(body))

@@ -1,0 +1,348 @@
+"""A worker's side of the talk: it opens, is given calls, says how each ended, and begins anew.
+
+Whatever a broker sends, a conversation never raises; and every call that it was given gives
+its room back to the broker, whether it was answered, cancelled or too late.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trizmq import messages
+from trizmq.engine.worker import Job, MDPConversation, NativeConversation
+from trizmq.wire import native
+from trizmq.wire.commands import Disconnect, Final, Heartbeat, Partial, Ready, Request
+from trizmq.wire.items import VERSION, Call, Cancel, Goaway, Hello, Part, Response
+from trizmq.wire.items import Heartbeat as Beat
+from trizmq.wire.return_path import MDP
+
+OK = messages.Response(200, body=b'"ok"')
+HELLO = Hello(VERSION, "me", 4, ("users",))
+DIALECTS = ["mdp01", "mdp02", "majortomo"]
+
+
+class Talk:
+    """A conversation, and all that it has said and started so far."""
+
+    def __init__(self, dialect: str) -> None:
+        self.codec = MDP.get(dialect)
+        self.talk: Any = (
+            NativeConversation(HELLO, 0.0)
+            if self.codec is None
+            else MDPConversation(self.codec, "users", 0.0)
+        )
+        self.now = 0.0
+        self.said: list[Any] = []
+        self.jobs: list[Job] = []
+        self.stopped: list[Job] = []
+        self.reopened = 0
+        self.act()
+
+    def act(self) -> None:
+        outbox = self.talk.take_outbox()
+        for frames in outbox.messages:
+            self.said += [self.codec.decode_worker(frames)] if self.codec else native.decode(frames)
+        self.jobs += outbox.started
+        self.stopped += outbox.stopped
+        self.reopened += outbox.reopen
+
+    def hear(self, *said: Any) -> None:
+        if self.codec is None:
+            self.talk.receive(native.encode(said), self.now)
+        else:
+            for command in said:
+                self.talk.receive(self.codec.encode_worker(command), self.now)
+        self.act()
+
+    def finish(self, job: Job, response: messages.Response | None = OK) -> None:
+        self.talk.finish(job, response)
+        self.act()
+
+    def take(self) -> list[Any]:
+        said, self.said = self.said, []
+        return said
+
+    def pass_time(self, until: float) -> None:
+        while self.talk.next_tick <= until:
+            self.now = max(self.now, self.talk.next_tick)
+            self.talk.tick(self.now)
+            self.act()
+        self.now = until
+
+
+@pytest.fixture
+def talk() -> Talk:
+    """A native conversation to which the broker has said hello."""
+    talk = Talk("native")
+    talk.hear(Hello(VERSION, "broker"))
+    talk.take()
+    return talk
+
+
+@pytest.fixture(params=DIALECTS)
+def mdp(request) -> Talk:
+    """A conversation in one of MDP's dialects that has said READY."""
+    talk = Talk(request.param)
+    assert talk.take() == [Ready("users")]
+    return talk
+
+
+def call(call_id: int, ttl: int = 30_000) -> Call:
+    return Call(call_id, ttl, "GET", "/users", {}, b"")
+
+
+# -- native --------------------------------------------------------------------------------
+
+
+def test_a_call_is_started_and_its_response_sent(talk) -> None:
+    talk.hear(call(7))
+    (job,) = talk.jobs
+    assert job.deadline == 30.0
+    talk.finish(job)
+    assert talk.take() == [Response(7, 200, {}, b'"ok"')]
+
+
+def test_parts_are_numbered(talk) -> None:
+    talk.hear(call(7))
+    for body in (b"a", b"b"):
+        talk.talk.part(talk.jobs[0], body)
+    talk.finish(talk.jobs[0])
+    assert talk.take() == [Part(7, 0, b"a"), Part(7, 1, b"b"), Response(7, 200, {}, b'"ok"')]
+
+
+@pytest.mark.parametrize("response", [None, OK])
+def test_a_cancelled_call_gives_its_room_back_when_it_has_stopped(talk, response) -> None:
+    talk.hear(call(7))
+    talk.hear(Cancel(7), Cancel(7), Cancel(8))
+    assert talk.stopped == talk.jobs
+    assert talk.take() == []
+    talk.talk.part(talk.jobs[0], b"late")
+    talk.finish(talk.jobs[0], response)
+    assert talk.take() == [Response(7, 0, {}, b"")]
+
+
+def test_so_does_one_whose_deadline_has_passed(talk) -> None:
+    talk.hear(call(7, ttl=500))
+    talk.pass_time(0.5)
+    assert talk.stopped == talk.jobs
+    talk.finish(talk.jobs[0], None)
+    assert talk.take() == [Response(7, 0, {}, b"")]
+
+
+def test_what_a_former_broker_wanted_is_of_no_concern_to_the_next(talk) -> None:
+    talk.hear(call(7))
+    talk.hear(Goaway("unknown"))
+    assert talk.stopped == talk.jobs
+    assert talk.take() == [HELLO]
+    assert talk.reopened == 1
+    talk.hear(Hello(VERSION, "other"), call(7))
+    talk.finish(talk.jobs[0], None)
+    assert talk.take() == []
+    talk.finish(talk.jobs[1])
+    assert talk.take() == [Response(7, 200, {}, b'"ok"')]
+
+
+def test_nothing_is_taken_from_a_socket_that_is_to_be_closed(talk) -> None:
+    talk.talk.receive(native.encode([Goaway("closing")]), 0.0)
+    talk.talk.receive(native.encode([call(7)]), 0.0)
+    talk.act()
+    assert talk.jobs == []
+
+
+def test_a_call_is_given_once(talk) -> None:
+    talk.hear(call(7), call(7))
+    assert len(talk.jobs) == 1
+
+
+@pytest.mark.parametrize("call_id", [-(2**63), -1, 0, 2**63 - 1, 2**64 - 1])
+def test_ids_are_the_broker_s_business(talk, call_id) -> None:
+    talk.hear(call(call_id))
+    talk.hear(Cancel(call_id))
+    talk.finish(talk.jobs[0], None)
+    assert talk.take() == [Response(call_id, 0, {}, b"")]
+
+
+def test_a_native_broker_that_is_silent_for_three_seconds_is_lost(talk) -> None:
+    talk.hear(call(7))
+    talk.pass_time(3.0)
+    assert talk.take() == [Beat(), Beat(), Beat()]
+    talk.pass_time(4.0)
+    assert talk.reopened == 1
+    assert talk.take() == [HELLO]
+    assert talk.stopped == talk.jobs
+
+
+def test_if_we_were_away_nobody_was_silent(talk) -> None:
+    talk.talk.tick(60.0)
+    talk.act()
+    assert talk.reopened == 0
+
+
+def test_hello_is_said_until_it_is_answered() -> None:
+    talk = Talk("native")
+    assert talk.take() == [HELLO]
+    talk.pass_time(2.0)
+    assert talk.take() == [HELLO, HELLO]
+
+
+def test_draining_waits_for_the_broker_s_last_word_and_for_what_is_in_hand(talk) -> None:
+    talk.hear(call(7))
+    talk.talk.drain()
+    talk.hear(call(8), Goaway("draining"))
+    assert talk.take() == [Goaway("draining")]
+    for job in talk.jobs:
+        assert not talk.talk.is_drained
+        talk.finish(job)
+    assert talk.take()[-1] == Goaway("closing")
+    assert talk.talk.is_drained
+
+
+def test_a_call_that_was_cancelled_while_draining_is_waited_for(talk) -> None:
+    talk.hear(call(7))
+    talk.talk.drain()
+    talk.hear(Goaway("draining"), Cancel(7))
+    assert not talk.talk.is_drained
+    talk.finish(talk.jobs[0], None)
+    assert talk.take() == [Goaway("draining"), Response(7, 0, {}, b""), Goaway("closing")]
+
+
+# -- MDP -----------------------------------------------------------------------------------
+
+REQUEST = Request(b"client", (b"x", b"y"))
+
+
+def test_a_request_is_a_post_to_the_service(mdp) -> None:
+    mdp.hear(REQUEST)
+    (job,) = mdp.jobs
+    assert (job.call.method, job.call.target, job.call.body) == ("POST", "/users", [b"x", b"y"])
+    mdp.finish(job)
+    assert mdp.take() == [Final(b"client", (b'"ok"',))]
+
+
+def test_parts_are_partials_or_go_with_the_end(mdp) -> None:
+    mdp.hear(REQUEST)
+    for body in (b"a", b"b"):
+        mdp.talk.part(mdp.jobs[0], body)
+    mdp.finish(mdp.jobs[0])
+    if mdp.codec.streams:
+        parts = [Partial(b"client", (b"a",)), Partial(b"client", (b"b",))]
+        assert mdp.take() == [*parts, Final(b"client", (b'"ok"',))]
+    else:
+        assert mdp.take() == [Final(b"client", (b"a", b"b", b'"ok"'))]
+
+
+def test_too_late_is_a_reply_as_well(mdp) -> None:
+    """MDP has no word for "I have stopped": a broker that hears no FINAL waits for ever."""
+    mdp.hear(REQUEST)
+    for now in range(1, 31):
+        mdp.hear(Heartbeat())
+        mdp.pass_time(now)
+    assert mdp.stopped == mdp.jobs
+    mdp.take()
+    mdp.finish(mdp.jobs[0], None)
+    (final,) = mdp.take()
+    assert final.client == b"client"
+    assert b'"status":504' in final.body[-1]
+
+
+def test_a_busy_worker_does_not_give_up_a_broker_that_beats_only_to_the_idle(mdp) -> None:
+    """As those of the zguide and of majortomo do."""
+    mdp.hear(REQUEST)
+    mdp.pass_time(20)
+    mdp.finish(mdp.jobs[0])
+    mdp.pass_time(24)
+    assert mdp.reopened == 0
+    assert Final(b"client", (b'"ok"',)) in mdp.take()
+
+
+def test_an_idle_worker_knows_that_old_brokers_beat_every_two_and_a_half_seconds(mdp) -> None:
+    for now in (3.5, 7.0, 10.5):
+        mdp.pass_time(now)
+        mdp.hear(Heartbeat())
+    assert mdp.reopened == 0
+    mdp.take()
+    mdp.pass_time(20)
+    assert mdp.reopened == 1
+    assert Ready("users") in mdp.take()
+
+
+def test_it_beats_every_second_also_while_busy(mdp) -> None:
+    mdp.hear(REQUEST)
+    mdp.pass_time(3)
+    assert mdp.take() == [Heartbeat()] * 3
+
+
+@pytest.mark.parametrize("command", [Disconnect(), Ready("x"), Final(b"c", (b"",))], ids=repr)
+def test_who_is_sent_away_or_lied_to_begins_anew(mdp, command) -> None:
+    mdp.hear(REQUEST)
+    mdp.hear(command)
+    assert mdp.reopened == 1
+    assert mdp.stopped == mdp.jobs
+    assert mdp.take() == [Ready("users")]
+    mdp.finish(mdp.jobs[0], None)
+    assert mdp.take() == []
+
+
+def test_draining_with_nothing_in_hand_says_goodbye(mdp) -> None:
+    mdp.talk.drain()
+    mdp.act()
+    assert mdp.take() == [Disconnect()]
+    mdp.hear(REQUEST)
+    assert mdp.jobs == []
+
+
+# -- whatever comes --------------------------------------------------------------------------
+
+ITEMS = st.one_of(
+    st.builds(
+        Call,
+        *(st.integers(0, 3), st.integers(-5, 90_000)),
+        st.just("GET"),
+        st.text("/a"),
+        st.just({}),
+        st.binary(),
+    ),
+    st.builds(Cancel, st.integers(0, 3)),
+    st.builds(Goaway, st.sampled_from(["draining", "closing", "unknown"])),
+    st.builds(Hello, st.just(1), st.just("b")),
+    st.builds(Response, st.integers(0, 9), st.integers(0, 700), st.just({}), st.binary()),
+    st.just(Beat()),
+)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.lists(ITEMS, min_size=1, max_size=4),
+            st.lists(st.binary(max_size=6), max_size=4),
+            st.floats(0, 5),
+            st.integers(0, 9),
+        )
+    ),
+    st.booleans(),
+)
+def test_no_message_at_no_time_is_too_much(steps, drains) -> None:
+    talk = Talk("native")
+    for step in steps:
+        match step:
+            case float():
+                talk.pass_time(talk.now + step)
+            case int():
+                if talk.jobs:
+                    talk.finish(talk.jobs.pop(), None if step % 2 else OK)
+            case [first, *_] if not isinstance(first, bytes):
+                talk.talk.receive(native.encode(step), talk.now)
+            case frames:
+                talk.talk.receive(frames, talk.now)
+        talk.act()
+    if drains:
+        talk.talk.drain()
+    talk.pass_time(talk.now + 100)
+    for job in talk.jobs:
+        talk.finish(job, None)
+    assert talk.talk.jobs == {}
+    assert talk.talk._deadlines._live == 0
