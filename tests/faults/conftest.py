@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,11 +13,13 @@ from trizmq.app.application import App
 from trizmq.app.plugins import load
 from trizmq.engine.limits import Limits
 from trizmq.service.beside import running
-from trizmq.service.broker_loop import BrokerLoop
+from trizmq.service.server import Server
 from trizmq.transport.zeromq import ZmqTransport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from trizmq.engine.broker import Broker
 
 routes = trizmq.Router()
 
@@ -38,16 +39,12 @@ def open_broker(plugin, tmp_path):
     """``async with open_broker() as (endpoint, broker)``: the engine, driven on real sockets."""
 
     @asynccontextmanager
-    async def open_one() -> AsyncIterator[tuple[str, object]]:
-        limits = Limits()
-        transport = ZmqTransport(max_frame=limits.frame_bytes)
-        router = transport.bind("tcp://127.0.0.1:*")
+    async def open_one() -> AsyncIterator[tuple[str, Broker]]:
+        transport = ZmqTransport(max_frame=Limits().frame_bytes)
         app = App(load([plugin(routes)]), state_dir=tmp_path)
-        make = partial(BrokerLoop, instance="test", capacity=256, access_log=False)
-        loop = make(router, app, limits=limits)
-        async with running(loop.run):
-            yield router.endpoint, loop.broker
-        router.close()
+        server = Server(transport, app, bind="tcp://127.0.0.1:*")
+        async with running(server.run):
+            yield server.endpoint, server.broker
         await transport.aclose()
 
     return open_one

@@ -11,7 +11,7 @@ import trio
 import zmq
 
 from ..errors import ConfigError
-from .endpoints import check_endpoint, is_taken, split_endpoints
+from .endpoints import check_endpoint, is_local, is_taken, split_endpoints
 from .face import PeerGone
 
 if TYPE_CHECKING:
@@ -222,7 +222,8 @@ class ZmqTransport:
             zmq.HEARTBEAT_TIMEOUT: 3_000,
             zmq.HEARTBEAT_TTL: 3_000,
             zmq.RECONNECT_IVL: 100,
-            zmq.RECONNECT_IVL_MAX: 5_000,
+            # On this machine a try costs nothing, and who comes back is met at once.
+            zmq.RECONNECT_IVL_MAX: 200 if is_local(endpoint) else 5_000,
         }
         for option, value in options.items():
             socket.setsockopt(option, value)
