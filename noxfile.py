@@ -16,7 +16,8 @@ CODE = ["trizmq", "plugins", "tests", "docs", "noxfile.py"]
 def install(session: nox.Session, *extras: str) -> None:
     """Install this checkout, editable, with the plugins."""
     editable = [word for path in PLUGINS for word in ("-e", path)]
-    session.install("-e", f".[{','.join(extras)}]", *editable)
+    wanted = f"[{','.join(extras)}]" if extras else ""
+    session.install("-e", f".{wanted}", *editable)
 
 
 @nox.session

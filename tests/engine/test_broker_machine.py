@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from trizmq import messages
+from trizmq.engine.bounds import size_of
 from trizmq.engine.broker import Broker
 from trizmq.engine.limits import Limits
-from trizmq.engine.bounds import size_of
 from trizmq.engine.records import Worker
 from trizmq.wire import dialects
 from trizmq.wire.dialects import ForeignCall
