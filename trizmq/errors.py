@@ -69,9 +69,13 @@ class ProtocolError(TrizmqError):
 class LocalProtocolError(ProtocolError):
     """We were about to break the protocol: a bug, or a bad argument, on this side."""
 
+    executed: Executed = "no"
+
 
 class RemoteProtocolError(ProtocolError):
     """The peer broke the protocol: what it sent is dropped and counted."""
+
+    executed: Executed = "maybe"
 
 
 class PluginError(TrizmqError):

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final, final
 import msgspec
 
 from .. import messages
-from ..errors import DeadlineExceeded, Overloaded, Unreachable
-from ..wire.items import VERSION, Call, Cancel, Goaway, Heartbeat, Hello, Response, frames_of
+from ..errors import DeadlineExceeded, Overloaded, RemoteProtocolError, Unreachable
+from ..wire.items import VERSION, Call, Cancel, Goaway, Heartbeat, Hello, Part, Response, frames_of
 from .deadlines import Deadlines
 from .links import Link, LinkState, Pending
+from .parts import Parts
 from .retries import MAX_ATTEMPTS, RetryBudget
 
 if TYPE_CHECKING:
@@ -174,6 +175,8 @@ class Client:
                 link.state = LinkState.READY
             elif kind is Goaway:
                 self._leave(link, item.reason, now)  # type: ignore[union-attr]
+            elif kind is Part:
+                self._gather(link, item)  # type: ignore[arg-type]
         if self._waiting:
             self._send_waiting(now)
 
@@ -187,9 +190,24 @@ class Client:
             return
         self._budget.succeed()
         body = item.body if type(item.body) is bytes else b"".join(frames_of(item.body))
+        if pending.parts is not None and item.status < 400:
+            body = pending.parts.before(body)
         self._end(
             pending, messages.Response(item.status, messages.Headers.adopt(item.headers), body)
         )
+
+    def _gather(self, link: Link, item: Part) -> None:
+        pending = link.in_flight.get(item.id)
+        if pending is None:
+            self.late += 1
+            return
+        if pending.parts is None:
+            pending.parts = Parts()
+        try:
+            pending.parts.add(item.seq, item.body)
+        except RemoteProtocolError as error:
+            self._revoke(pending)
+            self._end(pending, error)
 
     def _is_turned_away(self, link: Link, item: Response) -> bool:
         """Tell whether this says that a draining broker has not even looked at the call."""
@@ -231,7 +249,7 @@ class Client:
             self._outbox.reopen.append(link)
         again = bool(orphans) and self._budget.fail()
         for pending in orphans:
-            pending.link = None
+            pending.link = pending.parts = None
             if again and pending.is_idempotent and pending.attempts < MAX_ATTEMPTS:
                 self._waiting[pending.id] = pending
                 self._waiting_bytes += _body_size(pending)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .. import messages
     from ..errors import TrizmqError
     from ..wire.items import Body, Headers, Item
+    from .parts import Parts
 
 __all__ = ["Link", "LinkState", "Pending"]
 
@@ -78,6 +79,8 @@ class Pending(msgspec.Struct, eq=False):
     link: Link | None = None
     attempts: int = 0
     ended: bool = False
+    #: Of its response, if it comes in parts.
+    parts: Parts | None = None
     outcome: messages.Response | TrizmqError | None = None
 
     @property

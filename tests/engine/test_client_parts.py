@@ -1,0 +1,66 @@
+"""A response in parts, for a caller who wants it whole: all of it, in order, or an error."""
+
+from __future__ import annotations
+
+import pytest
+
+from trizmq.engine.parts import MAX_BYTES
+from trizmq.errors import RemoteProtocolError
+from trizmq.wire.items import Cancel, Goaway, Part, Response
+
+
+@pytest.fixture
+def rig(make_client):
+    rig = make_client()
+    rig.welcome(*rig.links)
+    return rig
+
+
+def test_the_parts_come_before_the_body(rig) -> None:
+    (link,) = rig.links
+    pending = rig.submit()
+    rig.receive(link, Part(pending.id, 0, b"a"), Part(pending.id, 1, [b"b", b"c"]))
+    assert not pending.ended
+    rig.receive(link, Part(pending.id, 2, b""), Response(pending.id, 200, {}, b"d"))
+    assert pending.outcome.body == b"abcd"
+    rig.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize("seqs", [(1,), (0, 2), (0, 0), (-1,)])
+def test_a_gap_is_an_error_and_the_call_is_given_up(rig, seqs) -> None:
+    (link,) = rig.links
+    pending = rig.submit()
+    rig.sent(link)
+    for seq in seqs:
+        rig.receive(link, Part(pending.id, seq, b""))
+    assert isinstance(pending.outcome, RemoteProtocolError)
+    assert pending.outcome.executed == "maybe"
+    assert rig.sent(link) == [Cancel(pending.id)]
+    rig.receive(link, Part(pending.id, 1, b""), Response(pending.id, 200, {}, b""))
+    assert rig.client.late == 2
+    rig.assert_nothing_is_left()
+
+
+def test_more_than_a_body_may_hold_is_an_error(rig) -> None:
+    (link,) = rig.links
+    pending = rig.submit()
+    rig.receive(link, Part(pending.id, 0, bytes(MAX_BYTES)))
+    assert not pending.ended
+    rig.receive(link, Part(pending.id, 1, b"x"))
+    assert isinstance(pending.outcome, RemoteProtocolError)
+
+
+def test_an_error_comes_without_the_parts_that_went_before(rig) -> None:
+    (link,) = rig.links
+    pending = rig.submit()
+    rig.receive(link, Part(pending.id, 0, b"half"), Response(pending.id, 500, {}, b"{}"))
+    assert pending.outcome.body == b"{}"
+
+
+def test_whoever_is_asked_again_begins_with_the_first_part(rig) -> None:
+    (link,) = rig.links
+    pending = rig.submit("GET")
+    rig.receive(link, Part(pending.id, 0, b"half"), Goaway("unknown"))
+    rig.welcome(link)
+    rig.receive(link, Part(pending.id, 0, b"all"), Response(pending.id, 200, {}, b""))
+    assert pending.outcome.body == b"all"
