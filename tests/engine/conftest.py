@@ -179,7 +179,7 @@ class BackendRig:
             Limits(**limits),
             instance="broker01",
             accepts_workers=True,
-            admit=admit,
+            admit=admit or (admit_reply and (lambda _: None)),
             admit_reply=admit_reply,
         )
         self.now = 0.0

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .counters import Counters
     from .dispatcher import Dispatcher
     from .limits import Limits
+    from .services import Service
 
 __all__ = ["Gate"]
 
@@ -84,7 +85,11 @@ class Gate:
         services = self._dispatcher.services
         service = services.get(verdict.service) if verdict.service else flight.service
         worker = self._worker_named(verdict.worker) if verdict.worker else None
-        if service is None or not service.workers or (verdict.worker and worker is None):
+        if (
+            service is None
+            or not service.workers
+            or (verdict.worker and not _may_have(worker, service))
+        ):
             self._dispatcher.refuse(flight, 503, "the one it was to be sent to is not there")
             return False
         if service is not flight.service:
@@ -101,6 +106,11 @@ class Gate:
         again = self._dispatcher.reopen(flight)
         if self._aim(again, verdict):
             self._dispatcher.place(again)
+
+
+def _may_have(worker: Worker | None, service: Service) -> bool:
+    """Tell whether ``worker`` may be given calls of ``service`` (promise P10)."""
+    return worker is not None and not worker.is_leaving and service.name in worker.services
 
 
 def _view(flight: Flight, response: Response | None = None) -> AdmittedCall:
