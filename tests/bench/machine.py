@@ -1,0 +1,39 @@
+"""What the figures were measured on, in one line each; nothing by which to find it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import zmq
+
+__all__ = ["describe", "own_versions"]
+
+OURS: Final = ("trizmq", "trio", "pyzmq", "orjson", "msgspec")
+
+
+def describe() -> str:
+    """Return processor, cores, memory and system."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    cores = len(os.sched_getaffinity(0))
+    return f"{_processor()}, {cores} cores, {memory:.0f} GiB, Linux {_kernel()}"
+
+
+def own_versions() -> dict[str, str]:
+    """Return what the product runs on."""
+    ours = {name: version(name) for name in OURS}
+    return {"Python": platform.python_version(), **ours, "libzmq": zmq.zmq_version()}
+
+
+def _processor() -> str:
+    found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return found[1] if found else platform.machine()
+
+
+def _kernel() -> str:
+    # What follows the number is the builder's name for it.
+    return platform.release().partition("-")[0]

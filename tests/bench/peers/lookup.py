@@ -1,0 +1,19 @@
+"""A plugin for trizmq: a user for who sends its number, for MDP has no path to put it into."""
+
+from __future__ import annotations
+
+import trizmq
+
+from .users import USERS
+
+routes = trizmq.Router()
+
+
+@routes.post("/lookup")
+async def look_up(body: bytes) -> dict:
+    return USERS[int(body)]
+
+
+@trizmq.hookimpl
+def trizmq_register_routes() -> trizmq.Router:
+    return routes

@@ -1,0 +1,82 @@
+"""A client that costs next to nothing: it sends calls written beforehand, and counts.
+
+It shows what the server can do where no client holds it up.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from itertools import cycle
+from pathlib import Path
+
+import zmq
+
+from trizmq.wire import native
+from trizmq.wire.items import VERSION, Call, Heartbeat, Hello
+
+from .users import read
+from .window_load import obey
+
+TOKEN = Path(os.environ["TRIZMQ_STATE_DIR"], "admin-token").read_text().strip()
+HEADERS = {"authorization": f"Bearer {TOKEN}"}
+(HEARTBEAT,) = native.encode([Heartbeat()])
+
+#: Ids until they come again; far more than are ever in flight.
+IDS = 4096
+
+
+def written(ids):
+    (frame,) = native.encode([Call(i, 30_000, "GET", "/users/1", HEADERS, b"") for i in ids])
+    return frame
+
+
+BATCHES = [written(range(i, i + native.BATCH)) for i in range(0, IDS, native.BATCH)]
+LONE = [written([i]) for i in range(IDS)]
+
+
+def items(frame):
+    """Return how many items a message has, by msgpack's head alone."""
+    return frame[0] & 0x0F if frame[0] < 0xA0 else int.from_bytes(frame[1:3], "big")
+
+
+context = zmq.Context()
+context.set(zmq.MAX_SOCKETS, 4096)
+
+
+class Connection:
+    def __init__(self):
+        self._dealer = context.socket(zmq.DEALER)
+        self._dealer.connect(sys.argv[2])
+        self._dealer.send(*native.encode([Hello(VERSION, "bench")]))
+        self._batches, self._lone = cycle(BATCHES), cycle(LONE)
+        self._here = 0
+        self._next()
+        self.send_lone()
+        (response,) = native.decode([self._next()])
+        read(response.body)
+
+    def _next(self):
+        while (frame := self._dealer.recv()) == HEARTBEAT:
+            pass
+        return frame
+
+    def send_batch(self):
+        self._dealer.send(next(self._batches))
+
+    def receive_batch(self):
+        self._receive(native.BATCH)
+
+    def send_lone(self):
+        self._dealer.send(next(self._lone))
+
+    def receive_lone(self):
+        self._receive(1)
+
+    def _receive(self, count):
+        while self._here < count:
+            self._here += items(self._next())
+        self._here -= count
+
+
+obey(Connection)
