@@ -285,12 +285,11 @@ async def open_client(
       ConfigError: ``connect`` is no endpoint.
 
     """
-    transport = ZmqTransport(max_frame=Limits().frame_bytes)
-    try:
-        async with open_client_on(transport, connect, token=token) as client:
-            yield client
-    finally:
-        await transport.aclose()
+    async with (
+        ZmqTransport(max_frame=Limits().frame_bytes) as transport,
+        open_client_on(transport, connect, token=token) as client,
+    ):
+        yield client
 
 
 @asynccontextmanager

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import AsyncExitStack
 from functools import partial
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +22,7 @@ from .supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from ..transport.face import Transport
 
@@ -95,39 +94,46 @@ async def serve(
 
     """
     check_exposure([bind, backend], insecure=insecure)
+    if workers and not worker_command:
+        raise ConfigError("workers= needs a worker_command=: what each worker process runs")
     loaded = load(plugins, modules)
     make_app = partial(App, config=config, state_dir=state_dir, thread_limit=threads)
     app = make_app(loaded)
-    async with AsyncExitStack() as stack:
-        transport = ZmqTransport(max_frame=Limits().frame_bytes)
-        stack.push_async_callback(transport.aclose)
+    limits = msgspec.structs.replace(Limits(), wait=wait)
+    async with ZmqTransport(max_frame=limits.frame_bytes) as transport:
         serve_here = partial(
             serve_on,
             transport,
             bind=bind,
             grace=grace,
-            limits=msgspec.structs.replace(Limits(), wait=wait),
+            limits=limits,
             handle_signals=handle_signals,
             task_status=task_status,
         )
         if not workers:
             await serve_here(app, backend=backend, capacity=capacity, access_log=access_log)
             return
-        folder = stack.enter_context(TemporaryDirectory(prefix="trizmq-"))  # of mode 0700
-        private = f"ipc://{Path(folder) / 'backend'}"
-        await serve_here(
-            make_app(loaded.with_hooks(*BROKER_HOOKS)),
-            backend=private if backend is None else f"{private},{backend}",
-            capacity=0,
-            supervise=partial(
-                Supervisor,
-                [*worker_command, "--connect", private],
-                count=workers,
-                grace=grace + GOODBYE_SECONDS,
-            ),
-            services=app.services,
-            public=app.public_services,
-        )
+        broker_side = make_app(loaded.with_hooks(*BROKER_HOOKS))
+        with TemporaryDirectory(prefix="trizmq-") as folder:  # of mode 0700
+            await serve_here(
+                broker_side,
+                capacity=0,
+                services=app.services,
+                public=app.public_services,
+                **_staffed(f"ipc://{folder}/backend", backend, worker_command, workers, grace),
+            )
+
+
+def _staffed(
+    private: str, backend: str | None, command: Sequence[str], count: int, grace: float
+) -> dict[str, Any]:
+    """Return the options of a `Server` with worker processes at the endpoint ``private``."""
+    full_command = [*command, "--connect", private]
+    grace += GOODBYE_SECONDS
+    return {
+        "backend": private if backend is None else f"{private},{backend}",
+        "supervise": partial(Supervisor, full_command, count=count, grace=grace),
+    }
 
 
 async def serve_broker(
@@ -151,8 +157,7 @@ async def serve_broker(
     check_exposure([bind, backend], insecure=insecure)
     app = App(load(plugins, modules), config=config, state_dir=state_dir)
     limits = msgspec.structs.replace(Limits(), wait=wait)
-    transport = ZmqTransport(max_frame=limits.frame_bytes)
-    try:
+    async with ZmqTransport(max_frame=limits.frame_bytes) as transport:
         await serve_on(
             transport,
             app,
@@ -164,8 +169,6 @@ async def serve_broker(
             handle_signals=handle_signals,
             task_status=task_status,
         )
-    finally:
-        await transport.aclose()
 
 
 async def serve_on(

@@ -69,8 +69,7 @@ async def work(
     app = App(load(plugins, modules), config=config, state_dir=state_dir, thread_limit=threads)
     if not app.services:
         raise ConfigError("a worker needs plugins that have routes: there are none")
-    transport = ZmqTransport(max_frame=Limits().frame_bytes)
-    try:
+    async with ZmqTransport(max_frame=Limits().frame_bytes) as transport:
         await work_on(
             transport,
             app,
@@ -83,8 +82,6 @@ async def work(
             name=name,
             access_log=access_log,
         )
-    finally:
-        await transport.aclose()
 
 
 async def work_on(

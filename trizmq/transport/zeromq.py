@@ -156,7 +156,7 @@ class ZmqDealer(_ZmqSocket):
 
 
 @final
-class ZmqTransport:
+class ZmqTransport(trio.abc.AsyncResource):
     """A ZeroMQ context and the options that every socket of ours has (promises, section 2).
 
     Args:
