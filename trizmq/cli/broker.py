@@ -58,5 +58,5 @@ def broker(
     stay(
         ctx,
         start,
-        ReadyLine(lambda bound: f"trizmq broker ready on {bound}, workers on {backend}"),
+        ReadyLine(lambda bound: "trizmq broker ready on {}, workers on {}".format(*bound)),
     )

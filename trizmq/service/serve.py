@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
+from operator import attrgetter
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +22,7 @@ from .signals import obey, receiving
 from .supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from ..transport.face import Transport
@@ -148,11 +149,12 @@ async def serve_broker(
     wait: float = 1.0,
     insecure: bool = False,
     handle_signals: bool = False,
-    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+    task_status: trio.TaskStatus[tuple[str, str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run a broker alone: clients at ``bind``, workers at ``backend``.
 
-    ``plugins`` are loaded for their broker hooks only. All else as `serve`.
+    ``plugins`` are loaded for their broker hooks only; ``task_status`` is told the clients'
+    and the workers' endpoints. All else as `serve`.
     """
     check_exposure([bind, backend], insecure=insecure)
     app = App(load(plugins, modules), config=config, state_dir=state_dir)
@@ -168,6 +170,7 @@ async def serve_broker(
             limits=limits,
             handle_signals=handle_signals,
             task_status=task_status,
+            tell=attrgetter("endpoint", "backend"),
         )
 
 
@@ -177,19 +180,20 @@ async def serve_on(
     *,
     grace: float = 20.0,
     handle_signals: bool = False,
-    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+    task_status: trio.TaskStatus[Any] = trio.TASK_STATUS_IGNORED,
+    tell: Callable[[Server], Any] = attrgetter("endpoint"),
     **options: Any,
 ) -> None:
     """Serve ``app`` on ``transport``, which stays the caller's to close; else as `serve`.
 
-    ``options`` are those of `Server`.
+    ``tell``: what ``task_status`` is told. ``options`` are those of `Server`.
     """
     async with app.lifespan():
         with receiving(wanted=handle_signals) as signals:  # before anybody knows we are up
             server = Server(transport, app, **options)
             async with trio.open_nursery() as nursery:
                 await nursery.start(server.run)
-                task_status.started(server.endpoint)
+                task_status.started(tell(server))
                 if signals is not None:
                     await obey(signals, partial(server.drain, grace), server.reload)
                     nursery.cancel_scope.cancel()
