@@ -8,6 +8,7 @@ import pytest
 
 from trizmq.engine import client as client_module
 from trizmq.engine.client import MAX_WAITING, MAX_WAITING_BYTES
+from trizmq.engine.links import Pending
 from trizmq.engine.retries import RetryBudget
 from trizmq.errors import DeadlineExceeded, Overloaded, Unreachable
 from trizmq.messages import Response as Outcome
@@ -15,7 +16,7 @@ from trizmq.wire.items import Call, Cancel, Goaway, Heartbeat, Item, Response
 
 if TYPE_CHECKING:
     from tests.engine.conftest import ClientRig, MakeClient
-    from trizmq.engine.links import Link, Pending
+    from trizmq.engine.links import Link
 
 
 @pytest.fixture
@@ -371,3 +372,13 @@ def test_what_is_heard_meanwhile_ends_no_waiting_call(make_client: MakeClient, i
     pending = rig.submit()
     rig.receive(rig.links[0], item)
     assert (rig.client.waiting, pending.ended) == (1, False)
+
+
+@pytest.mark.parametrize("is_timed", [True, False])
+def test_giving_up_what_was_not_taken_in_changes_nothing(
+    make_client: MakeClient, is_timed: bool
+) -> None:
+    rig = make_client()
+    pending = Pending("GET", "/users", {}, b"", 5.0, is_timed, lambda: None)
+    rig.client.cancel(pending)
+    rig.assert_nothing_is_left()

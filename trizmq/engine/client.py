@@ -109,6 +109,7 @@ class Client:
         if link is not None and not self._waiting:
             self._send(pending, link, now)
         elif link is None and self._is_refused:
+            pending.ended = True
             raise Unreachable(self._why_refused(), executed="no")
         else:
             self._wait(pending)
@@ -116,8 +117,11 @@ class Client:
             self._deadlines.add(pending.deadline, pending)
 
     def cancel(self, pending: Pending) -> None:
-        """Give up a call: its caller has gone. Nothing more is heard of it here."""
-        if not pending.ended:
+        """Give up a call: its caller has gone. Nothing more is heard of it here.
+
+        One that was not taken in, or has ended, is left as it is.
+        """
+        if pending.id and not pending.ended:
             self._revoke(pending)
             self._close(pending)
 
@@ -133,6 +137,7 @@ class Client:
 
     def _wait(self, pending: Pending) -> None:
         if len(self._waiting) >= MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES:
+            pending.ended = True
             raise Overloaded(f"{len(self._waiting)} calls wait in this client", executed="no")
         self._waiting[pending.id] = pending
         self._waiting_bytes += _body_size(pending)

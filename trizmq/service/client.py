@@ -170,10 +170,10 @@ class Client:
 
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        pendings: list[Pending] = []
+        make = partial(self._maker.make, **_deadline())
+        pendings = [make(method, target, *details or [{}]) for method, target, *details in calls]
         try:
-            for method, target, *details in calls:
-                pendings.append(self._start(method, target, details[0] if details else {}))
+            self._connection.submit_many(pendings)
         except BaseException:
             self._connection.cancel(pendings)
             raise
@@ -181,8 +181,7 @@ class Client:
         return [_response(pending) for pending in pendings]
 
     def _start(self, method: str, target: str, details: Details) -> Pending:
-        deadline, is_timed = _deadline()
-        pending = self._maker.make(method, target, details, deadline=deadline, is_timed=is_timed)
+        pending = self._maker.make(method, target, details, **_deadline())
         self._connection.submit(pending)
         return pending
 
@@ -234,16 +233,22 @@ class Client:
         return await self.request("DELETE", target, **details)
 
 
-def _deadline() -> tuple[float, bool]:
-    """Return the call's deadline, and whether we must end it then (no scope would)."""
+class _Deadline(TypedDict):
+    """When a call ends, and whether we must see to it: else a cancel scope does."""
+
+    deadline: float
+    is_timed: bool
+
+
+def _deadline() -> _Deadline:
     now, scope = trio.current_time(), trio.current_effective_deadline()
     if scope - now <= MAX_SECONDS:
-        return scope, False
+        return {"deadline": scope, "is_timed": False}
     deadline = now + (DEFAULT_SECONDS if scope == float("inf") else MAX_SECONDS)
     flight = current_item()
     if isinstance(flight, Flight):
         deadline = min(deadline, flight.deadline)
-    return deadline, True
+    return {"deadline": deadline, "is_timed": True}
 
 
 def _waiter(task: trio.lowlevel.Task, count: int) -> Any:

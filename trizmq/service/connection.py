@@ -71,18 +71,33 @@ class Connection:
           trio.ClosedResourceError: `run` has ended.
 
         """
-        if self._is_closed:
-            raise trio.ClosedResourceError("this client was closed")
-        self.engine.submit(pending, trio.current_time())
-        if pending.is_timed:
-            self._ticker.note(pending.deadline)
+        self._take(pending, trio.current_time())
         self._send_soon(pending)
 
+    def submit_many(self, pendings: Sequence[Pending]) -> None:
+        """Start calls that belong together: none is sent before all are taken in.
+
+        Raises: the same as `submit`; then those before have to be given up (`cancel`).
+
+        """
+        now = trio.current_time()
+        for pending in pendings:
+            self._take(pending, now)
+        self.act()
+
     def cancel(self, pendings: Sequence[Pending]) -> None:
-        """Give calls up; those that have ended are left as they are."""
+        """Give calls up; those that have ended, or were not started, are left as they are."""
         for pending in pendings:
             self.engine.cancel(pending)
-        self.act()
+        if not self._is_closed:
+            self.act()
+
+    def _take(self, pending: Pending, now: float) -> None:
+        if self._is_closed:
+            raise trio.ClosedResourceError("this client was closed")
+        self.engine.submit(pending, now)
+        if pending.is_timed:
+            self._ticker.note(pending.deadline)
 
     def _send_soon(self, pending: Pending) -> None:
         link = pending.link
