@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING, final
 
@@ -10,15 +9,13 @@ from ..admission import Event
 from ..messages import problem
 from ..wire.items import Call, Cancel, Goaway, Heartbeat, Hello, Response
 from . import mmi, refusals
-from .bounds import find_oversize
 from .clients import Clients
 from .counters import Counters
 from .dispatcher import Dispatcher
 from .gate import Gate
+from .intake import Intake
 from .limits import Limits
 from .outbox import Outbox
-from .records import Flight, Peer, Worker
-from .services import Service
 from .sessions import Sessions
 
 if TYPE_CHECKING:
@@ -29,6 +26,8 @@ if TYPE_CHECKING:
     from ..wire import commands
     from ..wire.items import Body, Item
     from ..wire.return_path import ReturnPath
+    from .records import Flight, Peer, Worker
+    from .services import Service
 
 __all__ = ["Broker"]
 
@@ -62,33 +61,37 @@ class Broker:
     ) -> None:
         self.limits = limits = limits or Limits()
         self.counters = counters = Counters()
-        self.is_draining = False
-        self.accepts_workers = accepts_workers
         self._outbox = Outbox()
         self._part_bytes = limits.part_bytes
         self._foreign_ids = count(1)
         self._local: list[Worker] = []
-        self._impatient: deque[tuple[float, Flight]] = deque()
         self._clients = Clients(limits, self._outbox, instance=instance)
         self._dispatcher = Dispatcher(
             limits, counters, self._outbox, self._clients, instance=instance
         )
         respond = self._dispatcher.succeed
-        self._gate: Gate | None = None
+        gate: Gate | None = None
         if admit is not None:
-            self._gate = Gate(
-                admit, admit_reply, limits, counters, self._dispatcher, self._worker_named
-            )
+            gate = Gate(admit, admit_reply, limits, counters, self._dispatcher, self._worker_named)
             if admit_reply is not None:
-                respond = self._gate.respond
+                respond = gate.respond
         self._respond = respond
         self._sessions = Sessions(
             limits, counters, self._outbox, self._dispatcher, respond, instance=instance
         )
 
+        self._intake = Intake(
+            limits, counters, self._dispatcher, gate, self._answer_mmi, waits=accepts_workers
+        )
+
     def take_outbox(self) -> Outbox:
         """Return what is to be done, and start anew."""
         return self._outbox.take()
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether `drain` was called."""
+        return self._intake.is_draining
 
     @property
     def services(self) -> dict[str, Service]:
@@ -173,21 +176,18 @@ class Broker:
 
         ``public``: those of them that have public routes.
         """
-        for name in services:
-            service = self.services.setdefault(name, Service(name))
-            service.was_offered, service.has_public_routes = True, name in public
+        self._intake.expect(services, public)
 
     def suspend(self) -> None:
         """Refuse, with 503, calls of services that have no worker: none will come soon."""
-        for service in self.services.values():
-            if not service.workers:
-                service.is_suspended = True
-                for flight in service.queue.flights():
-                    self._refuse(flight, self._nobody(flight))
+        self._intake.suspend()
 
     def is_worker(self, address: bytes) -> bool:
         """Tell whether ``address`` is a worker's: one socket may serve both roles."""
         return address in self._sessions.workers
+
+    def _answer_mmi(self, flight: Flight) -> messages.Response:
+        return mmi.answer(flight.service.name, flight.call, self)
 
     def _worker_named(self, name: str) -> Worker | None:
         return next((worker for worker in self.workers if worker.name == name), None)
@@ -206,7 +206,7 @@ class Broker:
         for item in items:
             kind = type(item)
             if kind is Call:
-                self._take(peer, item, None, now, thorough=thorough)  # type: ignore[arg-type]
+                self._intake.take(peer, item, None, now, thorough=thorough)  # type: ignore[arg-type]
             elif kind is Cancel:
                 self._cancel(peer, item.id)  # type: ignore[union-attr]
             elif kind is Goaway:
@@ -223,7 +223,7 @@ class Broker:
         """Take in one call of another dialect, to be answered by ``return_path``."""
         call.id = next(self._foreign_ids)
         peer = self._clients.foreign_peer(address, return_path)
-        self._take(peer, call, return_path, now, thorough=True)
+        self._intake.take(peer, call, return_path, now, thorough=True)
 
     def refuse_malformed(
         self, address: bytes, return_path: ReturnPath, status: int, detail: str
@@ -260,89 +260,16 @@ class Broker:
         self.counters.cancelled += 1
         self._dispatcher.stop(flight)
 
-    # -- a call's way in ---------------------------------------------------------------
-
-    def _take(
-        self, peer: Peer, call: Call, return_path: ReturnPath | None, now: float, *, thorough: bool
-    ) -> None:
-        if call.id in peer.flights:
-            self.counters.unexpected += 1
-            return
-        call.principal = None  # a client's word for who it is counts for nothing
-        dispatcher = self._dispatcher
-        dispatcher.now = now
-        name = _service_of(call.target)
-        service = dispatcher.services.get(name) or Service(name)
-        deadline = now + min(call.ttl / 1000, self.limits.max_ttl)
-        flight = Flight(peer, call, deadline, service, return_path)
-        dispatcher.open(flight)
-        outcome = self._why_not(flight, thorough=thorough)
-        if outcome is not None:
-            self._refuse(flight, outcome)
-        elif self._gate is None or self._gate.admits(flight):
-            self._place(flight)
-
-    def _why_not(self, flight: Flight, *, thorough: bool) -> messages.Response | None:
-        """Return what is to be said about a call that is not even looked at, or None."""
-        # Empty header fields take no room: a small message may hold too many of them.
-        thorough = thorough or len(flight.call.headers) > self.limits.header_fields
-        if thorough and (oversize := find_oversize(flight.call, self.limits)):
-            return refusals.refusal(flight, *oversize)
-        if flight.deadline <= self._dispatcher.now:
-            return refusals.expiry(flight)
-        if self.is_draining and not mmi.is_mmi(flight.service.name):
-            return refusals.draining(flight, retry_after_ms=self.limits.retry_after_ms)
-        if len(flight.peer.flights) > self.limits.client_calls:
-            return self._busy(flight, 429, "this client has too many calls in flight")
-        return None
-
-    def _place(self, flight: Flight) -> None:
-        service = flight.service
-        if service.is_suspended:
-            self._refuse(flight, self._nobody(flight))
-        elif service.workers or flight.wanted is not None or service.was_offered:
-            self._dispatcher.place(flight)
-        elif mmi.is_mmi(service.name):
-            self._refuse(flight, mmi.answer(service.name, flight.call, self))
-        elif not flight.call.target.startswith("/"):
-            self._refuse(flight, refusals.refusal(flight, 400, "a path starts with /"))
-        elif not self.accepts_workers:
-            detail = f"no service {service.name!r} here"
-            self._refuse(flight, refusals.refusal(flight, 404, detail))
-        else:
-            self._await_service(flight)
-
-    def _await_service(self, flight: Flight) -> None:
-        """Let a call wait for a service that nobody has ever offered; not for long."""
-        services = self.services
-        if flight.service.name not in services and len(services) >= 2 * self.limits.services:
-            self._refuse(flight, self._nobody(flight))
-            return
-        services[flight.service.name] = flight.service
-        self._impatient.append((self._dispatcher.now + self.limits.wait, flight))
-        self._dispatcher.place(flight)
-
-    def _refuse(self, flight: Flight, outcome: messages.Response) -> None:
-        self.counters.refused += 1
-        self._dispatcher.answer(flight, outcome)
-
-    def _busy(self, flight: Flight, status: int, detail: str) -> messages.Response:
-        return refusals.busy(flight, status, detail, retry_after_ms=self.limits.retry_after_ms)
-
-    def _nobody(self, flight: Flight) -> messages.Response:
-        return self._busy(flight, 503, f"nobody offers the service {flight.service.name!r}")
-
     # -- time --------------------------------------------------------------------------
 
     @property
     def next_tick(self) -> float:
         """When to call `tick`, at the latest; infinity if nothing is expected."""
-        impatient = self._impatient[0][0] if self._impatient else float("inf")
         return min(
             self._dispatcher.deadlines.next,
             self._clients.next_heartbeat,
             self._sessions.next_heartbeat,
-            impatient,
+            self._intake.next_tick,
         )
 
     def tick(self, now: float) -> None:
@@ -351,26 +278,15 @@ class Broker:
         for flight in self._dispatcher.deadlines.due(now):
             self.counters.expired += 1
             self._dispatcher.stop(flight, refusals.expiry(flight))
-        while self._impatient and self._impatient[0][0] <= now:
-            self._lose_patience(self._impatient.popleft()[1])
+        self._intake.tick(now)
         self._clients.tick(now)
         self._sessions.tick(now)
-
-    def _lose_patience(self, flight: Flight) -> None:
-        service = flight.service
-        if service.was_offered:
-            return
-        if not flight.ended:
-            self._refuse(flight, self._nobody(flight))
-        # There may be another of that name by now.
-        if not service.queue.count and self.services.get(service.name) is service:
-            del self.services[service.name]
 
     # -- the end -----------------------------------------------------------------------
 
     def drain(self) -> None:
         """Take no new calls from now on, and say so to every native client."""
-        self.is_draining = True
+        self._intake.is_draining = True
         self._outbox.events.append(Event("drain"))
         self._clients.say_to_all(Goaway("draining"))
 
@@ -389,12 +305,3 @@ class Broker:
                     self.counters.refused += 1
                     retry = self.limits.retry_after_ms
                     self._dispatcher.stop(flight, refusals.draining(flight, retry_after_ms=retry))
-
-
-def _service_of(target: str) -> str:
-    """Return the first segment of the path; ``""`` of a target that is none."""
-    if target[:1] != "/":
-        return ""
-    end = target.find("/", 1)
-    name = target[1:end] if end > 0 else target[1:]
-    return name if "?" not in name else name.partition("?")[0]

@@ -27,8 +27,9 @@ NOT_IMPLEMENTED: Final = b"501"
 
 class _Broker(Protocol):
     counters: Counters
-    is_draining: bool
 
+    @property
+    def is_draining(self) -> bool: ...
     @property
     def services(self) -> Mapping[str, Service]: ...
     @property

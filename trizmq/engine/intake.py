@@ -1,0 +1,174 @@
+"""A call's way in: held against the limits, asked about, and given a place or an answer."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, final
+
+from . import mmi, refusals
+from .bounds import find_oversize
+from .records import Flight
+from .services import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from ..messages import Response
+    from ..wire.items import Call
+    from ..wire.return_path import ReturnPath
+    from .counters import Counters
+    from .dispatcher import Dispatcher
+    from .gate import Gate
+    from .limits import Limits
+    from .records import Peer
+
+__all__ = ["Intake"]
+
+
+@final
+class Intake:
+    """Opens every call at the dispatcher, and decides what becomes of it.
+
+    Args:
+      gate: asks the hooks; None if there are none.
+      answer_mmi: the broker's word about itself.
+      waits: whether workers may come: then a call waits a while for a service that nobody
+        has ever offered, else it is a 404 at once.
+
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        counters: Counters,
+        dispatcher: Dispatcher,
+        gate: Gate | None,
+        answer_mmi: Callable[[Flight], Response],
+        *,
+        waits: bool,
+    ) -> None:
+        self.is_draining = False
+        self._limits = limits
+        self._counters = counters
+        self._dispatcher = dispatcher
+        self._gate = gate
+        self._answer_mmi = answer_mmi
+        self._waits = waits
+        # Calls for services that nobody has offered; in the order in which they give up.
+        self._impatient: deque[tuple[float, Flight]] = deque()
+
+    def take(
+        self, peer: Peer, call: Call, return_path: ReturnPath | None, now: float, *, thorough: bool
+    ) -> None:
+        """Take in a call; ``thorough``: some part of it may be over a limit in bytes."""
+        if call.id in peer.flights:
+            self._counters.unexpected += 1
+            return
+        call.principal = None  # a client's word for who it is counts for nothing
+        dispatcher = self._dispatcher
+        dispatcher.now = now
+        name = _service_of(call.target)
+        service = dispatcher.services.get(name) or Service(name)
+        deadline = now + min(call.ttl / 1000, self._limits.max_ttl)
+        flight = Flight(peer, call, deadline, service, return_path)
+        dispatcher.open(flight)
+        outcome = self._why_not(flight, thorough=thorough)
+        if outcome is not None:
+            self._refuse(flight, outcome)
+        elif self._gate is None or self._gate.admits(flight):
+            self._place(flight)
+
+    def _why_not(self, flight: Flight, *, thorough: bool) -> Response | None:
+        """Return what is to be said about a call that is not even looked at, or None."""
+        # Empty header fields take no room: a small message may hold too many of them.
+        thorough = thorough or len(flight.call.headers) > self._limits.header_fields
+        if thorough and (oversize := find_oversize(flight.call, self._limits)):
+            return refusals.refusal(flight, *oversize)
+        if flight.deadline <= self._dispatcher.now:
+            return refusals.expiry(flight)
+        if self.is_draining and not mmi.is_mmi(flight.service.name):
+            return refusals.draining(flight, retry_after_ms=self._limits.retry_after_ms)
+        if len(flight.peer.flights) > self._limits.client_calls:
+            return self._busy(flight, 429, "this client has too many calls in flight")
+        return None
+
+    def _place(self, flight: Flight) -> None:
+        service = flight.service
+        if service.is_suspended:
+            self._refuse(flight, self._nobody(flight))
+        elif service.was_offered or flight.wanted is not None:
+            self._dispatcher.place(flight)
+        elif mmi.is_mmi(service.name):
+            self._refuse(flight, self._answer_mmi(flight))
+        elif not flight.call.target.startswith("/"):
+            self._refuse(flight, refusals.refusal(flight, 400, "a path starts with /"))
+        elif not self._waits:
+            detail = f"no service {service.name!r} here"
+            self._refuse(flight, refusals.refusal(flight, 404, detail))
+        else:
+            self._await_service(flight)
+
+    def _refuse(self, flight: Flight, outcome: Response) -> None:
+        self._counters.refused += 1
+        self._dispatcher.answer(flight, outcome)
+
+    def _busy(self, flight: Flight, status: int, detail: str) -> Response:
+        return refusals.busy(flight, status, detail, retry_after_ms=self._limits.retry_after_ms)
+
+    def _nobody(self, flight: Flight) -> Response:
+        return self._busy(flight, 503, f"nobody offers the service {flight.service.name!r}")
+
+    # -- services without workers ------------------------------------------------------
+
+    def expect(self, services: Iterable[str], public: Collection[str]) -> None:
+        """Let calls of ``services`` wait as if somebody had offered them once."""
+        for name in services:
+            service = self._dispatcher.services.setdefault(name, Service(name))
+            service.was_offered, service.has_public_routes = True, name in public
+
+    def suspend(self) -> None:
+        """Refuse calls of services that have no worker, until one comes."""
+        for service in self._dispatcher.services.values():
+            if not service.workers:
+                service.is_suspended = True
+                for flight in service.queue.flights():
+                    self._refuse(flight, self._nobody(flight))
+
+    def _await_service(self, flight: Flight) -> None:
+        """Let a call wait for a service that nobody has ever offered; not for long."""
+        services = self._dispatcher.services
+        if flight.service.name not in services and len(services) >= 2 * self._limits.services:
+            self._refuse(flight, self._nobody(flight))
+            return
+        services[flight.service.name] = flight.service
+        self._impatient.append((self._dispatcher.now + self._limits.wait, flight))
+        self._dispatcher.place(flight)
+
+    @property
+    def next_tick(self) -> float:
+        """When to call `tick`, at the latest."""
+        return self._impatient[0][0] if self._impatient else float("inf")
+
+    def tick(self, now: float) -> None:
+        """Let time pass for the calls that wait for services nobody has offered."""
+        while self._impatient and self._impatient[0][0] <= now:
+            self._lose_patience(self._impatient.popleft()[1])
+
+    def _lose_patience(self, flight: Flight) -> None:
+        service, services = flight.service, self._dispatcher.services
+        if service.was_offered:
+            return
+        if not flight.ended:
+            self._refuse(flight, self._nobody(flight))
+        # There may be another of that name by now.
+        if not service.queue.count and services.get(service.name) is service:
+            del services[service.name]
+
+
+def _service_of(target: str) -> str:
+    """Return the first segment of the path; ``""`` of a target that is none."""
+    if target[:1] != "/":
+        return ""
+    end = target.find("/", 1)
+    name = target[1:end] if end > 0 else target[1:]
+    return name if "?" not in name else name.partition("?")[0]
