@@ -125,7 +125,7 @@ trio.run(main)
 
 
 async def test_the_first_peers_of_two_processes_differ() -> None:
-    # libzmq alone hands out 006b8b4567 in every process (facts, 8).
+    # libzmq alone hands out 006b8b4567 in every process.
     command = [sys.executable, "-c", FIRST_PEER]
     with trio.fail_after(PATIENCE):
         runs = [await trio.run_process(command, capture_stdout=True) for _ in range(2)]
@@ -135,7 +135,7 @@ async def test_the_first_peers_of_two_processes_differ() -> None:
     assert b"006b8b4567" not in (first, second)
 
 
-# -- the edge-triggered descriptor (facts, 1 to 3) ---------------------------------------
+# -- the edge-triggered descriptor ------------------------------------------------------
 
 
 def limit(socket: ZmqRouter | ZmqDealer, messages: int) -> None:

@@ -67,7 +67,7 @@ def exchange(outgoing: Outgoing) -> Response:
     except (CallError, RemoteProtocolError) as error:
         raise Failure(str(error), Exit.FAULT) from error
     except BaseExceptionGroup as group:
-        # Ctrl-C that arrived inside a nursery (facts, 23).
+        # Ctrl-C that arrived inside a nursery.
         if group.subgroup(KeyboardInterrupt):
             raise KeyboardInterrupt from None
         raise

@@ -15,7 +15,7 @@ GATEWAY_TIMEOUT: Final = 504
 
 
 class Exit(IntEnum):
-    """The exit codes (design, section 8). 124 is what ``timeout(1)`` has for the same."""
+    """The exit codes. 124 is what ``timeout(1)`` has for the same."""
 
     OK = 0
     FAULT = 1

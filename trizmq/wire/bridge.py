@@ -1,7 +1,7 @@
 """Between MDP's commands and trizmq's items: what any client needs to reach any worker.
 
 MDP knows a service and a body; an item also has a method, headers, a deadline, a status.
-Frame boundaries are kept. (Design, section 4.2.)
+Frame boundaries are kept.
 """
 
 from __future__ import annotations
