@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +22,9 @@ from trizmq.transport.zeromq import ZmqTransport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+
+
+PEERS = Path(__file__).parent / "peers"
 
 
 class Peer:
@@ -73,6 +79,22 @@ def connect() -> Iterator[Callable[..., Peer]]:
         yield connect
         for peer in peers:
             peer.close()
+
+
+@pytest.fixture
+def start():
+    """``start(script, *args)``: a peer in a process of its own; ended after the test."""
+    processes: list[subprocess.Popen] = []
+
+    def start(script: str, *args: str) -> subprocess.Popen:
+        command = [sys.executable, str(PEERS / f"{script}.py"), *args]
+        processes.append(subprocess.Popen(command))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ routes = trizmq.Router()
 async def echo(request: trizmq.Request) -> trizmq.Response:
     """Answer with what came, and say in how many frames."""
     body = b"%d:" % len(request.frames) + b"|".join(request.frames)
-    return trizmq.Response(200, {"content-type": "application/octet-stream"}, body)
+    return trizmq.Response(200, trizmq.Headers({"content-type": "application/octet-stream"}), body)
 
 
 @routes.post("/parts")
@@ -167,7 +167,7 @@ async def call_mdp(request, reply, last, server, connect, service: str) -> list[
             return replies
 
 
-CLIENTS = {
+CLIENTS: dict[str, Any] = {
     "native": call_native,
     "plain": call_plain,
     "mdp01": partial(call_mdp, [b"", b"MDPC01"], [b"", b"MDPC01"], None),

@@ -1,0 +1,12 @@
+"""PyPI's pyzmq-mdp (MDP 0.1) as the broker: ENDPOINT."""
+
+import sys
+
+import old_pyzmq  # noqa: F401  # type: ignore[import-not-found]  # beside this; before mdp
+import zmq
+from mdp.broker import MDPBroker
+from tornado.ioloop import IOLoop  # type: ignore[import-not-found]  # nox brings it
+
+loop = IOLoop.current()
+broker = MDPBroker(zmq.Context(), sys.argv[1])
+loop.start()

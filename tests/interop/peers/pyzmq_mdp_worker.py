@@ -1,0 +1,18 @@
+"""PyPI's pyzmq-mdp (MDP 0.1) as a worker: ENDPOINT SERVICE. Answers with what it was sent."""
+
+import sys
+
+import old_pyzmq  # noqa: F401  # type: ignore[import-not-found]  # beside this; before mdp
+import zmq
+from mdp.worker import MDPWorker
+from tornado.ioloop import IOLoop  # type: ignore[import-not-found]  # nox brings it
+
+
+class Echo(MDPWorker):  # type: ignore[misc]  # which has no types
+    def on_request(self, msg: list[bytes]) -> None:
+        self.reply(msg)
+
+
+loop = IOLoop.current()
+worker = Echo(zmq.Context(), sys.argv[1], sys.argv[2].encode())
+loop.start()
