@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -47,7 +48,7 @@ async def test_our_client_and_a_foreign_worker(open_server, start, worker) -> No
         start(worker, server.backend, "echo")
         await until_served(server)
         with trio.fail_after(10):
-            calls = [("POST", "/echo", {"body": b"x%d" % number}) for number in range(100)]
+            calls: Any = [("POST", "/echo", {"body": b"x%d" % n}) for n in range(100)]
             responses = await client.call_many(calls)
     assert [response.body for response in responses] == [b"x%d" % n for n in range(100)]
 

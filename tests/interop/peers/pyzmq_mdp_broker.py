@@ -2,7 +2,7 @@
 
 import sys
 
-import old_pyzmq  # noqa: F401  # type: ignore[import-not-found]  # beside this; before mdp
+import old_pyzmq  # type: ignore[import-not-found]  # noqa: F401 (beside this; before mdp)
 import zmq
 from mdp.broker import MDPBroker
 from tornado.ioloop import IOLoop  # type: ignore[import-not-found]  # nox brings it
