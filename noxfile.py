@@ -65,3 +65,11 @@ def docs(session: nox.Session) -> None:
     """Build the documentation; a warning is an error."""
     install(session, "docs")
     session.run("sphinx-build", "-q", "-W", "-n", "-b", "html", "docs", "docs/_build")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure trizmq and its peers, on a quiet machine; `-- --quick` takes two minutes."""
+    install(session)
+    session.install("matplotlib")
+    session.run("python", "-m", "tests.bench", *session.posargs)

@@ -29,13 +29,14 @@ THEIRS: Final = "tab:gray"
 def draw(report: Report, directory: Path) -> None:
     """Draw a chart for each contest in which calls were made."""
     for contest, outcomes in report.contests():
-        held = {name: outcome for name, outcome in outcomes.items() if _rate(outcome)}
+        held = {name: outcome for name, outcome in outcomes.items() if outcome.rate}
         if not held:
             continue
-        figure, axes = pyplot.subplots(figsize=(8, 1.5 + 0.3 * len(held)), layout="constrained")
+        height = 4 if contest.axis else 1.5 + 0.3 * len(held)
+        figure, axes = pyplot.subplots(figsize=(8, height), layout="constrained")
         _grow(axes, contest, held) if contest.axis else _compare(axes, held)
         axes.set_title(f"{contest.name}: {contest.title}", fontsize="medium")
-        figure.text(0.01, 0.01, _caption(report), fontsize=5, va="bottom")
+        figure.text(0.01, 0.01, _caption(report), fontsize=6, va="bottom")
         figure.get_layout_engine().set(rect=(0, 0.08, 1, 0.92))
         figure.savefig(directory / f"{contest.name}.svg", metadata={"Date": None})
         pyplot.close(figure)
@@ -43,9 +44,9 @@ def draw(report: Report, directory: Path) -> None:
 
 def _compare(axes, held: dict[str, Outcome]) -> None:
     """One bar each, the fastest on top."""
-    names = sorted(held, key=lambda name: _rate(held[name]))
+    names = sorted(held, key=lambda name: held[name].rate)
     colours = [OURS if name.startswith("trizmq") else THEIRS for name in names]
-    bars = axes.barh(names, [_rate(held[name]) for name in names], color=colours)
+    bars = axes.barh(names, [held[name].rate for name in names], color=colours)
     axes.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize="small")
     axes.margins(x=0.12)
     axes.set_xlabel("calls/s, median of the rounds")
@@ -54,7 +55,7 @@ def _compare(axes, held: dict[str, Outcome]) -> None:
 def _grow(axes, contest: Contest, held: dict[str, Outcome]) -> None:
     """Calls a second and the server's CPU, over what grows."""
     at = [entrant.at for entrant in contest.entrants if entrant.name in held]
-    axes.plot(at, [_rate(outcome) for outcome in held.values()], "o-", color=OURS)
+    axes.plot(at, [outcome.rate for outcome in held.values()], "o-", color=OURS)
     axes.set_xscale("symlog" if 0 in at else "log")
     axes.set_xticks(at, [f"{value:,}" for value in at])
     axes.set_ylim(bottom=0)
@@ -64,10 +65,6 @@ def _grow(axes, contest: Contest, held: dict[str, Outcome]) -> None:
     cost.plot(at, [_cost(outcome) for outcome in held.values()], "s--", color=THEIRS)
     cost.set_ylim(bottom=0)
     cost.set_ylabel("server, CPU us a call", color=THEIRS)
-
-
-def _rate(outcome: Outcome) -> float:
-    return median(figures.rate for figures in outcome.rounds) if outcome.rounds else 0.0
 
 
 def _cost(outcome: Outcome) -> float:

@@ -6,6 +6,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from .environments import Unavailable
@@ -55,6 +56,11 @@ class Outcome:
 
     rounds: tuple[Figures, ...] = ()
     absent: str = ""
+
+    @property
+    def rate(self) -> float:
+        """Calls a second, the median of the rounds; 0 if none were made."""
+        return median(figures.rate for figures in self.rounds) if self.rounds else 0.0
 
 
 def in_turn(names: Sequence[str], number: int) -> list[str]:

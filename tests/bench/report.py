@@ -63,6 +63,8 @@ class Report:
             yield from ["", f"## {contest.name}: {contest.title}", ""]
             yield from _table(("", *COLUMNS, *_ratio_head(outcomes)), _rows(outcomes))
             yield from _notes(contest, outcomes)
+            if any(outcome.rate for outcome in outcomes.values()):
+                yield from ["", f"![{contest.title}]({contest.name}.svg)"]
 
     def _head(self) -> Iterator[str]:
         effort = self.effort

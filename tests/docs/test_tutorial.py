@@ -30,6 +30,7 @@ def test_the_tutorial_does_what_it_says(page, terminal: Terminal) -> None:
     [
         "call-from-other-languages",
         "configure-a-plugin",
+        "measure-a-service",
         "run-several-workers",
         "use-several-endpoints",
     ],

@@ -1,10 +1,10 @@
-"""A child that dies is started again at once; after five deaths in a minute, later and later."""
+"""A child that dies is started again at once; after five early deaths in a minute, later."""
 
 from __future__ import annotations
 
 import pytest
 
-from trizmq.service.restart_policy import RestartPolicy
+from trizmq.service.restart_policy import FIRST_PAUSE, SETTLED, RestartPolicy
 
 
 def pauses(*deaths: float) -> list[float]:
@@ -43,3 +43,13 @@ def test_how_long_nothing_is_started(deaths: list[float], expected: list[float])
 
 def test_at_first_nothing_is_in_the_way() -> None:
     assert RestartPolicy().not_before < 0
+
+
+def test_who_has_served_for_a_while_died_of_an_accident() -> None:
+    policy = RestartPolicy()
+    for second in range(0, 60, 2):
+        policy.note_death(second, served=SETTLED)
+        assert policy.not_before <= second
+    for second in range(60, 65):
+        policy.note_death(second, served=SETTLED / 2)
+    assert policy.not_before == 64 + FIRST_PAUSE

@@ -28,6 +28,7 @@ COMMANDS: Final = (
     ("plugins", ".listings", "List what is installed, and what failed and why."),
     ("services", ".listings", "List what a running broker serves now."),
     ("health", ".health", "Tell whether a running broker is well."),
+    ("bench", ".bench", "Measure how fast a running service answers METHOD PATH."),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -35,6 +36,7 @@ class Child:
 
     Attributes:
       is_ready: the broker has welcomed it.
+      ready_at: when, on Trio's clock; infinity if it has not.
       is_retired: another is to take its place.
       is_leaving: it was asked to end, so its end is no death.
 
@@ -44,6 +46,7 @@ class Child:
         self.number = number
         self.name = name
         self.is_ready = self.is_retired = self.is_leaving = False
+        self.ready_at = math.inf
         self._process: trio.Process | None = None
         self._first_signal: signal.Signals | None = None
         self._cause = ""

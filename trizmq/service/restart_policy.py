@@ -6,11 +6,14 @@ import math
 from collections import deque
 from typing import Final, final
 
-__all__ = ["BURST", "FIRST_PAUSE", "LONGEST_PAUSE", "WINDOW", "RestartPolicy"]
+__all__ = ["BURST", "FIRST_PAUSE", "LONGEST_PAUSE", "SETTLED", "WINDOW", "RestartPolicy"]
 
 #: So many deaths within so many seconds are no accident any more.
 BURST: Final = 5
 WINDOW: Final = 60.0
+
+#: A child that served for so many seconds died of an accident: it does not count.
+SETTLED: Final = 1.0
 
 #: Then there is a pause, in seconds, each twice the last.
 FIRST_PAUSE: Final = 1.0
@@ -33,8 +36,14 @@ class RestartPolicy:
         self._pause = 0.0
         self._deaths: deque[float] = deque(maxlen=BURST)
 
-    def note_death(self, now: float) -> None:
-        """Take note; `not_before` may be later then."""
+    def note_death(self, now: float, *, served: float = 0.0) -> None:
+        """Take note; `not_before` may be later then.
+
+        ``served``: for how many seconds the child did what it is for. Pauses are for
+        children that cannot live, not for those that somebody kills.
+        """
+        if served >= SETTLED:
+            return
         if self._deaths and now - self._deaths[-1] >= WINDOW:
             self._pause = 0.0
         self._deaths.append(now)

@@ -85,7 +85,7 @@ class Supervisor:
     def note_ready(self, name: str) -> None:
         """Take note that the broker has welcomed child ``name``."""
         if child := self._children.get(name):
-            child.is_ready = True
+            child.is_ready, child.ready_at = True, trio.current_time()
             self._wake()
 
     def note_lost(self, name: str, reason: str) -> None:
@@ -146,7 +146,7 @@ class Supervisor:
             LOGGER.info("%s ended: %s", child.name, reason)
             return
         now = trio.current_time()
-        self._policy.note_death(now)
+        self._policy.note_death(now, served=now - child.ready_at)
         pause = max(0.0, self._policy.not_before - now)
         LOGGER.warning("%s died: %s; starting another in %.1f s", child.name, reason, pause)
 
