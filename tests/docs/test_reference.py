@@ -12,6 +12,7 @@ from msgspec.structs import fields
 import trizmq
 from trizmq.cli import COMMANDS, command_line
 from trizmq.cli.settings import SETTINGS, read_settings
+from trizmq.engine.counters import Counters
 from trizmq.engine.limits import Limits
 from trizmq.wire import commands
 from trizmq.wire.items import Item
@@ -82,6 +83,11 @@ def test_every_limit_with_its_default(page) -> None:
     rows = page("docs/reference/statuses.md").section("Limits of the broker").rows
     said = {name: cells[0].replace(",", "") for name, cells in rows.items() if name != "limit"}
     assert said == {field.name: f"{field.default:.0f}" for field in fields(Limits)}
+
+
+def test_every_counter(page) -> None:
+    rows = page("docs/reference/statuses.md").section("Counters of the broker").rows
+    assert list(rows)[1:] == list(Counters.__struct_fields__)
 
 
 def test_every_error_that_ends_a_call(page) -> None:
