@@ -93,6 +93,7 @@ class Terminal:
         self.directory = directory
         self._log = directory.parent / "log"
         self._servers: list[Server] = []
+        self._jobs: list[int] = []
         plain = {name: value for name, value in os.environ.items() if not is_ours(name)}
         self._shell = subprocess.Popen(
             ["bash"],
@@ -139,9 +140,17 @@ class Terminal:
         assert server.ready, self._log.read_text()
         return server
 
+    def start(self, command: str) -> None:
+        """Start what goes on in the background, until the terminal is closed at the latest."""
+        self.enter(f"{command.removesuffix('&')} >>{self._log} 2>&1 &")
+        self._jobs.append(int(self.run("echo $!")))
+
     def close(self) -> None:
         for server in self._servers:
             server.kill()
+        for pid in self._jobs:
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
         self._shell.kill()
         self._shell.communicate()
 
