@@ -33,6 +33,7 @@ def test_the_tutorial_does_what_it_says(page, terminal: Terminal) -> None:
         "broker-hooks",
         "call-from-other-languages",
         "configure-a-plugin",
+        "deploy",
         "foreign-brokers",
         "measure-a-service",
         "run-several-workers",
