@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from .peers.orders import Order
-from .targets import BROKER, CHEAP, MANY, MDP, PEERS, SLEEPERS, SYNC, TRIZMQ
+from .targets import BROKER, CHEAP, MANY, MDP, MDP_WORKER, PEERS, SLEEPERS, SYNC, TRIZMQ
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -51,7 +51,7 @@ INSTEAD: Final = {MANY: Order("many", calls_each=64), CHEAP: Order("batch", call
 
 def _gets(in_flight: int) -> tuple[Entrant, ...]:
     """Return everybody who can have so many calls in flight."""
-    targets = (TRIZMQ, MANY, CHEAP, SYNC, BROKER, MDP, *PEERS)
+    targets = (TRIZMQ, MANY, CHEAP, SYNC, BROKER, MDP, MDP_WORKER, *PEERS)
     orders = {t: replace(INSTEAD.get(t, Order()), in_flight=in_flight) for t in targets}
     return tuple(Entrant(t.name, t, order) for t, order in orders.items() if order.tasks)
 

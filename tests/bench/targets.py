@@ -7,7 +7,18 @@ from typing import Final
 
 from .target import CALLS, Target
 
-__all__ = ["BROKER", "CHEAP", "MANY", "MDP", "PEERS", "RAW", "SLEEPERS", "SYNC", "TRIZMQ"]
+__all__ = [
+    "BROKER",
+    "CHEAP",
+    "MANY",
+    "MDP",
+    "MDP_WORKER",
+    "PEERS",
+    "RAW",
+    "SLEEPERS",
+    "SYNC",
+    "TRIZMQ",
+]
 
 RUN = "-m trizmq run --bind tcp://127.0.0.1:* --plugins users,auth --module peers.routes"
 BETWEEN = "-m trizmq broker --bind tcp://127.0.0.1:* --backend tcp://127.0.0.1:{port}"
@@ -39,10 +50,17 @@ BROKER: Final = replace(
 )
 MDP: Final = Target(
     "trizmq, MDP 0.2 both ways",
+    (BETWEEN, "-m peers.mdp02 work tcp://127.0.0.1:{port}"),
+    "-m peers.mdp02 call",
+    frozenset({"get"}),
+    note="bare sockets, 16 workers, a broker between; no token: MDP has no place for one",
+)
+MDP_WORKER: Final = Target(
+    "trizmq, MDP 0.2 worker of ours",
     (BETWEEN, f"{WORKER} --plugins= --module peers.lookup --dialect mdp02"),
     "-m peers.mdp02 call",
     frozenset({"get"}),
-    note="a broker between, and no token: MDP has no place for one",
+    note="a broker between; capacity 256, so it appears as 256 workers",
 )
 RAW: Final = Target(
     "raw pyzmq", ("-m peers.raw serve",), "-m peers.raw call", note="one loop, no tasks"

@@ -1,19 +1,59 @@
-"""A client of the Majordomo Protocol 0.2: a DEALER, and frames as RFC 18 has them."""
+"""The Majordomo Protocol 0.2 on bare sockets: frames as RFC 18 has them, and nothing else."""
 
 from __future__ import annotations
 
 import sys
+from time import monotonic
 
+import orjson
 import zmq
 
-from .users import read
+from .users import USERS, read, ready
 from .window_load import obey
+
+READY, REQUEST, FINAL, HEARTBEAT = b"\x01", b"\x02", b"\x04", b"\x05"
+
+#: A worker has one request at a time: so many there are, in one process.
+WORKERS = 16
+BEAT = 0.5
+
+context = zmq.Context()
+
+
+def dealer(endpoint):
+    socket = context.socket(zmq.DEALER)
+    socket.connect(endpoint)
+    return socket
+
+
+def work(endpoint):
+    poller = zmq.Poller()
+    workers = [dealer(endpoint) for _ in range(WORKERS)]
+    for worker in workers:
+        worker.send_multipart([b"MDPW02", READY, b"lookup"])
+        poller.register(worker, zmq.POLLIN)
+    ready(endpoint)
+    beat_at = monotonic()
+    while True:
+        for worker, _ in poller.poll(1000 * BEAT):
+            reply(worker)
+        if monotonic() > beat_at:
+            beat_at = monotonic() + BEAT
+            for worker in workers:
+                worker.send_multipart([b"MDPW02", HEARTBEAT])
+
+
+def reply(worker):
+    _, command, *rest = worker.recv_multipart()
+    if command == REQUEST:
+        address, empty, body = rest
+        user = orjson.dumps(USERS[int(body)])
+        worker.send_multipart([b"MDPW02", FINAL, address, empty, user])
 
 
 class Connection:
     def __init__(self):
-        self._dealer = zmq.Context().socket(zmq.DEALER)
-        self._dealer.connect(sys.argv[2])
+        self._dealer = dealer(sys.argv[2])
 
     def send_get(self):
         self._dealer.send(b"MDPC02", zmq.SNDMORE)
@@ -26,4 +66,4 @@ class Connection:
         read(body)
 
 
-obey(Connection)
+work(sys.argv[2]) if sys.argv[1] == "work" else obey(Connection)
