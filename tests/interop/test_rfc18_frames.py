@@ -215,3 +215,8 @@ async def test_one_socket_may_serve_both_roles(open_server, connect) -> None:
         address = (await worker.receive_other(RFC7.beat()))[3]
         worker.send(*RFC7.start, RFC7.final, address, b"", b"cup")
         assert await client.receive() == [b"", b"MDPC01", SERVICE, b"cup"]
+
+
+async def test_any_two_free_ports_are_not_the_same_port(open_server) -> None:
+    async with open_server() as server:
+        assert server.endpoint != server.backend

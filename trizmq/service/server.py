@@ -82,7 +82,7 @@ class Server:
     def _bind_backend(self, transport: Transport, bind: str, backend: str | None) -> Router | None:
         if backend is None:
             return None
-        if split_endpoints(backend) == split_endpoints(bind):
+        if split_endpoints(backend) == split_endpoints(bind) and not _takes_any_port(bind):
             return self._frontend
         try:
             return transport.bind(backend)
@@ -157,6 +157,10 @@ class Server:
             self._supervisor.note_ready(event.name)
         elif event.kind == "worker-lost":
             self._supervisor.note_lost(event.name, event.reason)
+
+
+def _takes_any_port(bind: str) -> bool:
+    return any(endpoint.endswith((":*", ":0")) for endpoint in split_endpoints(bind))
 
 
 def route_lines(app: App) -> tuple[str, ...]:
