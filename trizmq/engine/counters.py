@@ -15,7 +15,7 @@ class Counters(msgspec.Struct):
 
     #: Calls that were read, well-formed, whatever became of them.
     calls: int = 0
-    #: Ended by the response of a handler.
+    #: Ended by the response of a handler, or by the broker's own about itself.
     answered: int = 0
     #: Refused by the broker: over a limit, no such service, draining.
     refused: int = 0

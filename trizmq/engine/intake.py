@@ -99,7 +99,8 @@ class Intake:
         elif service.was_offered or flight.wanted is not None:
             self._dispatcher.place(flight)
         elif mmi.is_mmi(service.name):
-            self._refuse(flight, self._answer_mmi(flight))
+            self._counters.answered += 1
+            self._dispatcher.answer(flight, self._answer_mmi(flight))
         elif not flight.call.target.startswith("/"):
             self._refuse(flight, refusals.refusal(flight, 400, "a path starts with /"))
         elif not self._waits:

@@ -195,7 +195,8 @@ async def serve_on(
                 await nursery.start(server.run)
                 task_status.started(tell(server))
                 if signals is not None:
-                    await obey(signals, partial(server.drain, grace), server.reload)
+                    reload = server.reload if server.has_children else None
+                    await obey(signals, partial(server.drain, grace), reload)
                     nursery.cancel_scope.cancel()
 
 

@@ -109,6 +109,11 @@ class Server:
         broker.join(worker)
 
     @property
+    def has_children(self) -> bool:
+        """Whether there are worker processes of its own, which it can replace."""
+        return self._supervisor is not None
+
+    @property
     def endpoint(self) -> str:
         """Where clients connect, ports that the system chose filled in."""
         return self._frontend.endpoint
