@@ -133,8 +133,10 @@ def open_server(tmp_path: Any) -> Any:
             capacity=8 if plugins else 0,
             limits=bounds,
         )
-        async with running(server.run):
-            yield server
-        await transport.aclose()
+        try:
+            async with running(server.run):
+                yield server
+        finally:
+            await transport.aclose()
 
     return open_one

@@ -1,0 +1,24 @@
+"""A broker process, for clients at BIND and workers at BACKEND; says when it is up."""
+
+import sys
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import trio
+
+from trizmq.service.beside import running
+from trizmq.service.serve import serve_broker
+
+bind, backend = sys.argv[1:]
+
+
+async def main(state: str) -> None:
+    serve = partial(serve_broker, bind=bind, backend=backend, state_dir=Path(state), wait=10)
+    async with running(serve):
+        print("up", flush=True)
+        await trio.sleep_forever()
+
+
+with TemporaryDirectory() as state:
+    trio.run(main, state)
