@@ -94,4 +94,4 @@ def _with_body(status: int, value: object) -> Response:
         return Response(status, Headers({"content-type": OCTETS}), value)
     if isinstance(value, Response):
         raise TypeError("a Response has its own status: return it alone")
-    return Response(status, Headers(), b"" if value is None else _encode(value))
+    return Response(status, body=b"" if value is None else _encode(value))
