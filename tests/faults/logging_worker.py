@@ -45,7 +45,7 @@ async def poison() -> None:
 
 @routes.get("/job/block")
 def block() -> str:
-    time.sleep(6)
+    time.sleep(4.5)
     return name
 
 

@@ -25,6 +25,9 @@ HERE = Path(__file__).parent
 
 pytestmark = pytest.mark.slow
 
+#: How long workers are lost under load, one after another.
+SECONDS = 11
+
 
 class Book:
     """What was called, what became of it, and what the workers say that they did."""
@@ -137,7 +140,7 @@ async def test_one_worker_of_four_after_another_is_lost_under_load(open_server, 
     async with open_server() as server, trizmq.open_client(server.endpoint) as client:
         workers = await hire(server, "killed", "frozen", "leaving", "steady")
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(load, client, book, 13)
+            nursery.start_soon(load, client, book, SECONDS)
             await trio.sleep(1)
             workers["killed"].kill()
             await trio.sleep(1)
@@ -148,8 +151,8 @@ async def test_one_worker_of_four_after_another_is_lost_under_load(open_server, 
             workers["leaving"].send_signal(signal.SIGTERM)
         assert await trio.to_thread.run_sync(workers["leaving"].wait) == 0
         book.check()
-        assert len(book.outcomes) == 13 * 300
-        assert book.count("post", 200) > 0.9 * 13 * 150
+        assert len(book.outcomes) == SECONDS * 300
+        assert book.count("post", 200) > 0.9 * SECONDS * 150
         assert server.broker.in_flight == 0
         names = {worker.name for worker in server.broker.workers}
         assert names == {"frozen", "steady"}  # who was frozen has come back
