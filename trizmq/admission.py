@@ -78,11 +78,12 @@ class SendTo(msgspec.Struct, frozen=True):
     """Give it to another: a service, or a worker by the name that ``mmi.workers`` shows.
 
     Of a response this is a retry elsewhere: the response is dropped. Nobody by that name:
-    503, as for any service that is not there.
+    503, as for any service that is not there. ``principal`` as in `Forward`.
     """
 
     service: str = ""
     worker: str = ""
+    principal: Principal | None = None
 
 
 #: None is as good as ``Forward()``.

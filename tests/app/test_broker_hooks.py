@@ -257,3 +257,10 @@ def test_public_services_have_a_public_route(make_plugin: Make) -> None:
     app = App([make_plugin("p", register_routes=router)])
     assert app.public_services == {"a", "c"}
     assert app.services == {"a", "b", "c"}
+
+
+def test_trizmq_admit_a_principal_goes_along_with_what_is_sent_elsewhere(
+    admitting: Callable[..., Admit],
+) -> None:
+    assert admitting(Forward(ADA), SendTo("others"))(CALL) == SendTo("others", "", ADA)
+    assert admitting(Forward(ADA), SendTo("others", "", BOB))(CALL) == SendTo("others", "", BOB)

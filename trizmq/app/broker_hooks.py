@@ -57,6 +57,8 @@ def _asking(implementations: Sequence[Implementation]) -> Admit | None:
                     "plugin %r: trizmq_admit failed (request %s)", plugin, call.request_id
                 )
                 return Reject(500)
+            if isinstance(verdict, SendTo) and verdict.principal is None:
+                return msgspec.structs.replace(verdict, principal=principal)
             if isinstance(verdict, Discard | Reject | SendTo):
                 return verdict
             if verdict is not None and verdict.principal is not None:
@@ -107,7 +109,7 @@ def _checked(verdict: object) -> Verdict:
         case Reject(status, detail, headers):
             _check_rejection(status, detail, headers)
             return verdict
-        case SendTo(str(service), str(worker)) if service or worker:
+        case SendTo(str(service), str(worker), None | Principal()) if service or worker:
             return verdict
     _refuse_coroutine(verdict)
     raise TypeError(f"no verdict: {verdict!r}")

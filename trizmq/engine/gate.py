@@ -97,6 +97,8 @@ class Gate:
             flight.call.target = f"/{service.name}{rest}"
             flight.service = service
         flight.wanted = worker
+        if verdict.principal is not None:
+            flight.call.principal = verdict.principal
         return True
 
     def _send_again(self, flight: Flight, verdict: SendTo) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, final
 import trio
 
 from ..later import Later
-from ..messages import Headers, Request, Response
+from ..messages import Headers, Request, Response, problem
 from ..wire.items import frames_of
 from .pool import WorkerPool
 
@@ -174,10 +174,10 @@ class LocalWorker(Generic[W]):
             self._flush()
 
     def _answer(self, request: _Served[W], outcome: object) -> None:
-        response = None
+        response = problem(502, "the answer was cancelled", executed="maybe")
         try:
             response = self._app.answer_late(request, outcome)
-        finally:  # without a response: the outcome is that somebody was cancelled
+        finally:  # also if the outcome is that somebody was cancelled: that is raised on
             self._end_owed(request.flight, response)
             self._flush()
 

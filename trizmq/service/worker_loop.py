@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final, final
 
 import trio
 
-from ..engine.worker import Job, MDPConversation, NativeConversation
+from ..engine.mdp_conversation import MDPConversation
+from ..engine.native_conversation import NativeConversation
 from ..wire.items import VERSION, Hello
 from ..wire.return_path import MDP
 from .local_worker import LocalWorker
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ..app.application import App
-    from ..engine.worker import Conversation, WorkerOutbox
+    from ..engine.conversation import Conversation, Job, WorkerOutbox
     from ..messages import Response
     from ..transport.face import Dealer, Transport
     from ..wire.items import Body

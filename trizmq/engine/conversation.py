@@ -1,44 +1,26 @@
-"""The worker's side of a conversation with a broker, in any dialect: frames in, frames out."""
+"""The worker's side of a conversation with a broker, whatever the dialect."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from .. import messages
 from ..errors import RemoteProtocolError
-from ..wire import bridge, commands, native
-from ..wire.batches import batches
-from ..wire.items import (
-    Call,
-    Cancel,
-    Goaway,
-    Heartbeat,
-    Hello,
-    Part,
-    Response,
-    body_of,
-    frames_of,
-)
 from .deadlines import Deadlines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..wire.items import Body, Item
-    from ..wire.mdp import Codec
+    from .. import messages
+    from ..wire.items import Body, Call
 
-__all__ = ["Conversation", "Job", "MDPConversation", "NativeConversation", "WorkerOutbox"]
+__all__ = ["Conversation", "Job", "WorkerOutbox"]
 
 #: Seconds between heartbeats, and how many of them may fail to come (promises, section 2).
 HEARTBEAT: Final = 1.0
 LIVENESS: Final = 3
-
-#: How long a broker may say nothing to an MDP worker that waits: those of the zguide and of
-#: majortomo beat every 2.5 s.
-MDP_PATIENCE: Final = 7.5
 
 
 class Job(msgspec.Struct, eq=False):
@@ -250,133 +232,3 @@ class Conversation(ABC):
     def _end(self, job: Job) -> None:
         job.ended = True
         self._deadlines.forget()
-
-
-@final
-class NativeConversation(Conversation):
-    """Many services and ``capacity`` calls at once on one socket."""
-
-    def __init__(self, hello: Hello, now: float) -> None:
-        self._hello = hello
-        self._items: list[Item] = []
-        super().__init__(now)
-
-    def _open(self) -> None:
-        self._items = [self._hello]
-
-    def take_outbox(self) -> WorkerOutbox:
-        items, self._items = self._items, []
-        self._outbox.messages += [frames for frames, _ in batches(items)]
-        return super().take_outbox()
-
-    def _read(self, frames: Sequence[bytes], now: float) -> None:
-        for item in native.decode(frames):
-            match item:
-                case Call():
-                    self._start(b"%d" % item.id, item, now)
-                case Cancel():
-                    job = self.jobs.get(b"%d" % item.id)
-                    if job is not None:  # else it has just been answered
-                        self._stop(job)
-                case Hello():
-                    self.is_ready = True
-                case Goaway("draining"):
-                    self._is_cut_off = True
-                    self._leave_if_drained()
-                case Goaway():
-                    self.restart(now)
-                    return
-                case _:
-                    pass
-
-    def _reply(self, job: Job, response: messages.Response) -> None:
-        item = Response(job.call.id, response.status, response.headers, response.body)
-        self._items.append(item)
-
-    def _say_stopped(self, job: Job) -> None:
-        self._items.append(Response(job.call.id, 0, {}, b""))
-
-    def part(self, job: Job, body: Body) -> None:
-        if not job.ended:
-            self._items.append(Part(job.call.id, job.parts, body))
-            job.parts += 1
-
-    def _beat(self) -> None:
-        self._items.append(Heartbeat() if self.is_ready else self._hello)
-
-    def _say_draining(self) -> None:
-        self._items.append(Goaway("draining"))
-
-    def _say_goodbye(self) -> None:
-        self._items.append(Goaway("closing"))
-
-
-@final
-class MDPConversation(Conversation):
-    """One service and one call at a time: what MDP knows of a worker (RFC 7, RFC 18)."""
-
-    _patience = MDP_PATIENCE
-
-    def __init__(self, codec: Codec, service: str, now: float) -> None:
-        self._codec = codec
-        self._service = service
-        super().__init__(now)
-
-    def _say(self, command: commands.Command) -> None:
-        self._outbox.messages.append(self._codec.encode_worker(command))
-
-    def _open(self) -> None:
-        self._say(commands.Ready(self._service))
-        self.is_ready = True  # READY gets no answer
-
-    def _read(self, frames: Sequence[bytes], now: float) -> None:
-        command = self._codec.decode_worker(frames)
-        match command:
-            case commands.Request(client, body):
-                if not self.is_draining:
-                    self._start(client, self._call(body), now)
-            case commands.Disconnect():
-                self.restart(now)
-            case commands.Heartbeat():
-                pass
-            case _:
-                raise RemoteProtocolError(f"a broker never sends {type(command).__name__}")
-
-    def _call(self, body: tuple[bytes, ...]) -> Call:
-        target = f"/{self._service}"
-        return Call(0, bridge.DEFAULT_TTL_MS, "POST", target, {}, body_of(body))
-
-    def _reply(self, job: Job, response: messages.Response) -> None:
-        item = Response(0, response.status, response.headers, response.body)
-        body = (*job.gathered, *bridge.reply_of(item, b"").body)
-        self._say(commands.Final(job.token, body))
-
-    def _say_stopped(self, job: Job) -> None:
-        # Only the deadline stops a job here. MDP has no word for that, and a broker that
-        # hears no FINAL takes its worker for busy.
-        job.gathered.clear()
-        self._reply(job, messages.problem(504, "deadline exceeded", executed="maybe"))
-
-    def part(self, job: Job, body: Body) -> None:
-        if job.ended:
-            return
-        if self._codec.streams:
-            self._say(commands.Partial(job.token, tuple(frames_of(body))))
-        else:
-            job.gathered += frames_of(body)  # RFC 7 has no PARTIAL: all goes with the end
-
-    @property
-    def _expects_silence(self) -> bool:
-        # Brokers of the zguide, and of majortomo, beat only to workers that wait.
-        return bool(self.jobs)
-
-    def _beat(self) -> None:
-        self._say(commands.Heartbeat())
-
-    def _say_draining(self) -> None:
-        # MDP has no word for it: with a call in hand nothing is said, because after
-        # DISCONNECT the broker would take no reply.
-        self._is_cut_off = True
-
-    def _say_goodbye(self) -> None:
-        self._say(commands.Disconnect())

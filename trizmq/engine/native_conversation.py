@@ -1,0 +1,77 @@
+"""A worker's conversation in the native dialect: frames in, frames out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from ..wire import native
+from ..wire.batches import batches
+from ..wire.items import Call, Cancel, Goaway, Heartbeat, Hello, Part, Response
+from .conversation import Conversation, Job, WorkerOutbox
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .. import messages
+    from ..wire.items import Body, Item
+
+__all__ = ["NativeConversation"]
+
+
+@final
+class NativeConversation(Conversation):
+    """Many services and ``capacity`` calls at once on one socket."""
+
+    def __init__(self, hello: Hello, now: float) -> None:
+        self._hello = hello
+        self._items: list[Item] = []
+        super().__init__(now)
+
+    def _open(self) -> None:
+        self._items = [self._hello]
+
+    def take_outbox(self) -> WorkerOutbox:
+        items, self._items = self._items, []
+        self._outbox.messages += [frames for frames, _ in batches(items)]
+        return super().take_outbox()
+
+    def _read(self, frames: Sequence[bytes], now: float) -> None:
+        for item in native.decode(frames):
+            match item:
+                case Call():
+                    self._start(b"%d" % item.id, item, now)
+                case Cancel():
+                    job = self.jobs.get(b"%d" % item.id)
+                    if job is not None:  # else it has just been answered
+                        self._stop(job)
+                case Hello():
+                    self.is_ready = True
+                case Goaway("draining"):
+                    self._is_cut_off = True
+                    self._leave_if_drained()
+                case Goaway():
+                    self.restart(now)
+                    return
+                case _:
+                    pass
+
+    def _reply(self, job: Job, response: messages.Response) -> None:
+        item = Response(job.call.id, response.status, response.headers, response.body)
+        self._items.append(item)
+
+    def _say_stopped(self, job: Job) -> None:
+        self._items.append(Response(job.call.id, 0, {}, b""))
+
+    def part(self, job: Job, body: Body) -> None:
+        if not job.ended:
+            self._items.append(Part(job.call.id, job.parts, body))
+            job.parts += 1
+
+    def _beat(self) -> None:
+        self._items.append(Heartbeat() if self.is_ready else self._hello)
+
+    def _say_draining(self) -> None:
+        self._items.append(Goaway("draining"))
+
+    def _say_goodbye(self) -> None:
+        self._items.append(Goaway("closing"))
