@@ -106,8 +106,8 @@ class WorkerLoop:
         self._worker: LocalWorker[Job] = LocalWorker(
             app,
             capacity=capacity,
-            finish=_finish,
-            part=_part,
+            finish=self._finish,
+            part=self._part,
             flush=self.act,
             access_log=access_log,
         )
@@ -117,6 +117,9 @@ class WorkerLoop:
             for endpoint in connect
             for conversation in _conversations(app, dialect, capacity, name, now)
         ]
+        self._talk_of = {talk.conversation: talk for talk in self._talks}
+        # Those to which something has happened: a worker at a foreign broker holds hundreds.
+        self._touched: dict[_Talk, None] = dict.fromkeys(self._talks)
         self._ticker = Ticker(self, self.act)
         self._nothing_in_hand = trio.Event()
         self._is_draining = False
@@ -139,6 +142,7 @@ class WorkerLoop:
         self._is_draining = True
         for talk in self._talks:
             talk.conversation.drain()
+            self._touched[talk] = None
         self.act()
         with trio.move_on_after(grace):
             await self._nothing_in_hand.wait()
@@ -158,18 +162,32 @@ class WorkerLoop:
         for talk in self._talks:
             if talk.conversation.next_tick <= now:
                 talk.conversation.tick(now)
+                self._touched[talk] = None
 
     def act(self) -> None:
-        """Do what the conversations want done."""
-        for talk in self._talks:
-            outbox = talk.act()
-            if outbox.started:
-                self._worker.start(outbox.started)
-            if outbox.stopped:
-                self._worker.stop(outbox.stopped)
-        self._ticker.reconsider()
+        """Do what the conversations want done, to the end: doing it may bring them news."""
+        while self._touched:
+            touched, self._touched = self._touched, {}
+            for talk in touched:
+                self._act_on(talk)
         if self._is_draining and all(talk.conversation.is_drained for talk in self._talks):
             self._nothing_in_hand.set()
+
+    def _act_on(self, talk: _Talk) -> None:
+        outbox = talk.act()
+        if outbox.started:
+            self._worker.start(outbox.started)
+        if outbox.stopped:
+            self._worker.stop(outbox.stopped)
+        self._ticker.note(talk.conversation.next_tick)
+
+    def _finish(self, job: Job, response: Response | None) -> None:
+        job.conversation.finish(job, response)
+        self._touched[self._talk_of[job.conversation]] = None
+
+    def _part(self, job: Job, body: Body) -> None:
+        job.conversation.part(job, body)
+        self._touched[self._talk_of[job.conversation]] = None
 
     async def _read(self, talk: _Talk) -> None:
         while True:
@@ -190,6 +208,7 @@ class WorkerLoop:
             if frames is None:
                 break
             talk.conversation.receive(frames, now)
+        self._touched[talk] = None
         self.act()
 
     def _leave(self) -> None:
@@ -217,11 +236,3 @@ def _conversations(
     for service in services:
         for _ in range(capacity):
             yield MDPConversation(MDP[dialect], service, now)
-
-
-def _finish(job: Job, response: Response | None) -> None:
-    job.conversation.finish(job, response)
-
-
-def _part(job: Job, body: Body) -> None:
-    job.conversation.part(job, body)
