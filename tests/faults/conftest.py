@@ -40,11 +40,10 @@ def open_broker(plugin, tmp_path):
 
     @asynccontextmanager
     async def open_one() -> AsyncIterator[tuple[str, Broker]]:
-        transport = ZmqTransport(max_frame=Limits().frame_bytes)
         app = App(load([plugin(routes)]), state_dir=tmp_path)
-        server = Server(transport, app, bind="tcp://127.0.0.1:*")
-        async with running(server.run):
-            yield server.endpoint, server.broker
-        await transport.aclose()
+        async with ZmqTransport(max_frame=Limits().frame_bytes) as transport:
+            server = Server(transport, app, bind="tcp://127.0.0.1:*")
+            async with running(server.run):
+                yield server.endpoint, server.broker
 
     return open_one
