@@ -97,7 +97,7 @@ def test_every_error_that_ends_a_call(page) -> None:
 
 
 def test_every_item_with_its_fields(page) -> None:
-    rows = page("docs/reference/protocol.md").section("`native`").rows
+    rows = page("docs/protocol.md").section("`native`").rows
     said = {int(tag): cells for tag, cells in rows.items() if tag.isdigit()}
     assert said == {
         kind.__struct_config__.tag: [
@@ -109,14 +109,14 @@ def test_every_item_with_its_fields(page) -> None:
 
 
 def test_every_dialect(page) -> None:
-    rows = page("docs/reference/protocol.md").section("How dialects are told apart").rows
+    rows = page("docs/protocol.md").section("How dialects are told apart").rows
     assert {cells[0].strip("`") for cells in rows.values()} >= {*MDP, PLAIN, "native"}
 
 
 @pytest.mark.parametrize("dialect", MDP)
 def test_every_command_of_mdp_frame_by_frame(page, dialect: str) -> None:
     rows = (
-        page("docs/reference/protocol.md")
+        page("docs/protocol.md")
         .section("`mdp01` and `mdp02`: the Majordomo Protocol")
         .rows
     )
