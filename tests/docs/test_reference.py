@@ -115,11 +115,7 @@ def test_every_dialect(page) -> None:
 
 @pytest.mark.parametrize("dialect", MDP)
 def test_every_command_of_mdp_frame_by_frame(page, dialect: str) -> None:
-    rows = (
-        page("docs/protocol.md")
-        .section("`mdp01` and `mdp02`: the Majordomo Protocol")
-        .rows
-    )
+    rows = page("docs/protocol.md").section("`mdp01` and `mdp02`: the Majordomo Protocol").rows
     column = rows["command"].index(f"`{dialect}`")
     said = {name: cells[column].replace("`", "") for name, cells in rows.items()}
     codec = MDP[dialect]
