@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -37,8 +37,6 @@ PROBLEM: Final = "application/problem+json"
 
 #: RFC 9110, section 9.2.2: doing them twice is as good as once (promise P4).
 IDEMPOTENT_METHODS: Final = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
-
-Scopes: TypeAlias = frozenset[str]
 
 
 class Headers(dict[str, str]):

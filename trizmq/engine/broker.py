@@ -72,7 +72,7 @@ class Broker:
         respond = self._dispatcher.succeed
         gate: Gate | None = None
         if admit is not None:
-            gate = Gate(admit, admit_reply, limits, counters, self._dispatcher, self._worker_named)
+            gate = Gate(admit, admit_reply, counters, self._dispatcher, self._worker_named)
             if admit_reply is not None:
                 respond = gate.respond
         self._respond = respond

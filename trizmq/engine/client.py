@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Client", "ClientOutbox"]
 
-#: Seconds between heartbeats, and how many of them may fail to come (promises, section 2).
+#: Seconds between heartbeats, and how many of them may fail to come (docs/reference/statuses.md).
 HEARTBEAT: Final = 1.0
 LIVENESS: Final = 3
 

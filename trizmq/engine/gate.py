@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ..messages import Response
     from .counters import Counters
     from .dispatcher import Dispatcher
-    from .limits import Limits
     from .services import Service
 
 __all__ = ["Gate"]
@@ -34,14 +33,12 @@ class Gate:
         self,
         admit: Callable[[AdmittedCall], Verdict],
         admit_reply: Callable[[AdmittedCall], Verdict] | None,
-        limits: Limits,
         counters: Counters,
         dispatcher: Dispatcher,
         worker_named: Callable[[str], Worker | None],
     ) -> None:
         self._admit = admit
         self._admit_reply = admit_reply
-        self._retry_after_ms = limits.retry_after_ms
         self._counters = counters
         self._dispatcher = dispatcher
         self._worker_named = worker_named

@@ -1,4 +1,4 @@
-"""Every bound of the broker, with its default (promises, section 2)."""
+"""Every bound of the broker, with its default (docs/reference/statuses.md)."""
 
 from __future__ import annotations
 

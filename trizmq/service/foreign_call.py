@@ -52,7 +52,7 @@ async def call_foreign(
       ConfigError: ``connect`` is not one endpoint.
 
     """
-    conversation = _Plain() if dialect == PLAIN else _Majordomo(MDP[dialect])
+    conversation: _Conversation = _Plain() if dialect == PLAIN else _Majordomo(MDP[dialect])
     frames = conversation.request(call)
     dealer = transport.connect(_the_one(connect))
     try:

@@ -148,11 +148,6 @@ class WorkerLoop:
             await self._nothing_in_hand.wait()
 
     @property
-    def in_hand(self) -> int:
-        """How many calls this worker has and has not answered."""
-        return sum(len(talk.conversation.jobs) for talk in self._talks)
-
-    @property
     def next_tick(self) -> float:
         """When to call `tick`, at the latest."""
         return min(talk.conversation.next_tick for talk in self._talks)

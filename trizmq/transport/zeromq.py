@@ -164,11 +164,10 @@ class ZmqDealer(_ZmqSocket):
 
 @final
 class ZmqTransport(trio.abc.AsyncResource):
-    """A ZeroMQ context and the options that every socket of ours has (promises, section 2).
+    """A ZeroMQ context and the options that every socket of ours has (docs/reference/statuses.md).
 
     Args:
       max_frame: bytes in one frame; libzmq drops the connection of who sends more.
-      ipc and tcp endpoints are told apart by libzmq.
 
     """
 

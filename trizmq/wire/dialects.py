@@ -41,7 +41,7 @@ __all__ = [
     "read_worker",
 ]
 
-#: Frames of a message outside the native dialect, envelope and all (promises, section 2).
+#: Frames of a message outside the native dialect, envelope and all (docs/reference/statuses.md).
 MAX_FRAMES: Final = 32
 
 #: libzmq: "The routing id must be ... at most 255 bytes long".

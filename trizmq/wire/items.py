@@ -43,7 +43,7 @@ VERSION: Final = 1
 #: Frames of one body. An MDP message holds 32; the parts of a stream may be gathered.
 MAX_BODY_FRAMES: Final = 1024
 
-#: Services that one worker offers (promises, section 2).
+#: Services that one worker offers (docs/reference/statuses.md).
 _MAX_SERVICES: Final = 256
 
 #: Routes that one worker may tell of: more than any program has.
