@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["AdmittedCall", "Discard", "Event", "Forward", "Reject", "SendTo", "Verdict"]
 
 
-class AdmittedCall(msgspec.Struct, frozen=True, kw_only=True):
+class AdmittedCall(msgspec.Struct, frozen=True):
     """One call, as the broker sees it: the body is not opened, only passed on.
 
     Attributes:

@@ -27,6 +27,7 @@ __all__ = [
     "Principal",
     "Request",
     "Response",
+    "no_headers",
     "problem",
     "reason_phrase",
 ]
@@ -51,13 +52,6 @@ class Headers(dict[str, str]):
     def __init__(self, fields: Mapping[str, str] | None = None) -> None:
         super().__init__({name.lower(): value for name, value in fields.items()} if fields else {})
 
-    @classmethod
-    def adopt(cls, fields: Mapping[str, str]) -> Headers:
-        """Make headers of fields whose names are in lower case already. Cheap."""
-        headers = cls.__new__(cls)
-        headers.update(fields)
-        return headers
-
     def __getitem__(self, name: str) -> str:
         return super().__getitem__(name.lower())
 
@@ -75,8 +69,9 @@ class Headers(dict[str, str]):
         return super().get(name.lower(), default)
 
 
-#: Makes empty headers without a Python call: every response without any has its own.
-_no_headers: Callable[[], Headers] = partial(dict.__new__, Headers)
+#: Makes empty headers without a Python call: one for each request and response. Fields whose
+#: names are in lower case already may be added by ``headers |= fields``, without one either.
+no_headers: Callable[[], Headers] = partial(dict.__new__, Headers)
 
 
 class Principal(msgspec.Struct, frozen=True, array_like=True):
@@ -102,7 +97,7 @@ class Principal(msgspec.Struct, frozen=True, array_like=True):
         return scope in self.scopes or "*" in self.scopes
 
 
-class Request(msgspec.Struct, kw_only=True):
+class Request(msgspec.Struct):
     """One call, as a handler and a precondition see it.
 
     Attributes:
@@ -123,7 +118,7 @@ class Request(msgspec.Struct, kw_only=True):
     method: str
     path: str
     query_string: str = ""
-    headers: Headers = msgspec.field(default_factory=_no_headers)
+    headers: Headers = msgspec.field(default_factory=no_headers)
     body: bytes = b""
     path_params: dict[str, Any] = msgspec.field(default_factory=dict)
     principal: Principal | None = None
@@ -188,7 +183,7 @@ class Response(msgspec.Struct):
     """
 
     status: int
-    headers: Headers = msgspec.field(default_factory=_no_headers)
+    headers: Headers = msgspec.field(default_factory=no_headers)
     body: bytes = b""
 
     def __post_init__(self) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, final
 
@@ -13,10 +11,10 @@ import trio
 from ..errors import ConfigError, HTTPError, PluginError
 from ..messages import Headers, Request, Response
 from .broker_hooks import compile_admit, compile_admit_reply, compile_on_event
-from .config import state_dir as find_state_dir
-from .failures import answer_failure, lone
+from .failures import answer_failure
 from .handlers import Endpoint, compile_endpoint
 from .hookspecs import Route
+from .lifespan import lifespan
 from .matching import Table
 from .patterns import is_service_name
 from .plugins import Plugins, installed_names, load
@@ -25,12 +23,10 @@ from .router import Router
 from .tables import read_table
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from .broker_hooks import Admit, OnEvent
-    from .hooks import Implementation
     from .hookspecs import Precondition
     from .plugins import Plugin, Reference
 
@@ -134,23 +130,15 @@ class App:
             response = answer_failure(error, request, "maybe")
         return _without_body(response) if request.method == "HEAD" else response
 
-    @asynccontextmanager
-    async def lifespan(self) -> AsyncIterator[None]:
+    def lifespan(self) -> AbstractAsyncContextManager[None]:
         """Enter the plugins' lifespans in their order; leave them in reverse.
 
-        Raises:
+        Raises (on entering or leaving):
           PluginError: if a plugin's answer is not an async context manager.
           Exception: what entering or leaving one raised, as it is: not in a group.
 
         """
-        try:
-            async with AsyncExitStack() as stack:
-                for found in self._hooks.of("trizmq_lifespan"):
-                    if (lifespan := self._lifespan_of(found)) is not None:
-                        await stack.enter_async_context(lifespan)
-                yield
-        except BaseExceptionGroup as group:  # it came through a plugin's nursery
-            raise lone(group) from None
+        return lifespan(self._hooks, self._configs, self._state_dir)
 
     def _read_config(self, config: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         kinds = dict(self._hooks.ask("trizmq_config"))
@@ -179,18 +167,6 @@ class App:
         answers = self._hooks.ask("trizmq_precondition", route=route)
         return compile_endpoint(
             route, [_checked(route, plugin, answer) for plugin, answer in answers], self._threads
-        )
-
-    def _lifespan_of(self, found: Implementation) -> AbstractAsyncContextManager[object] | None:
-        state_dir = find_state_dir(self._state_dir) if found.wants("state_dir") else None
-        config = self._configs.get(found.plugin)
-        answer: Any = found.ask(state_dir=state_dir, config=config)
-        if answer is None or hasattr(type(answer), "__aenter__"):
-            lifespan: AbstractAsyncContextManager[object] | None = answer
-            return lifespan
-        hint = " (it lacks contextlib.asynccontextmanager)" if inspect.isasyncgen(answer) else ""
-        raise PluginError(
-            f"plugin {found.plugin!r}: trizmq_lifespan returned no async context manager{hint}"
         )
 
     def _unmatched(self, request: Request) -> Response:

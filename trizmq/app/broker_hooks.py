@@ -57,11 +57,11 @@ def _asking(implementations: Sequence[Implementation]) -> Admit | None:
                     "plugin %r: trizmq_admit failed (request %s)", plugin, call.request_id
                 )
                 return Reject(500)
-            if isinstance(verdict, SendTo) and verdict.principal is None:
-                return msgspec.structs.replace(verdict, principal=principal)
-            if isinstance(verdict, Discard | Reject | SendTo):
-                return verdict
-            if verdict is not None and verdict.principal is not None:
+            if verdict is None:
+                continue
+            if not isinstance(verdict, Forward):
+                return _aimed(verdict, principal)
+            if verdict.principal is not None:
                 if len(steps) == 1:  # nobody else is to see it
                     return verdict
                 principal = verdict.principal
@@ -69,6 +69,13 @@ def _asking(implementations: Sequence[Implementation]) -> Admit | None:
         return Forward(principal) if principal is not None else None
 
     return admit if steps else None
+
+
+def _aimed(verdict: Discard | Reject | SendTo, principal: Principal | None) -> Verdict:
+    """Return ``verdict``; one that sends the call elsewhere takes along who calls."""
+    if isinstance(verdict, SendTo) and verdict.principal is None:
+        return msgspec.structs.replace(verdict, principal=principal)
+    return verdict
 
 
 def _asker(found: Implementation) -> Callable[[AdmittedCall], object]:

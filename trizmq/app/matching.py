@@ -8,13 +8,11 @@
 # routes there are.
 #
 # A leaf is reached by path alone; if it lacks the method the walk goes on, so that
-# `GET /users/me` does not take `DELETE /users/{user_id}` away. `allowed` is the same walk
-# over every leaf.
+# `GET /users/me` does not take `DELETE /users/{user_id}` away.
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, final
 from urllib.parse import unquote
 
@@ -22,6 +20,8 @@ from ..errors import HTTPError, PluginError
 from .patterns import Parameter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .hookspecs import Route
     from .patterns import Converter
 
@@ -79,10 +79,6 @@ class _Node(Generic[T]):
         return self.converted.setdefault(segment.convert, _Node())
 
 
-#: Called with each leaf that the path reaches; an answer other than None ends the walk.
-_Visit: TypeAlias = Callable[[dict[str, _Entry[T]], Values], tuple[_Entry[T], Values] | None]
-
-
 @final
 class Table(Generic[T]):
     """Routes, compiled; each leads to its target.
@@ -101,6 +97,7 @@ class Table(Generic[T]):
         for leaf in leaves:
             if "GET" in leaf:
                 leaf.setdefault("HEAD", leaf["GET"])
+        self._methods = frozenset(method for leaf in leaves for method in leaf)
 
     def match(self, method: str, path: str) -> tuple[T, dict[str, Any]] | None:
         """Return the target and the values of the pattern's parameters.
@@ -115,10 +112,12 @@ class Table(Generic[T]):
         entries = self._static.get(path)
         if entries is not None and method in entries:
             return entries[method].target, {}
-        found = self._walk(
-            path,
-            lambda entries, values: (entries[method], values) if method in entries else None,
-        )
+        segments = path.split("/")
+        if segments[0]:  # it does not begin with a slash
+            return None
+        if "%" in path:
+            segments = [_decode(segment) for segment in segments]
+        found = _descend(self._root, segments, 1, (), method)
         if found is None:
             return None
         entry, values = found
@@ -131,9 +130,7 @@ class Table(Generic[T]):
           HTTPError: as `match` does.
 
         """
-        methods: set[str] = set()
-        self._walk(path, lambda entries, _: methods.update(entries))
-        return frozenset(methods)
+        return frozenset(method for method in self._methods if self.match(method, path))
 
     def _add(self, entry: _Entry[T]) -> dict[str, _Entry[T]]:
         node = self._root
@@ -147,27 +144,19 @@ class Table(Generic[T]):
             self._static[entry.route.pattern] = node.entries
         return node.entries
 
-    def _walk(self, path: str, visit: _Visit[T]) -> tuple[_Entry[T], Values] | None:
-        segments = path.split("/")
-        if segments[0]:  # it does not begin with a slash
-            return None
-        if "%" in path:
-            segments = [_decode(segment) for segment in segments]
-        return _descend(self._root, segments, 1, (), visit)
-
 
 def _descend(
-    node: _Node[T], segments: list[str], depth: int, values: Values, visit: _Visit[T]
+    node: _Node[T], segments: list[str], depth: int, values: Values, method: str
 ) -> tuple[_Entry[T], Values] | None:
     while depth < len(segments):
         literal = node.literals.get(segments[depth])
         if node.has_parameters:
-            return _branch(node, literal, segments, depth, values, visit)
+            return _branch(node, literal, segments, depth, values, method)
         if literal is None:
             return None
         node = literal
         depth += 1
-    return visit(node.entries, values)
+    return _leaf(node, values, method)
 
 
 def _branch(
@@ -176,10 +165,10 @@ def _branch(
     segments: list[str],
     depth: int,
     values: Values,
-    visit: _Visit[T],
+    method: str,
 ) -> tuple[_Entry[T], Values] | None:
     if literal is not None:
-        found = _descend(literal, segments, depth + 1, values, visit)
+        found = _descend(literal, segments, depth + 1, values, method)
         if found is not None:
             return found
     segment = segments[depth]
@@ -190,16 +179,21 @@ def _branch(
             value = convert(segment)
         except ValueError:
             continue
-        found = _descend(child, segments, depth + 1, (*values, value), visit)
+        found = _descend(child, segments, depth + 1, (*values, value), method)
         if found is not None:
             return found
     if node.plain is not None:
-        found = _descend(node.plain, segments, depth + 1, (*values, segment), visit)
+        found = _descend(node.plain, segments, depth + 1, (*values, segment), method)
         if found is not None:
             return found
     if node.rest is not None:
-        return visit(node.rest.entries, (*values, "/".join(segments[depth:])))
+        return _leaf(node.rest, (*values, "/".join(segments[depth:])), method)
     return None
+
+
+def _leaf(node: _Node[T], values: Values, method: str) -> tuple[_Entry[T], Values] | None:
+    entry = node.entries.get(method)
+    return None if entry is None else (entry, values)
 
 
 def _decode(segment: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
@@ -35,10 +35,10 @@ def to_response(value: object) -> Response:
       TypeError, ValueError: if it stands for none; a bug of the handler.
 
     """
-    if isinstance(value, Response):
-        return check_response(value)
     if type(value) is tuple:  # a NamedTuple is data
         return _with_status(value)
+    if _is_response(value):
+        return check_response(cast("Response", value))
     return _with_body(200, value)
 
 
@@ -63,6 +63,12 @@ def result_writer(*, returns_nothing: bool) -> Callable[[object], Response]:
     return write
 
 
+def _is_response(value: object) -> bool:
+    # As `isinstance`, which asks a Struct's metaclass, an ABC's: that costs more than to
+    # write the JSON.
+    return Response in type(value).__mro__
+
+
 def check_response(response: Response) -> Response:
     """Return ``response``, which a plugin made, if every dialect can carry it.
 
@@ -84,6 +90,8 @@ def check_response(response: Response) -> Response:
 
 def _with_status(pair: tuple[Any, ...]) -> Response:
     match pair:
+        case (int(), value) if _is_response(value):
+            raise TypeError("a Response has its own status: return it alone")
         case (int(status), value) if 200 <= status <= 599:
             return _with_body(int(status), value)
     raise TypeError(f"a handler's tuple is (status, value); for a JSON array return a list: {pair}")
@@ -92,6 +100,4 @@ def _with_status(pair: tuple[Any, ...]) -> Response:
 def _with_body(status: int, value: object) -> Response:
     if isinstance(value, bytes):
         return Response(status, Headers({"content-type": OCTETS}), value)
-    if isinstance(value, Response):
-        raise TypeError("a Response has its own status: return it alone")
     return Response(status, body=b"" if value is None else _encode(value))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass, field
 from itertools import count
 from math import ceil
 from typing import TYPE_CHECKING, Final, final
-
-import msgspec
 
 from .. import messages
 from ..errors import DeadlineExceeded, Overloaded, RemoteProtocolError, Unreachable
@@ -38,13 +37,15 @@ MAX_WAITING: Final = 10_000
 MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
 
 
-class ClientOutbox(msgspec.Struct):
+@final
+@dataclass(eq=False)
+class ClientOutbox:
     """What is to be done now, besides sending each link's ``outgoing``."""
 
     #: Their outcome is there: wake who waits for it.
-    ended: list[Pending] = msgspec.field(default_factory=list)
+    ended: list[Pending] = field(default_factory=list)
     #: Close their socket and open a new one; what was unsent in the old one is void.
-    reopen: list[Link] = msgspec.field(default_factory=list)
+    reopen: list[Link] = field(default_factory=list)
 
 
 @final
@@ -197,9 +198,9 @@ class Client:
         body = item.body if type(item.body) is bytes else b"".join(frames_of(item.body))
         if pending.parts is not None and item.status < 400:
             body = pending.parts.before(body)
-        self._end(
-            pending, messages.Response(item.status, messages.Headers.adopt(item.headers), body)
-        )
+        headers = messages.no_headers()
+        headers |= item.headers
+        self._end(pending, messages.Response(item.status, headers, body))
 
     def _gather(self, link: Link, item: Part) -> None:
         pending = link.in_flight.get(item.id)

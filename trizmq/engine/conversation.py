@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Final
-
-import msgspec
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, final
 
 from ..errors import RemoteProtocolError
 from .deadlines import Deadlines
@@ -23,18 +22,29 @@ HEARTBEAT: Final = 1.0
 LIVENESS: Final = 3
 
 
-class Job(msgspec.Struct, eq=False):
-    """A call that this worker was given. ``ended``: nobody waits for its response."""
+@final
+class Job:
+    """A call that this worker was given.
 
-    conversation: Conversation
-    call: Call
-    deadline: float
-    #: What the broker knows it by: the client address of MDP; in the native dialect its id.
-    token: bytes = b""
-    ended: bool = False
-    #: Parts that were sent, and frames of parts that could not be.
-    parts: int = 0
-    gathered: list[bytes] = msgspec.field(default_factory=list)
+    Attributes:
+      token: what the broker knows it by: the client address of MDP; in the native dialect its id.
+      ended: nobody waits for its response.
+      parts: how many were sent.
+      gathered: frames of parts that could not be.
+
+    """
+
+    # Written out, not a dataclass: one is made for each call.
+    def __init__(
+        self, conversation: Conversation, call: Call, deadline: float, token: bytes = b""
+    ) -> None:
+        self.conversation = conversation
+        self.call = call
+        self.deadline = deadline
+        self.token = token
+        self.ended = False
+        self.parts = 0
+        self.gathered: list[bytes] = []
 
     @property
     def request_id(self) -> str:
@@ -42,12 +52,14 @@ class Job(msgspec.Struct, eq=False):
         return self.call.headers.get("x-request-id") or self.call.request_id
 
 
-class WorkerOutbox(msgspec.Struct):
+@final
+@dataclass(eq=False)
+class WorkerOutbox:
     """What is to be done now."""
 
-    messages: list[list[bytes]] = msgspec.field(default_factory=list)
-    started: list[Job] = msgspec.field(default_factory=list)
-    stopped: list[Job] = msgspec.field(default_factory=list)
+    messages: list[list[bytes]] = field(default_factory=list)
+    started: list[Job] = field(default_factory=list)
+    stopped: list[Job] = field(default_factory=list)
     #: Close the socket and open a new one before anything is sent (RFC 18: a worker that
     #: is told to go, or that lost its broker, begins anew on a new socket).
     reopen: bool = False

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import msgspec
+from dataclasses import dataclass, fields
+from typing import final
 
 __all__ = ["Counters"]
 
 
-class Counters(msgspec.Struct):
+@final
+@dataclass(eq=False)
+class Counters:
     """Since the start.
 
     ``calls`` is the sum of answered, refused, expired, cancelled, lost and in flight.
@@ -44,4 +47,4 @@ class Counters(msgspec.Struct):
 
     def as_dict(self) -> dict[str, int]:
         """Return name and count of each."""
-        return {name: getattr(self, name) for name in self.__struct_fields__}
+        return {field.name: getattr(self, field.name) for field in fields(self)}

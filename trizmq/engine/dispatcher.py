@@ -328,7 +328,8 @@ class Dispatcher:
         self.in_flight -= 1
         self.deadlines.forget()
         flight.call.body = b""  # the record stays in the heap of deadlines for a while
-        flight.gathered = []
+        if flight.gathered:
+            flight.gathered = []
         del flight.peer.flights[flight.call.id]
         if flight.worker is None and flight.size:
             flight.queue.leave(flight)

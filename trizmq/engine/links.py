@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import TYPE_CHECKING
-
-import msgspec
+from typing import TYPE_CHECKING, final
 
 from ..messages import IDEMPOTENT_METHODS
 
@@ -39,16 +38,18 @@ class LinkState(Enum):
     REFUSED = auto()
 
 
-class Link(msgspec.Struct, eq=False):
+@final
+@dataclass(eq=False)
+class Link:
     """One connection to one broker endpoint."""
 
     endpoint: str
     state: LinkState = LinkState.CONNECTING
     #: How many calls the broker takes from us at once; more wait here.
     credit: int = 0
-    in_flight: dict[int, Pending] = msgspec.field(default_factory=dict)
+    in_flight: dict[int, Pending] = field(default_factory=dict)
     #: To be sent, in order. The driver takes from the front what has been.
-    outgoing: list[Item] = msgspec.field(default_factory=list)
+    outgoing: list[Item] = field(default_factory=list)
     heard_at: float = 0.0
     #: Its socket is to be opened anew; and how often that was so since a broker said hello.
     is_lost: bool = False
@@ -63,25 +64,41 @@ class Link(msgspec.Struct, eq=False):
         return self.state is LinkState.READY and len(self.in_flight) < self.credit
 
 
-class Pending(msgspec.Struct, eq=False):
-    """One call of ours; ``outcome`` is there when it has ``ended``."""
+@final
+class Pending:
+    """One call of ours; ``outcome`` is there when it has ``ended``.
 
-    method: str
-    target: str
-    headers: Headers
-    body: Body
-    deadline: float
-    #: Whether we end it at its deadline; else the caller's own cancel scope does.
-    is_timed: bool
-    #: Called by the driver when it has ended; the engine only keeps it.
-    waiter: Callable[[], object]
-    id: int = 0
-    link: Link | None = None
-    attempts: int = 0
-    ended: bool = False
-    #: Of its response, if it comes in parts.
-    parts: Parts | None = None
-    outcome: messages.Response | TrizmqError | None = None
+    Attributes:
+      is_timed: whether we end it at its deadline; else the caller's own cancel scope does.
+      waiter: called by the driver when it has ended; the engine only keeps it.
+      parts: of its response, if it comes in parts.
+
+    """
+
+    # Written out, not a dataclass: one is made for each call.
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        headers: Headers,
+        body: Body,
+        deadline: float,
+        is_timed: bool,
+        waiter: Callable[[], object],
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self.deadline = deadline
+        self.is_timed = is_timed
+        self.waiter = waiter
+        self.id = 0
+        self.link: Link | None = None
+        self.attempts = 0
+        self.ended = False
+        self.parts: Parts | None = None
+        self.outcome: messages.Response | TrizmqError | None = None
 
     @property
     def is_idempotent(self) -> bool:

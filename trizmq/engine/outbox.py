@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import msgspec
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
     from ..admission import Event
@@ -14,23 +13,25 @@ if TYPE_CHECKING:
 __all__ = ["Outbox"]
 
 
-class Outbox(msgspec.Struct):
+@final
+@dataclass(eq=False)
+class Outbox:
     """What is to be done now. The driver takes it, does it, and never hands it back."""
 
     #: To native clients: routing id to items, in order; to be sent in batches.
-    items: dict[bytes, list[Item]] = msgspec.field(default_factory=dict)
+    items: dict[bytes, list[Item]] = field(default_factory=dict)
     #: To clients of other dialects: routing id, frames.
-    messages: list[tuple[bytes, list[bytes]]] = msgspec.field(default_factory=list)
+    messages: list[tuple[bytes, list[bytes]]] = field(default_factory=list)
     #: To native workers on the backend, as ``items``.
-    worker_items: dict[bytes, list[Item]] = msgspec.field(default_factory=dict)
+    worker_items: dict[bytes, list[Item]] = field(default_factory=dict)
     #: To MDP workers on the backend, as ``messages``.
-    worker_messages: list[tuple[bytes, list[bytes]]] = msgspec.field(default_factory=list)
+    worker_messages: list[tuple[bytes, list[bytes]]] = field(default_factory=list)
     #: To the local worker: start this; `Broker.finish` is to be called once for each.
-    dispatched: list[Flight] = msgspec.field(default_factory=list)
+    dispatched: list[Flight] = field(default_factory=list)
     #: To the local worker: stop this. (It has ended here; `Broker.finish` is still wanted.)
-    abandoned: list[Flight] = msgspec.field(default_factory=list)
+    abandoned: list[Flight] = field(default_factory=list)
     #: For who observes.
-    events: list[Event] = msgspec.field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
-
-import msgspec
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeAlias, final
 
 from ..messages import IDEMPOTENT_METHODS
 from .services import RequestQueue
@@ -25,7 +24,9 @@ NATIVE: Final = "native"
 Token: TypeAlias = int | bytes
 
 
-class Peer(msgspec.Struct, eq=False):
+@final
+@dataclass(eq=False)
+class Peer:
     """A client, and its calls in flight by id (its own ids, if it is native).
 
     ``address`` is the routing id. Behind one that is not native there may be a queue device
@@ -36,41 +37,58 @@ class Peer(msgspec.Struct, eq=False):
     address: bytes
     instance: str
     envelope: tuple[bytes, ...] | None = None
-    flights: dict[int, Flight] = msgspec.field(default_factory=dict)
+    flights: dict[int, Flight] = field(default_factory=dict)
     queued_bytes: int = 0
     #: Something was sent to it since the last heartbeat was due.
     was_told: bool = False
 
 
-class Flight(msgspec.Struct, eq=False):
+@final
+class Flight:
     """One call in flight, from the broker's reading it to its end.
 
     Queued while ``worker`` is None. When it has ``ended`` its caller has had its outcome;
     the worker may still be busy with it, and says so by `Broker.finish`.
+
+    Attributes:
+      attempts: how often it was given to a worker.
+      parts: how many parts of its response its caller has been sent.
+      gathered: parts that wait for the end.
+      wanted: the one worker that may have it, if a hook has said so.
+
     """
 
-    peer: Peer
-    call: Call
-    deadline: float
-    service: Service
-    return_path: ReturnPath | None = None
-    worker: Worker | None = None
-    ended: bool = False
-    size: int = 0
-    token: Token = 0
-    #: How often it was given to a worker.
-    attempts: int = 0
-    #: Parts of its response that its caller has been sent, and those that wait for the end.
-    parts: int = 0
-    gathered: list[bytes] = msgspec.field(default_factory=list)
-    #: The one worker that may have it, if a hook has said so.
-    wanted: Worker | None = None
+    # Written out, not a dataclass: one is made for each call.
+    def __init__(
+        self,
+        peer: Peer,
+        call: Call,
+        deadline: float,
+        service: Service,
+        return_path: ReturnPath | None = None,
+    ) -> None:
+        self.peer = peer
+        self.call = call
+        self.deadline = deadline
+        self.service = service
+        self.return_path = return_path
+        self.worker: Worker | None = None
+        self.ended = False
+        self.size = 0
+        self.token: Token = 0
+        self.attempts = 0
+        self.parts = 0
+        self.gathered: list[bytes] = []
+        self.wanted: Worker | None = None
+        self._request_id = ""
 
     @property
     def request_id(self) -> str:
         """The caller's ``x-request-id``, or a name for this call: instance and id."""
-        given = self.call.headers.get("x-request-id") if self.call.headers else None
-        return given or f"{self.peer.instance}-{self.call.id}"
+        if not self._request_id:
+            given = self.call.headers.get("x-request-id")
+            self._request_id = given or f"{self.peer.instance}-{self.call.id}"
+        return self._request_id
 
     @property
     def may_be_repeated(self) -> bool:
@@ -85,7 +103,9 @@ class Flight(msgspec.Struct, eq=False):
         return self.service.queue if self.wanted is None else self.wanted.queue
 
 
-class Worker(msgspec.Struct, eq=False):
+@final
+@dataclass(eq=False)
+class Worker:
     """Who does the work of some services, so many calls at once."""
 
     services: tuple[str, ...]
@@ -100,9 +120,9 @@ class Worker(msgspec.Struct, eq=False):
     routes: tuple[str, ...] = ()
     busy: int = 0
     #: What it has in hand, by token, if it is on the backend.
-    flights: dict[Token, Flight] = msgspec.field(default_factory=dict)
+    flights: dict[Token, Flight] = field(default_factory=dict)
     #: Calls that wait for this worker and no other.
-    queue: RequestQueue = msgspec.field(default_factory=RequestQueue)
+    queue: RequestQueue = field(default_factory=RequestQueue)
     is_leaving: bool = False
     heard_at: float = 0.0
     was_told: bool = False

@@ -4,57 +4,25 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, final
 
 import trio
 
 from ..later import Later
-from ..messages import Headers, Request, Response, problem
+from ..messages import no_headers, problem
 from ..wire.items import frames_of
 from .pool import WorkerPool
+from .served import Served, W
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..app.application import App
-    from ..wire.items import Call
+    from ..messages import Request, Response
 
-__all__ = ["LocalWorker", "Work"]
+__all__ = ["LocalWorker"]
 
 ACCESS = logging.getLogger("trizmq.access")
-
-
-class Work(Protocol):
-    """A call in hand, as an engine keeps it."""
-
-    def __hash__(self) -> int: ...
-    @property
-    def call(self) -> Call: ...
-    @property
-    def deadline(self) -> float: ...
-    @property
-    def ended(self) -> bool: ...
-    @property
-    def request_id(self) -> str: ...
-
-
-W = TypeVar("W", bound=Work)
-
-
-class _Served(Request, Generic[W], kw_only=True, eq=False):
-    """A request that somebody waits for, and what it takes to answer it later."""
-
-    flight: W
-    owe: Callable[[_Served[W]], Later]
-    began: float = 0.0
-
-    def __repr__(self) -> str:  # the engine's records are no handler's business
-        return f"<Request {self.request_id}: {self.method} {self.path}>"
-
-    def reply_later(self) -> Later:
-        if self.later is None:
-            self.later = self.owe(self)
-        return self.later
 
 
 @final
@@ -94,7 +62,7 @@ class LocalWorker(Generic[W]):
         self._part = part
         self._flush = flush
         self._access_log = access_log
-        self._owed: dict[W, tuple[_Served[W], Later]] = {}
+        self._owed: dict[W, tuple[Served[W], Later]] = {}
         self._owe = self._start_owing  # bound once, not once a request
         self._pool: WorkerPool[W] = WorkerPool(self._handle, size=capacity, flush=flush)
 
@@ -132,35 +100,43 @@ class LocalWorker(Generic[W]):
             elif later.is_over or not is_owed:
                 self._end_owed(flight, response)
 
-    def _request(self, flight: W) -> _Served[W]:
+    def _request(self, flight: W) -> Served[W]:
         call = flight.call
         path, _, query_string = call.target.partition("?")
-        request = _Served(
-            method=call.method,
-            path=path,
-            query_string=query_string,
-            headers=Headers.adopt(call.headers),
-            body=call.body if type(call.body) is bytes else b"".join(frames_of(call.body)),
-            principal=call.principal,  # the broker's word
-            deadline=flight.deadline,
-            request_id=flight.request_id,
+        headers = no_headers()
+        headers |= call.headers
+        body: Any = call.body
+        frames: tuple[bytes, ...] = ()
+        if type(body) is not bytes:
+            frames = tuple(frames_of(body))
+            body = b"".join(frames)
+        request = Served(  # by position, as far as there is one: at half the price
+            call.method,
+            path,
+            query_string,
+            headers,
+            body,
+            {},
+            call.principal,  # the broker's word
+            flight.deadline,
+            flight.request_id,
+            "",
+            frames,
             flight=flight,
             owe=self._owe,
         )
-        if type(call.body) is not bytes:
-            request.body_frames = tuple(frames_of(call.body))
         if self._access_log:
             request.began = trio.current_time()
         return request
 
-    def _end(self, request: _Served[W], response: Response | None) -> None:
+    def _end(self, request: Served[W], response: Response | None) -> None:
         if self._access_log:
             _log_access(request, response, trio.current_time() - request.began)
         self._finish(request.flight, response)
 
     # -- later ---------------------------------------------------------------------------
 
-    def _start_owing(self, request: _Served[W]) -> Later:
+    def _start_owing(self, request: Served[W]) -> Later:
         later = Later(partial(self._acknowledge, request), partial(self._answer, request))
         if request.flight.ended:  # asked by a thread, say, that its call has left behind
             later.is_over = True
@@ -168,12 +144,12 @@ class LocalWorker(Generic[W]):
             self._owed[request.flight] = request, later
         return later
 
-    def _acknowledge(self, request: _Served[W], data: bytes) -> None:
+    def _acknowledge(self, request: Served[W], data: bytes) -> None:
         if request.method != "HEAD":
             self._part(request.flight, data)
             self._flush()
 
-    def _answer(self, request: _Served[W], outcome: object) -> None:
+    def _answer(self, request: Served[W], outcome: object) -> None:
         response = problem(502, "the answer was cancelled", executed="maybe")
         try:
             response = self._app.answer_late(request, outcome)

@@ -60,6 +60,7 @@ class WorkerPool(Generic[T]):
         self._woken = 0  # workers that were rescheduled and have not run yet
         self._unflushed = 0  # items handled since the last flush
         self._running: dict[T, trio.CancelScope] = {}
+        self._cancelled: set[trio.CancelScope] = set()  # of workers that are to retire
         self._clean = copy_context()
 
     def put(self, items: Iterable[T]) -> None:
@@ -71,6 +72,7 @@ class WorkerPool(Generic[T]):
         """Cancel ``item`` if it runs now. An item that only waits is yours to forget."""
         scope = self._running.get(item)
         if scope is not None:
+            self._cancelled.add(scope)
             scope.cancel()
         return scope is not None
 
@@ -89,16 +91,18 @@ class WorkerPool(Generic[T]):
                 await self._work(task, scope)
             finally:
                 _CURRENT.pop(task, None)
+                self._cancelled.discard(scope)
         # A task inherits the context it is started from, and ours may be soiled.
         self._clean.run(nursery.start_soon, self._career, nursery)
 
     async def _work(self, task: trio.lowlevel.Task, scope: trio.CancelScope) -> None:
-        while not scope.cancel_called:
-            if not self._ready:
+        cancelled, ready = self._cancelled, self._ready
+        while scope not in cancelled:  # `scope.cancel_called` looks at the clock each time
+            if not ready:
                 await self._rest(task)
                 continue
-            item = self._ready.popleft()
-            if self._ready or self._unflushed:
+            item = ready.popleft()
+            if ready or self._unflushed:
                 self._prepare_to_wait()
             self._running[item] = scope
             _CURRENT[task] = item

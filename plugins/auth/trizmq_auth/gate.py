@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from trizmq import Forward, Reject, problem
@@ -17,7 +18,7 @@ from .store import TokenStore
 from .verifier import Verifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from trizmq import AdmittedCall, Principal, Request, Response, Route, Verdict
@@ -61,11 +62,12 @@ def admit(call: AdmittedCall) -> Verdict:
     """Say what the broker does with ``call``: who is not known goes no further."""
     if call.response is not None:
         return None
-    token = _token_in(call.headers)
+    token = _token_in(call.headers.get("authorization", ""))
     if token is None:  # perhaps another plugin knows who calls
         return None if call.principal or _is_for_all(call) else UNAUTHORIZED
-    principal = _verify(token)
-    return UNAUTHORIZED if principal is None else Forward(principal)
+    verifier = _verifier.get(None)
+    principal = verifier.verify(token) if verifier else None
+    return Forward(principal) if principal else UNAUTHORIZED
 
 
 def guard(route: Route) -> Callable[[Request], Response | None]:
@@ -91,7 +93,11 @@ def _greet(request: Request) -> None:
 
 def _identify(request: Request) -> Principal | None:
     # What the broker has found out is not asked again. There may be one that does not ask.
-    return request.principal or _verify(_token_in(request.headers))
+    if request.principal is not None:
+        return request.principal
+    token = _token_in(request.headers.get("authorization", ""))
+    verifier = _verifier.get(None)
+    return verifier.verify(token) if verifier and token is not None else None
 
 
 def _is_for_all(call: AdmittedCall) -> bool:
@@ -101,17 +107,13 @@ def _is_for_all(call: AdmittedCall) -> bool:
     return call.has_public_routes or is_mmi
 
 
-def _token_in(headers: Mapping[str, str]) -> str | None:
-    """Return the caller's token; None if it brought none."""
-    scheme, _, token = headers.get("authorization", "").partition(" ")
+@lru_cache(maxsize=256)  # a few callers make most of the calls
+def _token_in(field: str) -> str | None:
+    """Return the token in an authorization field; None if there is none."""
+    scheme, _, token = field.partition(" ")
     # RFC 9110, section 11.1: "It uses a case-insensitive token to identify the
     # authentication scheme".
     return token.strip() if scheme.lower() == "bearer" else None
-
-
-def _verify(token: str | None) -> Principal | None:
-    verifier = _verifier.get(None)
-    return verifier.verify(token) if verifier and token is not None else None
 
 
 def _unauthorized(request: Request) -> Response:
