@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from trizmq import __version__
 from trizmq.cli import COMMANDS, Deferred, command_line
+from trizmq.engine import broker
 
 if TYPE_CHECKING:
     from .conftest import CommandLine, Installer
@@ -67,8 +69,9 @@ def test_help_lists_the_house_s_commands_first(trizmq: CommandLine) -> None:
     assert trizmq("--help").exit_code == 0
 
 
-def test_version(trizmq: CommandLine) -> None:
-    assert trizmq("--version").stdout == f"trizmq {__version__}\n"
+def test_version_says_whether_the_hot_path_is_compiled(trizmq: CommandLine) -> None:
+    kind = "pure Python" if Path(broker.__file__).suffix == ".py" else "compiled"
+    assert trizmq("--version").stdout == f"trizmq {__version__} ({kind})\n"
 
 
 def test_an_unknown_command_is_2(trizmq: CommandLine) -> None:

@@ -7,6 +7,8 @@ Only names and one line of help live here, for `trizmq --help` must be quick: cl
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import Any, Final, final
 
 import click
@@ -141,7 +143,15 @@ def command_line() -> click.Group:
         help="RPC over ZeroMQ on Trio: services are plugins, calls have deadlines.",
         commands=[Deferred(*entry) for entry in COMMANDS],
     )
-    return click.version_option(__version__, message="%(prog)s %(version)s")(commands)
+    version = click.version_option(__version__, message=f"%(prog)s %(version)s ({_kind()})")
+    return version(commands)
+
+
+def _kind() -> str:
+    """Return whether the hot path was compiled when this was installed."""
+    # One of its modules, found as an import would, and not imported: it must be quick.
+    spec = PathFinder.find_spec("broker", [str(Path(__file__).parents[1] / "engine")])
+    return "pure Python" if str(spec and spec.origin).endswith(".py") else "compiled"
 
 
 def main() -> None:
