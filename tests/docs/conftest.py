@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 
-#: Seconds that one terminal may be used: a command that hangs fails its test.
-PATIENCE = 120
+#: Seconds that one terminal may be used: a command that hangs fails its test. Installing compiles.
+PATIENCE = 400
 
 READY = re.compile(r"trizmq (\w+ )?ready ?")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from trizmq.cli import command_line
 from trizmq.service.serve import GOODBYE_SECONDS
@@ -88,6 +89,17 @@ def test_systemd_has_nothing_to_say_about_it(text: str, name: str, tmp_path: Pat
         timeout=30,
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_what_the_build_is_told_and_tells_is_there(page) -> None:
+    text = page("docs/howto/deploy.md").section("Compiled or not").text
+    hook = (ROOT / "hatch_build.py").read_text("utf-8")
+    for variable in re.findall(r"`(\w+)=\d pip", text):
+        assert f'"{variable}"' in hook
+    version = CliRunner().invoke(command_line(), ["--version"], prog_name="trizmq").output
+    kinds = re.findall(r"`(\(.+?\))`", text)
+    assert len(kinds) == 2
+    assert any(version.rstrip().endswith(kind) for kind in kinds)
 
 
 def test_every_line_of_the_log_is_one_that_is_written(page) -> None:
