@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import re
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -13,7 +15,7 @@ import zmq
 
 __all__ = ["describe", "own_versions"]
 
-OURS: Final = ("trizmq", "trio", "pyzmq", "orjson", "msgspec")
+OURS: Final = ("trio", "pyzmq", "orjson", "msgspec")
 
 
 def describe() -> str:
@@ -25,8 +27,17 @@ def describe() -> str:
 
 def own_versions() -> dict[str, str]:
     """Return what the product runs on."""
-    ours = {name: version(name) for name in OURS}
+    ours = {"trizmq": _product(), **{name: version(name) for name in OURS}}
     return {"Python": platform.python_version(), **ours, "libzmq": zmq.zmq_version()}
+
+
+def _product() -> str:
+    """Return the version of what targets run, and whether it is compiled."""
+    command = [sys.executable, "-m", "trizmq", "--version"]
+    # Where targets are started: in the checkout itself the sources would be found.
+    here = Path(__file__).parent
+    done = subprocess.run(command, cwd=here, capture_output=True, check=True, text=True)
+    return done.stdout.strip().partition(" ")[2]
 
 
 def _processor() -> str:
