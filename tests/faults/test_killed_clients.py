@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import trio
 
 CLIENT = Path(__file__).parent / "client_with_calls.py"
@@ -28,6 +29,7 @@ async def live_and_die(endpoint: str) -> None:
             process.kill()
 
 
+@pytest.mark.slow
 async def test_fifty_clients_are_killed_with_a_hundred_calls_each(open_broker) -> None:
     async with open_broker() as (endpoint, broker):
         await live_and_die(endpoint)

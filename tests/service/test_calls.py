@@ -196,6 +196,7 @@ async def test_a_nested_call_gets_at_most_what_its_own_call_has_left(serving) ->
     assert 0 < budgets[0] <= 3.01
 
 
+@pytest.mark.slow
 async def test_a_thousand_lives_leave_nothing_behind(serving) -> None:
     def open_files() -> int:
         return sum(1 for _ in Path("/proc/self/fd").iterdir())
