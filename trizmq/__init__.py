@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from .messages import Response as Response
     from .messages import problem as problem
     from .service.client import Client as Client
-    from .service.client import open_client as open_client
+    from .service.opening import open_client as open_client
     from .service.serve import serve as serve
     from .service.sync_client import SyncClient as SyncClient
 
@@ -73,7 +73,8 @@ _ROOMS = {
     ],
     "later": ["Later"],
     "messages": ["Headers", "Principal", "Request", "Response", "problem"],
-    "service.client": ["Client", "open_client"],
+    "service.client": ["Client"],
+    "service.opening": ["open_client"],
     "service.serve": ["serve"],
     "service.sync_client": ["SyncClient"],
 }

@@ -23,12 +23,14 @@ from typing import TYPE_CHECKING, Any, Final
 from .app.application import App
 from .app.plugins import load
 from .service.beside import running
-from .service.client import Client, open_client_on
+from .service.opening import open_client_on
 from .service.serve import serve_on
 from .transport.memory import MemoryTransport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from .service.client import Client
 
 __all__ = ["open_app"]
 

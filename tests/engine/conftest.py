@@ -163,7 +163,7 @@ class ClientRig:
 
     def assert_nothing_is_left(self) -> None:
         client = self.client
-        assert (client.in_flight, client.waiting, client._waiting_bytes) == (0, 0, 0)
+        assert (client.in_flight, client.waiting, client._waiting.bytes) == (0, 0, 0)
         assert client._deadlines._live == 0
 
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from trizmq.engine.client import MAX_WAITING, MAX_WAITING_BYTES
 from trizmq.engine.links import Pending
 from trizmq.engine.retries import RetryBudget
+from trizmq.engine.waiting import MAX_WAITING, MAX_WAITING_BYTES
 from trizmq.errors import DeadlineExceeded, Overloaded, Unreachable
 from trizmq.messages import Response as Outcome
 from trizmq.wire.items import Call, Cancel, Goaway, Heartbeat, Item, Response

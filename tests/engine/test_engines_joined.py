@@ -235,7 +235,7 @@ class Joined(RuleBasedStateMachine):
             for pending in self.pendings
         )
         for client in self.clients:
-            assert (client.in_flight, client.waiting, client._waiting_bytes) == (0, 0, 0)
+            assert (client.in_flight, client.waiting, client._waiting.bytes) == (0, 0, 0)
             assert client.is_connected
         for server in self.servers.values():
             assert server

@@ -13,7 +13,7 @@ import orjson
 import trio
 
 from ..errors import CallError
-from ..service.client import open_client
+from ..service.opening import open_client
 from .exchange import Outgoing, exchange, find_token
 from .exits import Exit
 from .histogram import Histogram

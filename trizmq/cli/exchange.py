@@ -18,8 +18,8 @@ from ..errors import (
     RemoteProtocolError,
     Unreachable,
 )
-from ..service.client import open_client
 from ..service.foreign_call import call_foreign
+from ..service.opening import open_client
 from ..service.worker_loop import NATIVE
 from ..transport.endpoints import is_local, split_endpoints
 from ..transport.zeromq import ZmqTransport

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from itertools import count
 from math import ceil
@@ -15,6 +14,7 @@ from .deadlines import Deadlines
 from .links import Link, LinkState, Pending
 from .parts import Parts
 from .retries import MAX_ATTEMPTS, RetryBudget
+from .waiting import WaitingCalls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,10 +31,6 @@ LIVENESS: Final = 3
 #: Seconds between two hellos where the first was answered by "unknown" (promise P4).
 MIN_PAUSE: Final = 0.1
 MAX_PAUSE: Final = 1.0
-
-#: How many calls may wait in the client for a broker, or for room at one.
-MAX_WAITING: Final = 10_000
-MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
 
 
 @final
@@ -64,8 +60,7 @@ class Client:
         self.late = 0
         self._hello = Hello(VERSION, instance)
         self._ids = count(1)
-        self._waiting: OrderedDict[int, Pending] = OrderedDict()
-        self._waiting_bytes = 0
+        self._waiting = WaitingCalls()
         self._deadlines: Deadlines[Pending] = Deadlines()
         self._budget = RetryBudget()
         self._outbox = ClientOutbox()
@@ -88,7 +83,7 @@ class Client:
     @property
     def waiting(self) -> int:
         """How many calls wait here."""
-        return len(self._waiting)
+        return self._waiting.count
 
     @property
     def is_connected(self) -> bool:
@@ -107,7 +102,7 @@ class Client:
         """
         pending.id = next(self._ids)
         link = self._usable_link()
-        if link is not None and not self._waiting:
+        if link is not None and not self._waiting.count:
             self._send(pending, link, now)
         elif link is None and self._is_refused:
             pending.ended = True
@@ -137,15 +132,10 @@ class Client:
         return all(link.state is LinkState.REFUSED for link in self.links)
 
     def _wait(self, pending: Pending) -> None:
-        if len(self._waiting) >= MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES:
+        if self._waiting.is_full:
             pending.ended = True
-            raise Overloaded(f"{len(self._waiting)} calls wait in this client", executed="no")
-        self._waiting[pending.id] = pending
-        self._waiting_bytes += _body_size(pending)
-
-    def _unwait(self, pending: Pending) -> None:
-        del self._waiting[pending.id]
-        self._waiting_bytes -= _body_size(pending)
+            raise Overloaded(f"{self._waiting.count} calls wait in this client", executed="no")
+        self._waiting.push(pending)
 
     def _send(self, pending: Pending, link: Link, now: float) -> None:
         pending.link = link
@@ -161,10 +151,8 @@ class Client:
 
     def _send_waiting(self, now: float) -> None:
         for link in self.links:
-            while self._waiting and link.has_room:
-                pending = next(iter(self._waiting.values()))
-                self._unwait(pending)
-                self._send(pending, link, now)
+            while self._waiting.count and link.has_room:
+                self._send(self._waiting.pop(), link, now)
 
     # -- what brokers say --------------------------------------------------------------
 
@@ -183,7 +171,7 @@ class Client:
                 self._leave(link, item.reason, now)  # type: ignore[union-attr]
             elif kind is Part:
                 self._gather(link, item)  # type: ignore[arg-type]
-        if self._waiting:
+        if self._waiting.count:
             self._send_waiting(now)
 
     def _answer(self, link: Link, item: Response) -> None:
@@ -231,8 +219,7 @@ class Client:
         del pending.link.in_flight[pending.id]
         pending.link = None
         pending.attempts -= 1
-        self._waiting[pending.id] = pending
-        self._waiting_bytes += _body_size(pending)
+        self._waiting.push(pending)
 
     def _leave(self, link: Link, reason: str, now: float) -> None:
         if reason == "draining":
@@ -257,15 +244,14 @@ class Client:
         for pending in orphans:
             pending.link = pending.parts = None
             if again and pending.is_idempotent and pending.attempts < MAX_ATTEMPTS:
-                self._waiting[pending.id] = pending
-                self._waiting_bytes += _body_size(pending)
+                self._waiting.push(pending)
             else:
                 lost = f"the broker at {link.endpoint} was lost while it had the call"
                 self._end(pending, Unreachable(lost, executed="maybe"))
 
     def _end_all_waiting(self) -> None:
         if self._is_refused:
-            for pending in list(self._waiting.values()):
+            for pending in self._waiting.all():
                 self._end(pending, Unreachable(self._why_refused(), executed="no"))
 
     def _why_refused(self) -> str:
@@ -294,8 +280,8 @@ class Client:
         pending.ended = True
         if pending.link is not None:
             pending.link.in_flight.pop(pending.id, None)
-        elif pending.id in self._waiting:
-            self._unwait(pending)
+        else:
+            self._waiting.leave(pending)
         if pending.is_timed:
             self._deadlines.forget()
         pending.body = b""  # the record stays in the heap of deadlines for a while
@@ -313,7 +299,7 @@ class Client:
                 link.outgoing.append(Goaway("closing"))
             for pending in list(link.in_flight.values()):
                 self._end(pending, Unreachable("the client was closed", executed="maybe"))
-        for pending in list(self._waiting.values()):
+        for pending in self._waiting.all():
             self._end(pending, Unreachable("the client was closed", executed="no"))
 
     # -- time --------------------------------------------------------------------------
@@ -321,7 +307,7 @@ class Client:
     @property
     def next_tick(self) -> float:
         """When to call `tick`, at the latest."""
-        if self._waiting and any(link.has_room for link in self.links):
+        if self._waiting.count and any(link.has_room for link in self.links):
             return float("-inf")  # a call that was given up, or a lost link, has made it so
         hello_at = min(link.hello_at for link in self.links)
         return min(self._deadlines.next, self._next_beat, hello_at)
@@ -368,7 +354,3 @@ class Client:
                 f"{pending.method} {pending.target}: not sent in time", executed="no"
             )
         return Unreachable(f"nobody answers at {self._endpoints()}", executed="no")
-
-
-def _body_size(pending: Pending) -> int:
-    return sum(map(len, frames_of(pending.body)))

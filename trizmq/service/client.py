@@ -2,110 +2,30 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack, final
-from urllib.parse import urlencode
+from typing import TYPE_CHECKING, Final, Unpack, final
 
-import msgspec
-import orjson
 import trio
 
-from ..engine.limits import Limits
-from ..engine.links import Pending
+from ..engine.conversation import Job
 from ..engine.records import Flight
-from ..errors import LocalProtocolError
 from ..messages import Response
-from ..transport.endpoints import split_endpoints
-from ..transport.zeromq import ZmqTransport
-from .beside import running
-from .connection import Connection
 from .pool import current_item
+from .requests import Details, RequestMaker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from ..transport.face import Transport
+    from ..engine.links import Pending
+    from .connection import Connection
 
-__all__ = ["Client", "Details", "RequestMaker", "open_client", "open_client_on"]
+__all__ = ["DEFAULT_SECONDS", "Client"]
 
 #: The deadline of a call whose caller has none, in seconds (promise P6).
 DEFAULT_SECONDS: Final = 30.0
 MAX_SECONDS: Final = 3600.0
 
-
-class Details(TypedDict, total=False):
-    """What a call may have besides method and target.
-
-    Attributes:
-      query: appended to the target, encoded; a sequence of values repeats the name.
-      headers: names in any case.
-      body: raw bytes; not with ``json``.
-      json: any value, encoded by orjson (msgspec Structs too).
-
-    """
-
-    query: Mapping[str, Any]
-    headers: Mapping[str, str]
-    body: bytes
-    json: Any
-
-
-@final
-class RequestMaker:
-    """Makes the engine's calls out of what users say."""
-
-    def __init__(self, token: str | None) -> None:
-        self._headers = {"authorization": f"Bearer {token}"} if token else {}
-
-    def make(
-        self, method: str, target: str, details: Details, *, deadline: float, is_timed: bool
-    ) -> Pending:
-        """Return a call that ends by ``deadline``; its waiter is still to be set.
-
-        Raises:
-          LocalProtocolError: target, headers or body are not what a call can carry.
-          TypeError: ``json`` cannot be encoded.
-
-        """
-        if target[:1] != "/" or not (target.isprintable() and method.isprintable()):
-            raise LocalProtocolError(f"a path starts with / and is printable: {target!r}")
-        if not details:
-            headers, body = self._headers, b""
-        else:
-            target = _with_query(target, details.get("query"))
-            headers = self._merged(details.get("headers"))
-            body = _body(details)
-        return Pending(method.upper(), target, headers, body, deadline, is_timed, _nobody)
-
-    def _merged(self, headers: Mapping[str, Any] | None) -> dict[str, str]:
-        if not headers:
-            return self._headers
-        for name, value in headers.items():
-            if not (isinstance(value, str) and name.isprintable() and value.isprintable()):
-                raise LocalProtocolError(f"a header is printable text: {name!r}: {value!r}")
-        return self._headers | {name.lower(): value for name, value in headers.items()}
-
-
-def _nobody() -> None:
-    """Wait for nothing: the waiter of a call before its caller waits."""
-
-
-def _with_query(target: str, query: Mapping[str, Any] | None) -> str:
-    if not query:
-        return target
-    return f"{target}{'&' if '?' in target else '?'}{urlencode(query, doseq=True)}"
-
-
-def _body(details: Details) -> bytes:
-    if "json" not in details:
-        body = details.get("body", b"")
-        if not isinstance(body, bytes):
-            raise LocalProtocolError(f"a body is bytes, not {type(body).__name__}; see json=")
-        return body
-    if details.get("body"):
-        raise LocalProtocolError("a call has one body: json= or body=, not both")
-    return orjson.dumps(details["json"], default=msgspec.to_builtins)
+NO_DETAILS: Final[Details] = {}
 
 
 @final
@@ -146,12 +66,15 @@ class Client:
 
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        pending = self._start(method, target, details)
+        now = trio.current_time()
+        deadline, is_timed = _deadline(now)
+        pending = self._maker.make(method, target, details, deadline, is_timed)
+        self._connection.submit(pending, now)
         if pending.ended:
             await trio.lowlevel.cancel_shielded_checkpoint()
         else:
             pending.waiter = partial(trio.lowlevel.reschedule, trio.lowlevel.current_task())
-            await trio.lowlevel.wait_task_rescheduled(self._giving_up([pending]))
+            await trio.lowlevel.wait_task_rescheduled(partial(self._give_up, (pending,)))
         return _response(pending)
 
     async def call_many(
@@ -170,20 +93,19 @@ class Client:
 
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        make = partial(self._maker.make, **_deadline())
-        pendings = [make(method, target, *details or [{}]) for method, target, *details in calls]
+        now = trio.current_time()
+        deadline, is_timed = _deadline(now)
+        pendings = []
+        for method, target, *details in calls:
+            given = details[0] if details else NO_DETAILS
+            pendings.append(self._maker.make(method, target, given, deadline, is_timed))
         try:
-            self._connection.submit_many(pendings)
+            self._connection.submit_many(pendings, now)
         except BaseException:
             self._connection.cancel(pendings)
             raise
         await self._wait_for(pendings)
         return [_response(pending) for pending in pendings]
-
-    def _start(self, method: str, target: str, details: Details) -> Pending:
-        pending = self._maker.make(method, target, details, **_deadline())
-        self._connection.submit(pending)
-        return pending
 
     async def _wait_for(self, pendings: Sequence[Pending]) -> None:
         """Park until all have ended; give them all up if cancelled."""
@@ -191,18 +113,14 @@ class Client:
         if not left:
             await trio.lowlevel.cancel_shielded_checkpoint()
             return
-        waiter = _waiter(trio.lowlevel.current_task(), len(left))
+        one_has_ended = _Countdown(trio.lowlevel.current_task(), len(left)).one_has_ended
         for pending in left:
-            pending.waiter = waiter
+            pending.waiter = one_has_ended
+        await trio.lowlevel.wait_task_rescheduled(partial(self._give_up, pendings))
 
-        await trio.lowlevel.wait_task_rescheduled(self._giving_up(pendings))
-
-    def _giving_up(self, pendings: Sequence[Pending]) -> Callable[[object], trio.lowlevel.Abort]:
-        def give_up(_: object) -> trio.lowlevel.Abort:
-            self._connection.cancel(pendings)
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        return give_up
+    def _give_up(self, pendings: Sequence[Pending], _: object) -> trio.lowlevel.Abort:
+        self._connection.cancel(pendings)
+        return trio.lowlevel.Abort.SUCCEEDED
 
     async def get(self, target: str, **details: Unpack[Details]) -> Response:
         """GET ``target``; see `request`."""
@@ -233,35 +151,30 @@ class Client:
         return await self.request("DELETE", target, **details)
 
 
-class _Deadline(TypedDict):
-    """When a call ends, and whether we must see to it: else a cancel scope does."""
-
-    deadline: float
-    is_timed: bool
-
-
-def _deadline() -> _Deadline:
-    now, scope = trio.current_time(), trio.current_effective_deadline()
+def _deadline(now: float) -> tuple[float, bool]:
+    """Return when a call ends, and whether we must see to it: else a cancel scope does."""
+    scope = trio.current_effective_deadline()
     if scope - now <= MAX_SECONDS:
-        return {"deadline": scope, "is_timed": False}
+        return scope, False
     deadline = now + (DEFAULT_SECONDS if scope == float("inf") else MAX_SECONDS)
-    flight = current_item()
-    if isinstance(flight, Flight):
-        deadline = min(deadline, flight.deadline)
-    return {"deadline": deadline, "is_timed": True}
+    served = current_item()  # the call whose handler makes this one
+    if isinstance(served, Flight | Job):
+        deadline = min(deadline, served.deadline)
+    return deadline, True
 
 
-def _waiter(task: trio.lowlevel.Task, count: int) -> Any:
-    """Return what to call ``count`` times until ``task`` is woken."""
-    left = count
+@final
+class _Countdown:
+    """Wakes a task when ``left`` calls have ended."""
 
-    def one_has_ended() -> None:
-        nonlocal left
-        left -= 1
-        if not left:
-            trio.lowlevel.reschedule(task)
+    def __init__(self, task: trio.lowlevel.Task, left: int) -> None:
+        self._task = task
+        self._left = left
 
-    return one_has_ended
+    def one_has_ended(self) -> None:
+        self._left -= 1
+        if not self._left:
+            trio.lowlevel.reschedule(self._task)
 
 
 def _response(pending: Pending) -> Response:
@@ -271,37 +184,3 @@ def _response(pending: Pending) -> Response:
         return outcome
     assert outcome is not None  # it has ended, and was not given up by us
     raise outcome
-
-
-@asynccontextmanager
-async def open_client(
-    connect: str = "tcp://127.0.0.1:5555", *, token: str | None = None
-) -> AsyncIterator[Client]:
-    """Connect to brokers: ``async with trizmq.open_client() as client:``.
-
-    Returns at once, whether or not anybody is there: calls wait. Leaving the block ends
-    what is still in flight. Errors of the block leave it as they are, in no group.
-
-    Args:
-      connect: endpoints of brokers, separated by commas: the first that is up is used.
-      token: sent with each call, as ``authorization: Bearer``.
-
-    Raises:
-      ConfigError: ``connect`` is no endpoint.
-
-    """
-    async with (
-        ZmqTransport(max_frame=Limits().frame_bytes) as transport,
-        open_client_on(transport, connect, token=token) as client,
-    ):
-        yield client
-
-
-@asynccontextmanager
-async def open_client_on(
-    transport: Transport, connect: str, *, token: str | None = None
-) -> AsyncIterator[Client]:
-    """Connect over ``transport``, which stays the caller's to close; else as `open_client`."""
-    connection = Connection(transport, split_endpoints(connect))
-    async with running(connection.run):
-        yield Client(connection, token=token)

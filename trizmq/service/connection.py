@@ -62,7 +62,7 @@ class Connection:
         finally:
             self._close()
 
-    def submit(self, pending: Pending) -> None:
+    def submit(self, pending: Pending, now: float) -> None:
         """Start a call. It ends once: ``pending.waiter`` is called, unless it is given up.
 
         Raises:
@@ -71,16 +71,15 @@ class Connection:
           trio.ClosedResourceError: `run` has ended.
 
         """
-        self._take(pending, trio.current_time())
+        self._take(pending, now)
         self._send_soon(pending)
 
-    def submit_many(self, pendings: Sequence[Pending]) -> None:
+    def submit_many(self, pendings: Sequence[Pending], now: float) -> None:
         """Start calls that belong together: none is sent before all are taken in.
 
         Raises: the same as `submit`; then those before have to be given up (`cancel`).
 
         """
-        now = trio.current_time()
         for pending in pendings:
             self._take(pending, now)
         self.act()

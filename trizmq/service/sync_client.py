@@ -12,8 +12,9 @@ import trio
 from ..engine.limits import Limits
 from ..transport.endpoints import split_endpoints
 from ..transport.zeromq import ZmqTransport
-from .client import DEFAULT_SECONDS, Details, RequestMaker
+from .client import DEFAULT_SECONDS
 from .connection import Connection
+from .requests import Details, RequestMaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,10 +138,11 @@ class SyncClient:
 
     def _start(self, pending: Pending, ended: Future[Response]) -> None:
         assert self._connection is not None
-        pending.deadline += trio.current_time()
+        now = trio.current_time()
+        pending.deadline += now
         pending.waiter = partial(_settle, pending, ended)
         try:
-            self._connection.submit(pending)
+            self._connection.submit(pending, now)
         except Exception as error:  # belongs to the thread that called
             ended.set_exception(error)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trizmq import SyncClient
 from trizmq.engine.limits import Limits
-from trizmq.service.client import open_client_on
+from trizmq.service.opening import open_client_on
 from trizmq.transport.zeromq import ZmqTransport
 
 from . import thread_load, trio_load
