@@ -75,11 +75,15 @@ def guard(route: Route) -> Callable[[Request], Response | None]:
     if route.public:
         return _greet
 
+    scopes = route.scopes
+
     def check(request: Request) -> Response | None:
-        request.principal = principal = _identify(request)
+        principal = request.principal
+        if principal is None:
+            request.principal = principal = _identify(request)
         if principal is None:
             return _unauthorized(request)
-        if all(map(principal.has_scope, route.scopes)):
+        if not scopes or all(map(principal.has_scope, scopes)):
             return None
         return _forbidden(request, route)
 
@@ -88,13 +92,12 @@ def guard(route: Route) -> Callable[[Request], Response | None]:
 
 def _greet(request: Request) -> None:
     """Let everybody in, and say who it is if that is known."""
-    request.principal = _identify(request)
+    if request.principal is None:
+        request.principal = _identify(request)
 
 
 def _identify(request: Request) -> Principal | None:
     # What the broker has found out is not asked again. There may be one that does not ask.
-    if request.principal is not None:
-        return request.principal
     token = _token_in(request.headers.get("authorization", ""))
     verifier = _verifier.get(None)
     return verifier.verify(token) if verifier and token is not None else None
