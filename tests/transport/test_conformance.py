@@ -10,6 +10,7 @@ from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
 from trizmq.errors import ConfigError
 from trizmq.transport.face import PeerGone
+from trizmq.transport.zeromq import NO_COPY
 
 if TYPE_CHECKING:
     from tests.transport.conftest import OpenNetwork
@@ -36,8 +37,15 @@ async def test_messages_arrive_whole_and_in_order(open_network: OpenNetwork) -> 
 
 @pytest.mark.parametrize(
     "frames",
-    [[LARGE], [b"batch", LARGE, b"", LARGE[:32768]], [b""], [b"", b"\0"], [b"x"] * 1024],
-    ids=["large", "mixed", "empty", "nul", "many"],
+    [
+        [LARGE],
+        [b"batch", LARGE, b"", LARGE[:32768]],
+        [LARGE[:NO_COPY], LARGE[: NO_COPY + 1], LARGE[:NO_COPY]],
+        [b""],
+        [b"", b"\0"],
+        [b"x"] * 1024,
+    ],
+    ids=["large", "mixed", "copied or not", "empty", "nul", "many"],
 )
 async def test_frames_are_the_same_both_ways(
     open_network: OpenNetwork, frames: list[bytes]

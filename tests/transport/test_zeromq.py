@@ -14,9 +14,18 @@ import pytest
 import trio
 import trio.lowlevel
 import zmq
+from zmq.utils.garbage import gc as collector
 
 from trizmq.errors import ConfigError
-from trizmq.transport.zeromq import MAX_FRAMES, ZmqDealer, ZmqRouter, ZmqTransport
+from trizmq.transport.face import PeerGone
+from trizmq.transport.zeromq import (
+    LOCAL_SEND_BUFFER,
+    MAX_FRAMES,
+    NO_COPY,
+    ZmqDealer,
+    ZmqRouter,
+    ZmqTransport,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -104,6 +113,98 @@ async def test_too_large_a_frame_costs_the_sender_its_connection(transport: ZmqT
         while (message := router.receive_nowait()) is None:
             await router.wait_readable()
         assert message[1] == [b"better"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "is_bounded"),
+    [
+        ("tcp://127.0.0.1:*", True),
+        ("ipc://{tmp_path}/socket", True),
+        ("tcp://0.0.0.0:*", False),
+        ("tcp://127.0.0.1:*,tcp://0.0.0.0:*", False),  # the last one counts: so each has its own
+        ("tcp://0.0.0.0:*,tcp://127.0.0.1:*", True),
+    ],
+)
+async def test_the_send_buffer_is_bounded_only_within_this_machine(
+    transport: ZmqTransport, tmp_path: Path, endpoint: str, *, is_bounded: bool
+) -> None:
+    router = transport.bind(endpoint.format(tmp_path=tmp_path))
+    assert send_buffer(router) == (LOCAL_SEND_BUFFER if is_bounded else -1)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "192.0.2.1", "service.example"])
+async def test_a_dealers_too(transport: ZmqTransport, host: str) -> None:
+    is_bounded = host in ("127.0.0.1", "localhost")
+    dealer = transport.connect(f"tcp://{host}:5555")
+    assert send_buffer(dealer) == (LOCAL_SEND_BUFFER if is_bounded else -1)
+
+
+def send_buffer(socket: ZmqRouter | ZmqDealer) -> object:
+    return socket._socket.getsockopt(zmq.SNDBUF)
+
+
+# -- frames that are not copied ---------------------------------------------------------
+
+
+async def lent(count: int) -> bool:
+    """Wait until libzmq has so many of our frames: pyzmq keeps them until it is told."""
+    while len(collector.refs) != count:
+        await trio.sleep(0.002)
+    return True
+
+
+async def test_only_long_frames_are_lent(transport: ZmqTransport) -> None:
+    with trio.fail_after(PATIENCE):
+        await lent(0)
+        dealer = transport.connect("tcp://127.0.0.1:1")  # nobody is there: what is sent stays
+        dealer.send_nowait([bytes(NO_COPY), bytes(NO_COPY)])
+        assert not collector.refs
+        dealer.send_nowait([bytes(NO_COPY + 1), b"", bytes(NO_COPY + 1)])
+        assert len(collector.refs) == 2
+        dealer.close()
+        await lent(0)
+
+
+async def test_what_was_lent_comes_back_when_it_is_sent_or_dropped(open_zmq: OpenNetwork) -> None:
+    long = bytes(NO_COPY + 1)
+    async with open_zmq() as net:
+        router, dealer, peer = await net.pair()
+        for _ in range(100):
+            await net.write(dealer, [long])
+            assert await net.take(router) == (peer, [long])
+        await lent(0)
+        for _ in range(300):  # to who does not read, and is gone before most of it is sent
+            router.send_nowait(peer, [long])
+        dealer.close()
+        while router.receive_nowait() is None and collector.refs:  # it hears of that by reading
+            await trio.sleep(0.002)
+        with pytest.raises(PeerGone):
+            router.send_nowait(peer, [long])
+        await lent(0)
+
+
+async def test_lending_does_not_lock_up_a_process_that_is_both_ends(open_zmq: OpenNetwork) -> None:
+    # Where the receiver gets the very frame that was lent, as over inproc, it gives it back with
+    # Python's lock held, which the collector waits for: that has locked up. Here it never does.
+    long = bytes(NO_COPY + 1)
+    async with open_zmq() as net:
+        router, dealer, peer = await net.pair()
+        async with trio.open_nursery() as nursery:
+
+            async def echo() -> None:
+                while True:
+                    _, frames = await net.take(router)
+                    router.send_nowait(peer, frames)
+                    router.settle()
+
+            nursery.start_soon(echo)
+            for _ in range(100):
+                for _ in range(16):
+                    await net.write(dealer, [long])
+                for _ in range(16):
+                    assert len((await net.read(dealer))[0]) == len(long)
+            nursery.cancel_scope.cancel()
+        await lent(0)
 
 
 FIRST_PEER = """

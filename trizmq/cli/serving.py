@@ -10,6 +10,7 @@ import click
 import trio
 
 from ..errors import ConfigError, PluginError
+from ..service.allocator import keep_freed_memory
 from ..service.beside import running
 from ..service.watchdog import Watchdog
 from .exits import Exit
@@ -31,6 +32,7 @@ def stay(ctx: click.Context, start: Callable[..., Awaitable[None]], ready: Ready
 
     """
     tables = plugin_tables(ctx)
+    keep_freed_memory()
     try:
         trio.run(_watched, partial(start, config=tables, handle_signals=True, task_status=ready))
     except (ConfigError, PluginError):
