@@ -279,6 +279,15 @@ def test_no_room_by_the_deadline(make_client: MakeClient) -> None:
     assert Cancel(pending.id) not in rig.sent(rig.links[0])
 
 
+@pytest.mark.parametrize(("now", "raises"), [(0.4, False), (0.5, True)])
+def test_a_broker_that_says_504_before_we_do(rig: ClientRig, now: float, *, raises: bool) -> None:
+    pending = rig.submit(deadline=0.5)
+    rig.now = now
+    rig.receive(rig.links[0], Response(pending.id, 504, {}, b""))
+    assert isinstance(pending.outcome, DeadlineExceeded if raises else Outcome)
+    rig.assert_nothing_is_left()
+
+
 def test_no_response_by_the_deadline(rig: ClientRig) -> None:
     [link] = rig.links
     pending = rig.submit(deadline=0.5)

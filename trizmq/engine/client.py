@@ -179,8 +179,12 @@ class Client:
         if pending is None:
             self.late += 1
             return
-        if self._is_turned_away(link, item):
+        if item.status == 503 and self._is_turned_away(link, item):
             self._wait_again(pending)
+            return
+        if item.status == 504 and pending.is_timed and pending.deadline <= link.heard_at:
+            # The broker has said first what is ours to say.
+            self._end(pending, self._expiry(pending))
             return
         self._budget.succeed()
         body = item.body if type(item.body) is bytes else b"".join(frames_of(item.body))
@@ -206,8 +210,7 @@ class Client:
     def _is_turned_away(self, link: Link, item: Response) -> bool:
         """Tell whether this says that a draining broker has not even looked at the call."""
         return (
-            item.status == 503
-            and link.state is LinkState.DRAINING
+            link.state is LinkState.DRAINING
             and type(item.body) is bytes
             and b'"executed":"no"' in item.body
         )
