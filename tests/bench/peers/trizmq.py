@@ -17,7 +17,7 @@ from . import thread_load, trio_load
 from .users import measure, read
 
 TOKEN = Path(os.environ["TRIZMQ_STATE_DIR"], "admin-token").read_text().strip()
-MANY = [("GET", "/users/1")] * 64
+MANY = [("GET", "/users/1")] * 16
 
 #: libzmq allows a context 1,023 sockets, unless told otherwise.
 CLIENTS_A_CONTEXT = 500
