@@ -26,7 +26,10 @@ WORKER = "-m trizmq worker --connect tcp://127.0.0.1:{port}"
 
 TRIZMQ: Final = Target("trizmq", (RUN,), "-m peers.trizmq trio", CALLS | {"route", "sleep", "spin"})
 MANY: Final = replace(
-    TRIZMQ, name="trizmq, call_many", calls=frozenset({"many"}), note="16 calls an await, 4 of these at once"
+    TRIZMQ,
+    name="trizmq, call_many",
+    calls=frozenset({"many"}),
+    note="16 calls an await, 4 of these at once",
 )
 SYNC: Final = replace(
     TRIZMQ,
