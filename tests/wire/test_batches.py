@@ -16,7 +16,7 @@ def read(items: list[Item]) -> list[Item]:
     found: list[Item] = []
     for frames, count in batches(items):
         assert len(frames) <= native.MAX_FRAMES
-        assert len(frames[0]) < 1_000_000
+        assert len(frames[0]) < 2_000_000
         decoded = native.decode(frames)
         assert len(decoded) == count <= native.BATCH
         found += decoded
@@ -24,7 +24,7 @@ def read(items: list[Item]) -> list[Item]:
 
 
 def test_many_items_are_several_messages() -> None:
-    items: list[Item] = [call(number, b"") for number in range(40)]
+    items: list[Item] = [call(number, b"") for number in range(2 * native.BATCH + 8)]
     assert read(items) == items
     assert len(batches(items)) == 3
 

@@ -80,9 +80,13 @@ class Intake:
 
     def _why_not(self, flight: Flight, *, thorough: bool) -> Response | None:
         """Return what is to be said about a call that is not even looked at, or None."""
+        call, limits = flight.call, self._limits
         # Empty header fields take no room: a small message may hold too many of them.
-        thorough = thorough or len(flight.call.headers) > self._limits.header_fields
-        if thorough and (oversize := find_oversize(flight.call, self._limits)):
+        if (
+            thorough
+            or len(call.headers) > limits.header_fields
+            or len(call.method) + len(call.target) > limits.target_bytes
+        ) and (oversize := find_oversize(call, limits)):
             return refusals.refusal(flight, *oversize)
         if flight.deadline <= self._dispatcher.now:
             return refusals.expiry(flight)

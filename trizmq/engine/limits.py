@@ -42,8 +42,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def part_bytes(self) -> int:
-        """In a message of so few bytes no part is over a bound in bytes."""
-        return min(self.target_bytes, self.header_bytes, self.headers_bytes, self.body_bytes)
+        """In a message of so few bytes no header field and no body is over a bound."""
+        return min(self.header_bytes, self.headers_bytes, self.body_bytes)
 
     @property
     def frame_bytes(self) -> int:

@@ -15,9 +15,9 @@ __all__ = ["WorkerPool", "current_item"]
 
 T = TypeVar("T", bound="Hashable")
 
-#: Items after which their results are flushed though more are ready. Without a bound, this
-#: side and the other fall into lock-step: one works while the other waits (-25 %).
-FLUSH_EVERY: Final = 16
+#: Items after which their results are flushed though more are ready: a message full. Without a
+#: bound, this side and the other fall into lock-step: one works while the other waits (-25 %).
+FLUSH_EVERY: Final = 32
 
 
 @final
