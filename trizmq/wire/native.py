@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BATCH", "FIRST_BYTES", "LARGE", "MAX_FRAMES", "MAX_ITEMS", "decode", "encode"]
 
-#: Items that we send in one message. With 16 the sockets cost a tenth more, with 64 both sides
-#: fall into lock-step where 64 calls are in flight: a third less (docs/explanation/where-the-microseconds-go.md).
+#: Items that we send in one message. With 16 the sockets cost a tenth more; with 64 both sides
+#: fall into lock-step where 64 calls are in flight, and make a third less.
 BATCH: Final = 32
 
 #: Items that we accept in one message: a peer may have measured otherwise.
