@@ -53,6 +53,11 @@ class Process:
                 text=True,
             )
 
+    @property
+    def pid(self) -> int:
+        """Its own, not a child's."""
+        return self._child.pid
+
     def ask(self, line: str, seconds: float) -> str:
         """Write a line and return the one that answers it; raises as `read`."""
         try:

@@ -1,0 +1,111 @@
+"""Taking the time: CPU time of this thread, of what is called in a loop of next to nothing."""
+
+from __future__ import annotations
+
+import gc
+from collections import defaultdict
+from contextlib import contextmanager
+from time import thread_time
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, final
+
+import trio
+
+from .turns import Turns
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
+
+__all__ = ["Clock", "Costs", "least", "without_collector"]
+
+T = TypeVar("T")
+
+#: Microseconds a call, by the name of what was timed.
+Costs: TypeAlias = dict[str, float]
+
+
+@final
+class Clock:
+    """Sums up what is timed, by names, and the calls that it was timed for."""
+
+    def __init__(self) -> None:
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._calls: defaultdict[str, int] = defaultdict(int)
+
+    def run(self, name: str, turns: Iterable[T], *, calls: int | None = None) -> list[T]:
+        """Take ``turns``, which work as they are taken; each for a call, or all for ``calls``.
+
+        They are best made by `map` and its like, whose loop is C.
+        """
+        began = thread_time()
+        results = list(turns)
+        self.note(name, thread_time() - began, calls or len(results))
+        return results
+
+    async def wait(self, name: str, turns: Iterable[Awaitable[T]]) -> list[T]:
+        """Await each of ``turns``, which are made as they are awaited."""
+        began = thread_time()
+        results = [await turn for turn in turns]
+        self.note(name, thread_time() - began, len(results))
+        return results
+
+    async def whole(self, go: Callable[[], Awaitable[object]], passes: int, at_once: int) -> None:
+        """Time all of it, with its garbage collections; then see how often Trio has a turn.
+
+        What is noted has ``at_once`` in its name: how many calls there are in each pass.
+        """
+        collections, turns, calls = _Collections(), Turns(), passes * at_once
+        gc.callbacks.append(collections)
+        began = thread_time()
+        await go()
+        self.note(f"whole of {at_once}", thread_time() - began, calls)
+        gc.callbacks.remove(collections)
+        self.note(f"gc of {at_once}", collections.seconds, calls)
+        trio.lowlevel.add_instrument(turns)  # which costs time: so it is done apart
+        await go()
+        trio.lowlevel.remove_instrument(turns)
+        self.note(f"steps of {at_once}", turns.steps / 1e6, calls)
+        self.note(f"passes of {at_once}", turns.passes / 1e6, calls)
+
+    def note(self, name: str, seconds: float, calls: int) -> None:
+        """Add what was timed elsewhere."""
+        self._seconds[name] += seconds
+        self._calls[name] += calls
+
+    def costs(self) -> Costs:
+        """Return what each came to; of ``steps`` and ``passes``, how many there were a call."""
+        return {name: self._seconds[name] / calls * 1e6 for name, calls in self._calls.items()}
+
+
+@final
+class _Collections:
+    """Adds up the time of the garbage collector."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._began = 0.0
+
+    def __call__(self, phase: str, _: object) -> None:
+        if phase == "start":
+            self._began = thread_time()
+        else:
+            self.seconds += thread_time() - self._began
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Collect garbage before and after the block, not in it."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def least(rounds: Iterable[Costs]) -> Costs:
+    """Return the least of each: what else the machine did meanwhile has only added to it."""
+    found: Costs = {}
+    for costs in rounds:
+        for name, cost in costs.items():
+            found[name] = min(cost, found.get(name, cost))
+    return found

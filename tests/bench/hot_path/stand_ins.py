@@ -1,0 +1,169 @@
+"""Sockets that cost next to nothing: what comes out of them was written beforehand."""
+
+from __future__ import annotations
+
+from itertools import cycle
+from typing import TYPE_CHECKING, Final, final
+
+import trio
+
+from trizmq.wire import native
+from trizmq.wire.items import VERSION, Call, Hello
+
+from .traffic import CALLS, calls, responses, written
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trizmq.transport.face import Dealer, Router
+    from trizmq.wire.items import Item
+
+__all__ = ["ADDRESS", "StandInDealer", "StandInRouter", "Transport"]
+
+#: Where the one client is that the router knows.
+ADDRESS: Final = b"\0peer"
+
+#: How a call begins in msgpack, behind the head of its own array.
+CALL: Final = Call.__struct_config__.tag
+
+
+@final
+class StandInRouter:
+    """A ROUTER to which calls come; ``sent`` are the messages that they are answered with."""
+
+    endpoint = ""
+
+    def __init__(self, token: str, at_once: int = CALLS) -> None:
+        self._inbox = [(ADDRESS, _hello())]
+        # What comes in two passes may be in flight at once, and no two calls have one id then.
+        firsts = range(1, 1000, 100)
+        self._rounds = cycle([_from_client(calls(token, first)[:at_once]) for first in firsts])
+        self.sent: list[Sequence[bytes]] = []
+        self._passes = 0
+        self._is_over = trio.Event()
+        self._reader: trio.lowlevel.Task | None = None
+
+    async def deliver(self, passes: int) -> None:
+        """Let calls come in each of so many passes; return after the last."""
+        assert self._reader is not None
+        self._passes, self._is_over = passes, trio.Event()
+        trio.lowlevel.reschedule(self._reader)
+        await self._is_over.wait()
+
+    def receive_nowait(self) -> tuple[bytes, list[bytes]] | None:
+        return self._inbox.pop() if self._inbox else None
+
+    def send_nowait(self, peer: bytes, frames: Sequence[bytes]) -> None:
+        self.sent.append(frames)
+
+    async def wait_readable(self, *, or_writable: bool = False) -> None:
+        if self._passes:
+            self._passes -= 1
+            self._inbox.extend(next(self._rounds))
+            await trio.lowlevel.checkpoint()
+            return
+        self._is_over.set()
+        self._reader = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.SUCCEEDED)
+
+    def settle(self) -> None:
+        pass
+
+    def close(self, linger: float = 0) -> None:
+        pass
+
+
+@final
+class StandInDealer:
+    """A DEALER behind which calls are answered at once, in the order in which they come.
+
+    ``inbox`` is what has come and was not received.
+    """
+
+    def __init__(self) -> None:
+        self.inbox = [_hello(credit=1024)]
+        self._ready: list[bytes] = []
+        self._answered = self._ids = 0
+        self._reader: trio.lowlevel.Task | None = None
+
+    def prepare(self, count: int) -> None:
+        """Write the responses of the next ``count`` calls: a client's ids count up from 1."""
+        ids = range(self._ids + 1, self._ids + count + 1)
+        self._ready = [_alone(response)[1:] for response in responses(ids)]
+        self._answered, self._ids = 0, self._ids + count
+
+    def send_nowait(self, frames: Sequence[bytes]) -> None:
+        first = self._answered
+        self._answered += _count_calls(frames[0])
+        items = self._ready[first : self._answered]
+        if items:
+            self.inbox.append([_head(len(items)) + b"".join(items)])
+
+    def settle(self) -> None:
+        if self._reader is not None and self.inbox:
+            trio.lowlevel.reschedule(self._reader)
+            self._reader = None
+
+    def receive_nowait(self) -> list[bytes] | None:
+        return self.inbox.pop(0) if self.inbox else None
+
+    async def wait_readable(self, *, or_writable: bool = False) -> None:
+        if self.inbox:
+            await trio.lowlevel.checkpoint()
+            return
+        self._reader = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(self._leave)
+
+    def _leave(self, _: object) -> trio.lowlevel.Abort:
+        self._reader = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def close(self, linger: float = 0) -> None:
+        pass
+
+
+@final
+class Transport:
+    """Where the product asks for its sockets."""
+
+    def __init__(self, *, router: Router | None = None, dealer: Dealer | None = None) -> None:
+        self._router, self._dealer = router, dealer
+
+    def bind(self, endpoint: str) -> Router:
+        assert self._router is not None
+        return self._router
+
+    def connect(self, endpoint: str) -> Dealer:
+        assert self._dealer is not None
+        return self._dealer
+
+    async def aclose(self) -> None:
+        pass
+
+
+def _alone(item: Item) -> bytes:
+    (frame,) = native.encode([item])
+    return frame
+
+
+def _hello(credit: int = 0) -> list[bytes]:
+    return [_alone(Hello(VERSION, "stand-in", credit))]
+
+
+def _from_client(items: Sequence[Item]) -> list[tuple[bytes, list[bytes]]]:
+    return [(ADDRESS, frames) for frames in written(items)]
+
+
+def _count_calls(batch: bytes) -> int:
+    """Return how many calls a message has, which has either nothing else or none.
+
+    The head of its msgpack array tells how many items it has; that of the first item is a
+    byte, and its tag the next.
+    """
+    if batch[0] < 0xA0:
+        return batch[0] & 0x0F if batch[2] == CALL else 0
+    return int.from_bytes(batch[1:3], "big") if batch[4] == CALL else 0
+
+
+def _head(count: int) -> bytes:
+    return bytes([0x90 | count]) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
