@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING
 
 import pytest
@@ -277,6 +278,25 @@ def test_no_room_by_the_deadline(make_client: MakeClient) -> None:
     assert isinstance(pending.outcome, DeadlineExceeded)
     assert executed(pending) == "no"
     assert Cancel(pending.id) not in rig.sent(rig.links[0])
+
+
+@pytest.mark.parametrize("is_given_up", [False, True])
+def test_who_waited_is_let_go(rig: ClientRig, *, is_given_up: bool) -> None:
+    class Waiter:
+        def __call__(self) -> None:
+            told.append("once")
+
+    told: list[str] = []
+    pending, waiter = rig.submit(), Waiter()
+    pending.waiter, gone = waiter, weakref.ref(waiter)
+    if is_given_up:
+        rig.client.cancel(pending)
+    else:
+        rig.receive(rig.links[0], Response(pending.id, 200, {}, b""))
+        pending.tell()
+    del waiter
+    assert gone() is None
+    assert told == ([] if is_given_up else ["once"])
 
 
 @pytest.mark.parametrize(("now", "raises"), [(0.4, False), (0.5, True)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -10,12 +11,19 @@ import trio
 
 import trizmq
 
+MIB = 1024 * 1024
+
 routes = trizmq.Router()
 
 
 @routes.get("/test/echo/{n:int}")
 async def echo(n: int) -> int:
     return n
+
+
+@routes.get("/test/large")
+async def large() -> bytes:
+    return bytes(MIB)
 
 
 @routes.get("/test/forever")
@@ -35,6 +43,23 @@ async def test_sixteen_threads_share_it(serving) -> None:
 
     async with serving(routes) as endpoint:
         assert await in_thread(use, endpoint) == list(range(400))
+
+
+async def test_responses_are_let_go(serving) -> None:
+    """The record of a call outlives it, in the heap of deadlines; not what it brought."""
+
+    def use(endpoint: str) -> int:
+        with trizmq.SyncClient(endpoint) as client:
+            for _ in range(40):
+                assert len(client.get("/test/large").body) == MIB
+            return tracemalloc.get_traced_memory()[0]
+
+    async with serving(routes) as endpoint:
+        tracemalloc.start()
+        try:
+            assert await in_thread(use, endpoint) < 10 * MIB
+        finally:
+            tracemalloc.stop()
 
 
 async def test_the_timeout_is_an_error_in_the_calling_thread(serving) -> None:

@@ -120,6 +120,7 @@ class Client:
         if pending.id and not pending.ended:
             self._revoke(pending)
             self._close(pending)
+            pending.let_go()
 
     def _usable_link(self) -> Link | None:
         for link in self.links:

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from ..wire.items import Body, Headers, Item
     from .parts import Parts
 
-__all__ = ["Link", "LinkState", "Pending"]
+__all__ = ["Link", "LinkState", "Pending", "nobody"]
+
+
+def nobody() -> None:
+    """Wait for nothing: the waiter of a call before its caller waits, and after."""
 
 
 class LinkState(Enum):
@@ -70,7 +74,7 @@ class Pending:
 
     Attributes:
       is_timed: whether we end it at its deadline; else the caller's own cancel scope does.
-      waiter: called by the driver when it has ended; the engine only keeps it.
+      waiter: called once, by `tell`; the engine only keeps it.
       parts: of its response, if it comes in parts.
 
     """
@@ -99,6 +103,16 @@ class Pending:
         self.ended = False
         self.parts: Parts | None = None
         self.outcome: messages.Response | TrizmqError | None = None
+
+    def tell(self) -> None:
+        """Tell who waits that it has ended; the driver does."""
+        waiter = self.waiter
+        self.let_go()
+        waiter()
+
+    def let_go(self) -> None:
+        """Drop who waits: this record stays in the heap of deadlines for a while."""
+        self.waiter = nobody
 
     @property
     def is_idempotent(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Final, Unpack, final
 
 import trio
@@ -156,9 +157,9 @@ def _deadline(now: float) -> tuple[float, bool]:
     scope = trio.current_effective_deadline()
     if scope - now <= MAX_SECONDS:
         return scope, False
-    deadline = now + (DEFAULT_SECONDS if scope == float("inf") else MAX_SECONDS)
+    deadline = now + (DEFAULT_SECONDS if scope == inf else MAX_SECONDS)
     served = current_item()  # the call whose handler makes this one
-    if isinstance(served, Flight | Job):
+    if served is not None and isinstance(served, Flight | Job):
         deadline = min(deadline, served.deadline)
     return deadline, True
 

@@ -155,7 +155,7 @@ class Connection:
             if link.outgoing:
                 self._send(link)
         for pending in outbox.ended:
-            pending.waiter()
+            pending.tell()
         self._ticker.reconsider()
 
     def _send(self, link: Link) -> None:
@@ -176,4 +176,4 @@ class Connection:
                 self._send(link)
             self._dealers[link.endpoint].close(GOODBYE_SECONDS if link.credit else 0)
         for pending in self.engine.take_outbox().ended:
-            pending.waiter()
+            pending.tell()

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import msgspec
 import orjson
 
-from ..engine.links import Pending
+from ..engine.links import Pending, nobody
 from ..errors import LocalProtocolError
 
 __all__ = ["Details", "RequestMaker"]
@@ -57,7 +57,7 @@ class RequestMaker:
             target = _with_query(target, details.get("query"))
             headers = self._merged(details.get("headers"))
             body = _body(details)
-        return Pending(method.upper(), target, headers, body, deadline, is_timed, _nobody)
+        return Pending(method.upper(), target, headers, body, deadline, is_timed, nobody)
 
     def _merged(self, headers: Mapping[str, Any] | None) -> dict[str, str]:
         if not headers:
@@ -66,10 +66,6 @@ class RequestMaker:
             if not (isinstance(value, str) and name.isprintable() and value.isprintable()):
                 raise LocalProtocolError(f"a header is printable text: {name!r}: {value!r}")
         return self._headers | {name.lower(): value for name, value in headers.items()}
-
-
-def _nobody() -> None:
-    """Wait for nothing: the waiter of a call before its caller waits."""
 
 
 def _with_query(target: str, query: Mapping[str, Any] | None) -> str:
