@@ -350,3 +350,27 @@ def test_no_message_at_no_time_is_too_much(steps, drains) -> None:
         talk.finish(job, None)
     assert talk.talk.jobs == {}
     assert talk.talk._deadlines._live == 0
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_the_body_of_a_call_that_has_ended_is_let_go(*, is_cancelled: bool) -> None:
+    """The job stays in the heap of deadlines for a while: a body may be large."""
+    talk = Talk("native")
+    talk.hear(Hello(VERSION, "broker"), Call(1, 1000, "POST", "/users", {}, b"large"))
+    (job,) = talk.jobs
+    assert job.call.body == b"large"
+    if is_cancelled:
+        talk.hear(Cancel(1))
+    else:
+        talk.finish(job)
+    assert job.call.body == b""
+
+
+def test_parts_that_were_kept_are_let_go_with_the_end() -> None:
+    talk = Talk("mdp01")
+    talk.hear(Request(b"client", (b"x",)))
+    (job,) = talk.jobs
+    talk.talk.part(job, b"large")
+    talk.finish(job)
+    assert talk.take()[-1] == Final(b"client", (b"large", b'"ok"'))
+    assert job.gathered == []

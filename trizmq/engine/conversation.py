@@ -243,4 +243,5 @@ class Conversation(ABC):
 
     def _end(self, job: Job) -> None:
         job.ended = True
+        job.call.body = b""  # the record stays in the heap of deadlines for a while
         self._deadlines.forget()

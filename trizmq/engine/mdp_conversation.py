@@ -62,6 +62,7 @@ class MDPConversation(Conversation):
     def _reply(self, job: Job, response: messages.Response) -> None:
         item = Response(0, response.status, response.headers, response.body)
         body = (*job.gathered, *bridge.reply_of(item, b"").body)
+        job.gathered.clear()
         self._say(commands.Final(job.token, body))
 
     def _say_stopped(self, job: Job) -> None:
