@@ -159,7 +159,7 @@ def _deadline(now: float) -> tuple[float, bool]:
         return scope, False
     deadline = now + (DEFAULT_SECONDS if scope == inf else MAX_SECONDS)
     served = current_item()  # the call whose handler makes this one
-    if served is not None and isinstance(served, Flight | Job):
+    if isinstance(served, Flight | Job):
         deadline = min(deadline, served.deadline)
     return deadline, True
 

@@ -65,9 +65,8 @@ def admit(call: AdmittedCall) -> Verdict:
     token = _token_in(call.headers.get("authorization", ""))
     if token is None:  # perhaps another plugin knows who calls
         return None if call.principal or _is_for_all(call) else UNAUTHORIZED
-    verifier = _verifier.get(None)
-    principal = verifier.verify(token) if verifier else None
-    return Forward(principal) if principal else UNAUTHORIZED
+    principal = _verify(token)
+    return UNAUTHORIZED if principal is None else Forward(principal)
 
 
 def guard(route: Route) -> Callable[[Request], Response | None]:
@@ -75,15 +74,11 @@ def guard(route: Route) -> Callable[[Request], Response | None]:
     if route.public:
         return _greet
 
-    scopes = route.scopes
-
     def check(request: Request) -> Response | None:
-        principal = request.principal
-        if principal is None:
-            request.principal = principal = _identify(request)
+        request.principal = principal = _identify(request)
         if principal is None:
             return _unauthorized(request)
-        if not scopes or all(map(principal.has_scope, scopes)):
+        if all(map(principal.has_scope, route.scopes)):
             return None
         return _forbidden(request, route)
 
@@ -92,15 +87,14 @@ def guard(route: Route) -> Callable[[Request], Response | None]:
 
 def _greet(request: Request) -> None:
     """Let everybody in, and say who it is if that is known."""
-    if request.principal is None:
-        request.principal = _identify(request)
+    request.principal = _identify(request)
 
 
 def _identify(request: Request) -> Principal | None:
     # What the broker has found out is not asked again. There may be one that does not ask.
-    token = _token_in(request.headers.get("authorization", ""))
-    verifier = _verifier.get(None)
-    return verifier.verify(token) if verifier and token is not None else None
+    if request.principal is not None:
+        return request.principal
+    return _verify(_token_in(request.headers.get("authorization", "")))
 
 
 def _is_for_all(call: AdmittedCall) -> bool:
@@ -117,6 +111,11 @@ def _token_in(field: str) -> str | None:
     # RFC 9110, section 11.1: "It uses a case-insensitive token to identify the
     # authentication scheme".
     return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _verify(token: str | None) -> Principal | None:
+    verifier = _verifier.get(None)
+    return verifier.verify(token) if verifier and token is not None else None
 
 
 def _unauthorized(request: Request) -> Response:

@@ -28,7 +28,7 @@ NOBODY: Final = Token(id="", digest="0" * 64, principal="")
 
 
 class Verifier:
-    """Knows the tokens of one store; notices within `LOOK_EVERY` that they changed or expired."""
+    """Knows the tokens of one store, and notices within `LOOK_EVERY` that they changed."""
 
     # On the system's clock, not Trio's: the file changes in real time, whatever a test's
     # clock says.
@@ -36,8 +36,7 @@ class Verifier:
     def __init__(self, store: TokenStore) -> None:
         self._store: Final = store
         self._tokens: dict[str, Token] = {}
-        self._verified: dict[str, Principal] = {}
-        self._some_expire = False  # some of these tokens do
+        self._verified: dict[str, tuple[Token, Principal]] = {}
         self._stamp: Stamp = None
         self._look_again = 0.0
 
@@ -45,28 +44,28 @@ class Verifier:
         """Return who the token ``text`` stands for; None if it is not valid now."""
         if monotonic() >= self._look_again:
             self._look()
-        return self._verified.get(text) or self._learn(text)
+        known = self._verified.get(text) or self._learn(text)
+        if known is None or known[0].has_expired(time()):
+            return None
+        return known[1]
 
-    def _learn(self, text: str) -> Principal | None:
+    def _learn(self, text: str) -> tuple[Token, Principal] | None:
         self._look()  # a token that was made a moment ago is good at once
         token = self._tokens.get(text.partition(".")[0], NOBODY)
-        if not token.matches(text) or token.has_expired(time()):
+        if not token.matches(text):
             return None
         if len(self._verified) >= REMEMBERED:
             self._verified.clear()
-        self._some_expire |= token.expires is not None
-        principal = self._verified[text] = Principal(token.principal, frozenset(token.scopes))
-        return principal
+        self._verified[text] = token, Principal(token.principal, frozenset(token.scopes))
+        return self._verified[text]
 
     def _look(self) -> None:
         self._look_again = monotonic() + LOOK_EVERY
         # The stamp first: what changes after it is read anew at the next look.
         stamp = self._store.stamp()
-        if stamp != self._stamp or self._some_expire:
-            self._verified.clear()
-            self._some_expire = False
         if stamp != self._stamp:
             self._stamp = stamp
+            self._verified.clear()
             self._tokens = {token.id: token for token in self._read()}
 
     def _read(self) -> list[Token]:
