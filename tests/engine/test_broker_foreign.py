@@ -50,7 +50,7 @@ def test_the_answer_goes_back_the_way_the_call_came(
     rig = make_broker()
     ask(rig, frames)
     [flight] = rig.dispatched
-    assert (flight.call.method, flight.call.target, flight.call.body) == ("POST", "/users", b"{}")
+    assert (flight.method, flight.target, flight.body) == ("POST", "/users", b"{}")
     assert flight.deadline == 30.0
     rig.finish(flight, Response(200, body=b"[1]"))
     assert rig.messages == [(b"f", [*opening, b"[1]"])]
@@ -122,7 +122,7 @@ def test_clients_behind_one_queue_are_told_apart(make_broker: MakeBroker) -> Non
     for client in (b"1", b"1", b"2", b"1", b"2"):
         ask(rig, [client, *behind])
     assert [frames[0] for _, frames in rig.messages] == [b"1"]  # the third of one: 429
-    assert [flight.call.id for flight in rig.dispatched] == [1, 2, 3, 5]
+    assert [flight.id for flight in rig.dispatched] == [1, 2, 3, 5]
     for flight in rig.dispatched:
         rig.finish(flight)
     assert [frames[0] for _, frames in rig.messages] == [b"1", b"1", b"1", b"2", b"2"]

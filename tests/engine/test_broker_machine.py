@@ -17,7 +17,7 @@ from trizmq import messages
 from trizmq.engine.bounds import size_of
 from trizmq.engine.broker import Broker
 from trizmq.engine.limits import Limits
-from trizmq.engine.records import Worker
+from trizmq.engine.records import Work, Worker
 from trizmq.wire import dialects
 from trizmq.wire.dialects import ForeignCall
 from trizmq.wire.items import VERSION, Call, Cancel, Goaway, Hello, Response
@@ -66,7 +66,7 @@ class BrokerMachine(RuleBasedStateMachine):
     def call(self, address: bytes, call_id: int, service: str, ttl: int, size: int) -> None:
         call = Call(call_id, ttl * 1000, "POST", f"/{service}", {}, bytes(size))
         if address in self.known:
-            self.live.setdefault((address, call_id), (service, size_of(call)))
+            self.live.setdefault((address, call_id), (service, size_of(Work(call, 0, ""))))
         self.broker.receive(address, [call], self.now, 2000)
 
     @rule(address=st.sampled_from(FOREIGN), service=st.sampled_from(SERVICES), queue=st.booleans())
@@ -75,7 +75,7 @@ class BrokerMachine(RuleBasedStateMachine):
         head = b"POST /%s/%d" % (service.encode(), self.foreign_count)
         found = dialects.read([b"q"] * queue + [b"", b"MDPC01", head, b""])
         assert isinstance(found, ForeignCall)
-        self.live[address, head] = (service, size_of(found.call))
+        self.live[address, head] = (service, size_of(Work(found.call, 0, "")))
         self.broker.receive_foreign(address, found.call, found.return_path, self.now)
 
     @rule(address=st.sampled_from(NATIVE), call_id=st.integers(0, 6))
@@ -142,7 +142,7 @@ class BrokerMachine(RuleBasedStateMachine):
             self.hear_one((address, head), 299 if body.isdigit() else 0, body)
 
     def note_dispatch(self, flight: Flight) -> None:
-        head = flight.return_path.service if flight.return_path else flight.call.id
+        head = flight.return_path.service if flight.return_path else flight.id
         key = (flight.peer.address, head)
         # It may have ended since, in the same pass; but it is dispatched once, and in time.
         assert flight not in [busy for _, busy in self.busy]

@@ -32,7 +32,7 @@ def test_hello_is_answered_with_instance_and_credit(make_broker: MakeBroker) -> 
 def test_the_first_message_may_hold_calls_too(make_broker: MakeBroker) -> None:
     rig = make_broker()
     rig.receive(Hello(VERSION, "c"), Call(1, 1000, "GET", "/users", {}, b""))
-    assert [flight.call.id for flight in rig.dispatched] == [1]
+    assert [flight.id for flight in rig.dispatched] == [1]
 
 
 @pytest.mark.parametrize("version", [0, VERSION + 1, -1])

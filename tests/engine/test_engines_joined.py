@@ -201,9 +201,9 @@ class Joined(RuleBasedStateMachine):
     # -- what must hold ----------------------------------------------------------------
 
     def note_dispatch(self, flight: Flight) -> None:
-        target = flight.call.target
+        target = flight.target
         self.dispatched[target] += 1
-        assert self.dispatched[target] <= (1 if flight.call.method == "POST" else MAX_ATTEMPTS)
+        assert self.dispatched[target] <= (1 if flight.method == "POST" else MAX_ATTEMPTS)
 
     def note_end(self, pending: Pending) -> None:
         self.ends[id(pending)] += 1

@@ -222,7 +222,7 @@ REQUEST = Request(b"client", (b"x", b"y"))
 def test_a_request_is_a_post_to_the_service(mdp) -> None:
     mdp.hear(REQUEST)
     (job,) = mdp.jobs
-    assert (job.call.method, job.call.target, job.call.body) == ("POST", "/users", [b"x", b"y"])
+    assert (job.method, job.target, job.body) == ("POST", "/users", [b"x", b"y"])
     mdp.finish(job)
     assert mdp.take() == [Final(b"client", (b'"ok"',))]
 
@@ -358,12 +358,12 @@ def test_the_body_of_a_call_that_has_ended_is_let_go(*, is_cancelled: bool) -> N
     talk = Talk("native")
     talk.hear(Hello(VERSION, "broker"), Call(1, 1000, "POST", "/users", {}, b"large"))
     (job,) = talk.jobs
-    assert job.call.body == b"large"
+    assert job.body == b"large"
     if is_cancelled:
         talk.hear(Cancel(1))
     else:
         talk.finish(job)
-    assert job.call.body == b""
+    assert job.body == b""
 
 
 def test_parts_that_were_kept_are_let_go_with_the_end() -> None:

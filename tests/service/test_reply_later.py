@@ -13,6 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 
 import trizmq
 from trizmq.app.application import App
+from trizmq.engine.records import Work
 from trizmq.service.local_worker import LocalWorker
 from trizmq.testing import open_app
 from trizmq.wire.items import Call
@@ -21,21 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 
-@dataclass(eq=False)
-class Flight:
-    """A call as an engine keeps it."""
-
-    call: Call
-    deadline: float = float("inf")
-    ended: bool = False
-    request_id: str = "r-1"
-
-
 @dataclass
 class Bench:
     """A worker on a bench: an engine that writes down what it is told, in order."""
 
-    worker: LocalWorker[Flight]
+    worker: LocalWorker[Work]
     log: list[Any]
     taken: list[trizmq.Later] = field(default_factory=list)
 
@@ -44,13 +35,14 @@ class Bench:
         """What was said, without the flushes."""
         return [entry for entry in self.log if entry != "flush"]
 
-    async def start(self, method: str = "GET", **fields: Any) -> Flight:
-        flight = Flight(Call(1, 30_000, method, "/t", {}, b"", **fields))
+    async def start(self, method: str = "GET", principal: trizmq.Principal | None = None) -> Work:
+        flight = Work(Call(1, 30_000, method, "/t", {}, b""), float("inf"), "r-1")
+        flight.principal = principal
         self.worker.start([flight])
         await wait_all_tasks_blocked()
         return flight
 
-    def stop(self, flight: Flight) -> None:
+    def stop(self, flight: Work) -> None:
         flight.ended = True  # as engines do first
         self.worker.stop([flight])
 
@@ -71,11 +63,11 @@ def bench(plugin: Any) -> Callable[..., Any]:
             made.taken.append(request.reply_later())
             return await handler(request, made)
 
-        def finish(flight: Flight, response: trizmq.Response | None) -> None:
+        def finish(flight: Work, response: trizmq.Response | None) -> None:
             flight.ended = True
             log.append(response and (response.status, response.body))
 
-        worker = LocalWorker[Flight](
+        worker = LocalWorker[Work](
             App([plugin(routes)]),
             capacity=1,
             finish=finish,
@@ -218,7 +210,7 @@ async def test_who_asks_after_the_end_is_told(bench: Any, plugin: Any) -> None:
         assert request.reply_later().is_over
     assert it.log.count((200, b"1")) == 1
     assert None not in it.log
-    assert "Flight" not in repr(request)
+    assert "Work" not in repr(request)
 
 
 async def test_whose_task_is_cancelled_gives_the_call_up(bench: Any) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ..wire.items import Call, frames_of
+from ..wire.items import frames_of
 
 if TYPE_CHECKING:
     from .limits import Limits
+    from .records import Work
 
 __all__ = ["find_oversize", "size_of"]
 
@@ -15,13 +16,13 @@ __all__ = ["find_oversize", "size_of"]
 OVERHEAD: Final = 512
 
 
-def size_of(call: Call) -> int:
+def size_of(call: Work) -> int:
     """Return about how many bytes ``call`` keeps while it waits."""
     fields = sum(len(name) + len(value) for name, value in call.headers.items())
     return OVERHEAD + len(call.method) + len(call.target) + fields + _body_size(call)
 
 
-def find_oversize(call: Call, limits: Limits) -> tuple[int, str] | None:
+def find_oversize(call: Work, limits: Limits) -> tuple[int, str] | None:
     """Hold ``call`` against the limits on its parts; return (status, detail), or None."""
     if len(call.method) + len(call.target) > limits.target_bytes:
         return 414, f"method and path are longer than {limits.target_bytes} bytes"
@@ -37,5 +38,5 @@ def find_oversize(call: Call, limits: Limits) -> tuple[int, str] | None:
     return None
 
 
-def _body_size(call: Call) -> int:
+def _body_size(call: Work) -> int:
     return sum(map(len, frames_of(call.body)))

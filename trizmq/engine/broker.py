@@ -187,7 +187,7 @@ class Broker:
         return address in self._sessions.workers
 
     def _answer_mmi(self, flight: Flight) -> messages.Response:
-        return mmi.answer(flight.service.name, flight.call, self)
+        return mmi.answer(flight, self)
 
     def _worker_named(self, name: str) -> Worker | None:
         return next((worker for worker in self.workers if worker.name == name), None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from ..errors import RemoteProtocolError
 from .deadlines import Deadlines
+from .records import Work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,33 +24,25 @@ LIVENESS: Final = 3
 
 
 @final
-class Job:
+class Job(Work):
     """A call that this worker was given.
 
     Attributes:
       token: what the broker knows it by: the client address of MDP; in the native dialect its id.
-      ended: nobody waits for its response.
       parts: how many were sent.
       gathered: frames of parts that could not be.
 
     """
 
-    # Written out, not a dataclass: one is made for each call.
     def __init__(
         self, conversation: Conversation, call: Call, deadline: float, token: bytes = b""
     ) -> None:
+        super().__init__(call, deadline, call.request_id)
+        self.principal = call.principal  # the broker's word
         self.conversation = conversation
-        self.call = call
-        self.deadline = deadline
         self.token = token
-        self.ended = False
         self.parts = 0
         self.gathered: list[bytes] = []
-
-    @property
-    def request_id(self) -> str:
-        """The name of the call in everybody's logs; the broker gave it."""
-        return self.call.headers.get("x-request-id") or self.call.request_id
 
 
 @final
@@ -243,5 +236,5 @@ class Conversation(ABC):
 
     def _end(self, job: Job) -> None:
         job.ended = True
-        job.call.body = b""  # the record stays in the heap of deadlines for a while
+        job.body = b""  # the record stays in the heap of deadlines for a while
         self._deadlines.forget()

@@ -112,7 +112,7 @@ class Dispatcher:
     def _queue_again(self, flight: Flight) -> None:
         flight.worker = flight.wanted = None
         flight.gathered.clear()
-        flight.size = size_of(flight.call)
+        flight.size = size_of(flight)
         self.queued_bytes += flight.size
         flight.queue.push_front(flight)
 
@@ -162,7 +162,7 @@ class Dispatcher:
 
     def open(self, flight: Flight) -> None:
         """Take in a call; from now on it ends exactly once."""
-        flight.peer.flights[flight.call.id] = flight
+        flight.peer.flights[flight.id] = flight
         self.deadlines.add(flight.deadline, flight)
         self._counters.calls += 1
         self.in_flight += 1
@@ -173,13 +173,13 @@ class Dispatcher:
         The same call under the same deadline, but a new record: the old one is the
         worker's until its room is free.
         """
-        call, body = flight.call, flight.call.body
+        call = Call(flight.id, 0, flight.method, flight.target, flight.headers, flight.body)
         again = Flight(flight.peer, call, flight.deadline, flight.service, flight.return_path)
+        again.principal = flight.principal
         again.attempts = flight.attempts
         self._counters.redispatched += 1
         self._counters.calls -= 1  # it is one call still
         self._close(flight)
-        call.body = body
         self.open(again)
         return again
 
@@ -210,10 +210,16 @@ class Dispatcher:
         flight.token = token = next(self._tokens)
         worker.flights[token] = flight
         worker.was_told = True
-        call = flight.call
-        ttl = max(0, int((flight.deadline - self.now) * 1000))
-        principal, name = call.principal, flight.request_id
-        item = Call(token, ttl, call.method, call.target, call.headers, call.body, principal, name)
+        item = Call(
+            token,
+            max(0, int((flight.deadline - self.now) * 1000)),
+            flight.method,
+            flight.target,
+            flight.headers,
+            flight.body,
+            flight.principal,
+            flight.request_id,
+        )
         self._outbox.assign(worker.address, item)
 
     def _assign_mdp(self, flight: Flight, worker: Worker) -> None:
@@ -221,12 +227,12 @@ class Dispatcher:
         flight.token = token = f"{self._instance}{next(self._tokens):08x}".encode()
         worker.flights[token] = flight
         worker.was_told = True
-        request = commands.Request(token, tuple(frames_of(flight.call.body)))
+        request = commands.Request(token, tuple(frames_of(flight.body)))
         frames = MDP[worker.dialect].encode_worker(request)
         self._outbox.worker_messages.append((worker.address, frames))
 
     def _queue(self, flight: Flight) -> None:
-        limits, queue, size = self._limits, flight.queue, size_of(flight.call)
+        limits, queue, size = self._limits, flight.queue, size_of(flight)
         if (
             queue.count >= limits.service_calls
             or queue.bytes + size > limits.service_bytes
@@ -256,10 +262,10 @@ class Dispatcher:
             return
         if flight.return_path is None:
             flight.peer.was_told = True
-            self._outbox.say(flight.peer.address, Part(flight.call.id, flight.parts, body))
+            self._outbox.say(flight.peer.address, Part(flight.id, flight.parts, body))
             flight.parts += 1
         elif flight.return_path.streams:
-            frames = flight.return_path.encode(Part(flight.call.id, flight.parts, body))
+            frames = flight.return_path.encode(Part(flight.id, flight.parts, body))
             self._outbox.messages.append((flight.peer.address, frames))
             flight.parts += 1
         else:
@@ -310,7 +316,7 @@ class Dispatcher:
         body = body_of([*gathered, outcome.body]) if gathered else outcome.body
         self.close(flight)
         peer = flight.peer
-        item = Response(flight.call.id, outcome.status, outcome.headers, body)
+        item = Response(flight.id, outcome.status, outcome.headers, body)
         if flight.return_path is None:
             peer.was_told = True
             self._outbox.say(peer.address, item)
@@ -327,10 +333,10 @@ class Dispatcher:
         flight.ended = True
         self.in_flight -= 1
         self.deadlines.forget()
-        flight.call.body = b""  # the record stays in the heap of deadlines for a while
+        flight.body = b""  # the record stays in the heap of deadlines for a while
         if flight.gathered:
             flight.gathered = []
-        del flight.peer.flights[flight.call.id]
+        del flight.peer.flights[flight.id]
         if flight.worker is None and flight.size:
             flight.queue.leave(flight)
             self.queued_bytes -= flight.size

@@ -49,7 +49,7 @@ class Gate:
         if verdict is None:
             return True
         if isinstance(verdict, Forward):
-            flight.call.principal = verdict.principal
+            flight.principal = verdict.principal
             return True
         if isinstance(verdict, SendTo):
             return self._aim(flight, verdict)
@@ -90,12 +90,12 @@ class Gate:
             self._dispatcher.refuse(flight, 503, "the one it was to be sent to is not there")
             return False
         if service is not flight.service:
-            rest = flight.call.target[1 + len(flight.service.name) :]
-            flight.call.target = f"/{service.name}{rest}"
+            rest = flight.target[1 + len(flight.service.name) :]
+            flight.target = f"/{service.name}{rest}"
             flight.service = service
         flight.wanted = worker
         if verdict.principal is not None:
-            flight.call.principal = verdict.principal
+            flight.principal = verdict.principal
         return True
 
     def _send_again(self, flight: Flight, verdict: SendTo) -> None:
@@ -113,17 +113,17 @@ def _may_have(worker: Worker | None, service: Service) -> bool:
 
 
 def _view(flight: Flight, response: Response | None = None) -> AdmittedCall:
-    call, worker = flight.call, flight.worker
+    worker = flight.worker
     return AdmittedCall(  # by position: at half the price, and it is made for each call
         flight.service.name,
-        call.method,
-        call.target,
-        call.headers,
-        tuple(frames_of(call.body)),
+        flight.method,
+        flight.target,
+        flight.headers,
+        tuple(frames_of(flight.body)),
         NATIVE if flight.return_path is None else flight.return_path.dialect,
         flight.request_id,
         flight.service.has_public_routes,
-        call.principal,
+        flight.principal,
         "" if worker is None else worker.name,
         response,
     )

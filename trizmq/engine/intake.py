@@ -64,7 +64,6 @@ class Intake:
         if call.id in peer.flights:
             self._counters.unexpected += 1
             return
-        call.principal = None  # a client's word for who it is counts for nothing
         dispatcher = self._dispatcher
         dispatcher.now = now
         name = _service_of(call.target)
@@ -80,13 +79,13 @@ class Intake:
 
     def _why_not(self, flight: Flight, *, thorough: bool) -> Response | None:
         """Return what is to be said about a call that is not even looked at, or None."""
-        call, limits = flight.call, self._limits
+        limits = self._limits
         # Empty header fields take no room: a small message may hold too many of them.
         if (
             thorough
-            or len(call.headers) > limits.header_fields
-            or len(call.method) + len(call.target) > limits.target_bytes
-        ) and (oversize := find_oversize(call, limits)):
+            or len(flight.headers) > limits.header_fields
+            or len(flight.method) + len(flight.target) > limits.target_bytes
+        ) and (oversize := find_oversize(flight, limits)):
             return refusals.refusal(flight, *oversize)
         if flight.deadline <= self._dispatcher.now:
             return refusals.expiry(flight)
@@ -105,7 +104,7 @@ class Intake:
         elif mmi.is_mmi(service.name):
             self._counters.answered += 1
             self._dispatcher.answer(flight, self._answer_mmi(flight))
-        elif not flight.call.target.startswith("/"):
+        elif not flight.target.startswith("/"):
             self._refuse(flight, refusals.refusal(flight, 400, "a path starts with /"))
         elif not self._waits:
             detail = f"no service {service.name!r} here"

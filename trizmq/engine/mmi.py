@@ -12,9 +12,8 @@ from ..wire.items import frames_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from ..wire.items import Call
     from .counters import Counters
-    from .records import Worker
+    from .records import Flight, Worker
     from .services import Service
 
 __all__ = ["answer", "is_mmi"]
@@ -47,24 +46,25 @@ def is_mmi(service: str) -> bool:
     return service == "mmi" or service.startswith("mmi.")
 
 
-def answer(service: str, call: Call, broker: _Broker) -> Response:
+def answer(flight: Flight, broker: _Broker) -> Response:
     """Answer a call for which `is_mmi` holds.
 
     RFC 8 has ``mmi.service``, asked with a service's name as body. All else is our own, in
     JSON: ``mmi.NAME`` for MDP clients, ``GET /mmi/NAME`` for everybody else.
     """
+    service = flight.service.name
     if service == "mmi.service":
-        asked = broker.services.get(frames_of(call.body)[0].decode("ascii", "replace"))
+        asked = broker.services.get(frames_of(flight.body)[0].decode("ascii", "replace"))
         return _says(REGISTERED if asked is not None and asked.workers else NOT_REGISTERED)
     if service != "mmi":
         report = REPORTS.get(service.removeprefix("mmi."))
         return _says(NOT_IMPLEMENTED if report is None else orjson.dumps(report(broker)))
-    report = REPORTS.get(call.target.partition("?")[0].removeprefix("/mmi/"))
+    report = REPORTS.get(flight.target.partition("?")[0].removeprefix("/mmi/"))
     if report is None:
         return problem(404, f"the broker has {', '.join(REPORTS)} below /mmi/", executed="no")
-    if call.method not in ("GET", "HEAD"):
+    if flight.method not in ("GET", "HEAD"):
         return problem(405, executed="no", headers={"allow": "GET, HEAD"})
-    return _says(b"" if call.method == "HEAD" else orjson.dumps(report(broker)))
+    return _says(b"" if flight.method == "HEAD" else orjson.dumps(report(broker)))
 
 
 def _says(body: bytes) -> Response:

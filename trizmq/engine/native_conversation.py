@@ -56,15 +56,15 @@ class NativeConversation(Conversation):
                     pass
 
     def _reply(self, job: Job, response: messages.Response) -> None:
-        item = Response(job.call.id, response.status, response.headers, response.body)
+        item = Response(job.id, response.status, response.headers, response.body)
         self._items.append(item)
 
     def _say_stopped(self, job: Job) -> None:
-        self._items.append(Response(job.call.id, 0, {}, b""))
+        self._items.append(Response(job.id, 0, {}, b""))
 
     def part(self, job: Job, body: Body) -> None:
         if not job.ended:
-            self._items.append(Part(job.call.id, job.parts, body))
+            self._items.append(Part(job.id, job.parts, body))
             job.parts += 1
 
     def _beat(self) -> None:

@@ -1,4 +1,4 @@
-"""What the broker knows of: peers (clients), workers, and the calls in flight."""
+"""What engines know of: peers (clients), workers, and the calls in hand."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from ..messages import IDEMPOTENT_METHODS
 from .services import RequestQueue
 
 if TYPE_CHECKING:
-    from ..wire.items import Call
+    from ..messages import Principal
+    from ..wire.items import Body, Call
     from ..wire.return_path import ReturnPath
     from .services import Service
 
-__all__ = ["LOCAL", "NATIVE", "Flight", "Peer", "Token", "Worker"]
+__all__ = ["LOCAL", "NATIVE", "Flight", "Peer", "Token", "Work", "Worker"]
 
 #: What a worker speaks that is in the broker's own process: function calls.
 LOCAL: Final = "local"
@@ -43,8 +44,34 @@ class Peer:
     was_told: bool = False
 
 
+class Work:
+    """A call in hand, with what its item said: read once, for a field of ours costs less.
+
+    Attributes:
+      id: its client's, or the broker's for its worker.
+      principal: who calls, if that is known.
+      deadline: on Trio's clock.
+      request_id: the caller's ``x-request-id``, or a name that was made for this call.
+      ended: its caller has had its outcome, or has gone.
+
+    """
+
+    # Written out, not a dataclass, as are those below: one is made for each call.
+    def __init__(self, call: Call, deadline: float, name: str) -> None:
+        headers = call.headers
+        self.id = call.id
+        self.method = call.method
+        self.target = call.target
+        self.headers = headers
+        self.body: Body = call.body
+        self.principal: Principal | None = None
+        self.deadline = deadline
+        self.request_id = headers.get("x-request-id") or name
+        self.ended = False
+
+
 @final
-class Flight:
+class Flight(Work):
     """One call in flight, from the broker's reading it to its end.
 
     Queued while ``worker`` is None. When it has ``ended`` its caller has had its outcome;
@@ -58,7 +85,6 @@ class Flight:
 
     """
 
-    # Written out, not a dataclass: one is made for each call.
     def __init__(
         self,
         peer: Peer,
@@ -67,34 +93,22 @@ class Flight:
         service: Service,
         return_path: ReturnPath | None = None,
     ) -> None:
+        super().__init__(call, deadline, f"{peer.instance}-{call.id}")
         self.peer = peer
-        self.call = call
-        self.deadline = deadline
         self.service = service
         self.return_path = return_path
         self.worker: Worker | None = None
-        self.ended = False
         self.size = 0
         self.token: Token = 0
         self.attempts = 0
         self.parts = 0
         self.gathered: list[bytes] = []
         self.wanted: Worker | None = None
-        self._request_id = ""
-
-    @property
-    def request_id(self) -> str:
-        """The caller's ``x-request-id``, or a name for this call: instance and id."""
-        if not self._request_id:
-            given = self.call.headers.get("x-request-id")
-            self._request_id = given or f"{self.peer.instance}-{self.call.id}"
-        return self._request_id
 
     @property
     def may_be_repeated(self) -> bool:
         """Whether a second worker may be given it: it is idempotent, and nothing was sent."""
-        call = self.call
-        is_idempotent = call.method in IDEMPOTENT_METHODS or "idempotency-key" in call.headers
+        is_idempotent = self.method in IDEMPOTENT_METHODS or "idempotency-key" in self.headers
         return is_idempotent and not self.parts
 
     @property

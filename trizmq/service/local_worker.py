@@ -101,23 +101,22 @@ class LocalWorker(Generic[W]):
                 self._end_owed(flight, response)
 
     def _request(self, flight: W) -> Served[W]:
-        call = flight.call
-        path, _, query_string = call.target.partition("?")
+        path, _, query_string = flight.target.partition("?")
         headers = no_headers()
-        headers |= call.headers
-        body: Any = call.body
+        headers |= flight.headers
+        body: Any = flight.body
         frames: tuple[bytes, ...] = ()
         if type(body) is not bytes:
             frames = tuple(frames_of(body))
             body = b"".join(frames)
         request = Served(  # by position, as far as there is one: at half the price
-            call.method,
+            flight.method,
             path,
             query_string,
             headers,
             body,
             {},
-            call.principal,  # the broker's word
+            flight.principal,
             flight.deadline,
             flight.request_id,
             "",

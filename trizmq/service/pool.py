@@ -145,7 +145,7 @@ class WorkerPool(Generic[T]):
 
 
 #: The item that each worker of any pool is at.
-_CURRENT: dict[trio.lowlevel.Task, Any] = {}
+_CURRENT: Final[dict[trio.lowlevel.Task, Any]] = {}
 
 
 def current_item() -> Any:

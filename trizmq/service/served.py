@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
+from ..engine.records import Work
 from ..messages import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..later import Later
-    from ..wire.items import Call
 
-__all__ = ["Served", "W", "Work"]
-
-
-class Work(Protocol):
-    """A call in hand, as an engine keeps it."""
-
-    def __hash__(self) -> int: ...
-    @property
-    def call(self) -> Call: ...
-    @property
-    def deadline(self) -> float: ...
-    @property
-    def ended(self) -> bool: ...
-    @property
-    def request_id(self) -> str: ...
-
+__all__ = ["Served", "W"]
 
 W = TypeVar("W", bound=Work)
 

@@ -138,7 +138,7 @@ class _Steps:
             assert match is not None
             _, request.path_params = match
         for request, flight in zip(requests, flights, strict=True):
-            request.principal = flight.call.principal
+            request.principal = flight.principal
         self._clock.run("guard", map(self._guard, requests))
         arguments = self._clock.run("arguments", map(self._arguments.of, requests))
         users = await self._clock.wait("get_user", starmap(trizmq_users.get_user, arguments))
