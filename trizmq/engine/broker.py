@@ -142,7 +142,7 @@ class Broker:
             self.counters.lost += 1
             self._dispatcher.answer(flight, refusals.lost(flight))
         else:
-            if response.is_error:
+            if flight.gathered and response.is_error:
                 flight.gathered.clear()  # what had been said before it failed
             self._respond(flight, response)
         self._dispatcher.release(flight)

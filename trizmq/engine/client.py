@@ -180,20 +180,21 @@ class Client:
         if pending is None:
             self.late += 1
             return
-        if item.status == 503 and self._is_turned_away(link, item):
+        status, body = item.status, item.body
+        if status == 503 and self._is_turned_away(link, item):
             self._wait_again(pending)
             return
-        if item.status == 504 and pending.is_timed and pending.deadline <= link.heard_at:
+        if status == 504 and pending.is_timed and pending.deadline <= link.heard_at:
             # The broker has said first what is ours to say.
             self._end(pending, self._expiry(pending))
             return
         self._budget.succeed()
-        body = item.body if type(item.body) is bytes else b"".join(frames_of(item.body))
-        if pending.parts is not None and item.status < 400:
-            body = pending.parts.before(body)
+        whole = body if type(body) is bytes else b"".join(frames_of(body))
+        if pending.parts is not None and status < 400:
+            whole = pending.parts.before(whole)
         headers = messages.no_headers()
         headers |= item.headers
-        self._end(pending, messages.Response(item.status, headers, body))
+        self._end(pending, messages.Response(status, headers, whole))
 
     def _gather(self, link: Link, item: Part) -> None:
         pending = link.in_flight.get(item.id)

@@ -7,9 +7,15 @@ from math import inf
 from typing import TYPE_CHECKING, Final, Unpack, final
 
 import trio
+from trio.lowlevel import (  # on the way of each call: two look-ups fewer
+    cancel_shielded_checkpoint,
+    checkpoint_if_cancelled,
+    current_task,
+    reschedule,
+    wait_task_rescheduled,
+)
 
-from ..engine.conversation import Job
-from ..engine.records import Flight
+from ..engine.records import Work
 from ..messages import Response
 from .pool import current_item
 from .requests import Details, RequestMaker
@@ -66,16 +72,16 @@ class Client:
           details: ``query``, ``headers``, ``body`` or ``json``: see `Details`.
 
         """
-        await trio.lowlevel.checkpoint_if_cancelled()
+        await checkpoint_if_cancelled()
         now = trio.current_time()
         deadline, is_timed = _deadline(now)
         pending = self._maker.make(method, target, details, deadline, is_timed)
         self._connection.submit(pending, now)
         if pending.ended:
-            await trio.lowlevel.cancel_shielded_checkpoint()
+            await cancel_shielded_checkpoint()
         else:
-            pending.waiter = partial(trio.lowlevel.reschedule, trio.lowlevel.current_task())
-            await trio.lowlevel.wait_task_rescheduled(partial(self._give_up, (pending,)))
+            pending.waiter = partial(reschedule, current_task())
+            await wait_task_rescheduled(partial(self._give_up, (pending,)))
         return _response(pending)
 
     async def call_many(
@@ -93,7 +99,7 @@ class Client:
           The responses in the order of the calls.
 
         """
-        await trio.lowlevel.checkpoint_if_cancelled()
+        await checkpoint_if_cancelled()
         now = trio.current_time()
         deadline, is_timed = _deadline(now)
         pendings = []
@@ -112,12 +118,12 @@ class Client:
         """Park until all have ended; give them all up if cancelled."""
         left = [pending for pending in pendings if not pending.ended]
         if not left:
-            await trio.lowlevel.cancel_shielded_checkpoint()
+            await cancel_shielded_checkpoint()
             return
-        one_has_ended = _Countdown(trio.lowlevel.current_task(), len(left)).one_has_ended
+        one_has_ended = _Countdown(current_task(), len(left)).one_has_ended
         for pending in left:
             pending.waiter = one_has_ended
-        await trio.lowlevel.wait_task_rescheduled(partial(self._give_up, pendings))
+        await wait_task_rescheduled(partial(self._give_up, pendings))
 
     def _give_up(self, pendings: Sequence[Pending], _: object) -> trio.lowlevel.Abort:
         self._connection.cancel(pendings)
@@ -159,7 +165,7 @@ def _deadline(now: float) -> tuple[float, bool]:
         return scope, False
     deadline = now + (DEFAULT_SECONDS if scope == inf else MAX_SECONDS)
     served = current_item()  # the call whose handler makes this one
-    if isinstance(served, Flight | Job):
+    if isinstance(served, Work):
         deadline = min(deadline, served.deadline)
     return deadline, True
 
@@ -175,7 +181,7 @@ class _Countdown:
     def one_has_ended(self) -> None:
         self._left -= 1
         if not self._left:
-            trio.lowlevel.reschedule(self._task)
+            reschedule(self._task)
 
 
 def _response(pending: Pending) -> Response:

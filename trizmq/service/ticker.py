@@ -27,21 +27,22 @@ class Ticker:
         self._engine = engine
         self._after = after
         self._nap = trio.CancelScope()
+        self._due = float("inf")  # the nap's deadline: to ask a scope for it costs more
 
     def reconsider(self) -> None:
         """Look whether the engine wants to be woken earlier than it did. Cheap if not."""
-        if self._engine.next_tick < self._nap.deadline:
-            self._nap.deadline = self._engine.next_tick
+        self.note(self._engine.next_tick)
 
     def note(self, deadline: float) -> None:
         """Be told of a new deadline in the engine. Cheaper than `reconsider`."""
-        if deadline < self._nap.deadline:
-            self._nap.deadline = deadline
+        if deadline < self._due:
+            self._due = self._nap.deadline = deadline
 
     async def run(self) -> None:
         """Tick until cancelled."""
         while True:
-            self._nap = trio.CancelScope(deadline=self._engine.next_tick)
+            self._due = self._engine.next_tick
+            self._nap = trio.CancelScope(deadline=self._due)
             with self._nap:
                 await trio.sleep_forever()
             self._engine.tick(trio.current_time())

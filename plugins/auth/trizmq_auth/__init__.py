@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 from trizmq import Principal, Router, hookimpl
 
 from .commands import token
-from .gate import admit, guard, tokens_of
+from .gate import tokens_of, trizmq_admit, trizmq_precondition
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     import click
 
-    from trizmq import AdmittedCall, Request, Response, Route, Verdict
+__all__ = ["trizmq_admit", "trizmq_precondition"]  # the gate's are hooks as they are
 
 routes = Router("/auth")
 
@@ -35,16 +35,6 @@ async def whoami(principal: Principal) -> dict[str, Any]:
 @hookimpl
 def trizmq_register_routes() -> Router:
     return routes
-
-
-@hookimpl
-def trizmq_admit(call: AdmittedCall) -> Verdict:
-    return admit(call)
-
-
-@hookimpl
-def trizmq_precondition(route: Route) -> Callable[[Request], Response | None]:
-    return guard(route)
 
 
 @hookimpl

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from trizmq import Forward, Reject, problem
+from trizmq import Forward, Reject, hookimpl, problem
 
 from .admin import ensure_admin
 from .store import TokenStore
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from trizmq import AdmittedCall, Principal, Request, Response, Route, Verdict
 
-__all__ = ["admit", "guard", "tokens_of"]
+__all__ = ["tokens_of", "trizmq_admit", "trizmq_precondition"]
 
 #: Missing, unknown, expired, revoked: one answer, at the broker and at the worker, for a
 #: guess must not learn which.
@@ -58,7 +58,8 @@ def tokens_of(directory: Path) -> Iterator[None]:
         _verifier.reset(former)
 
 
-def admit(call: AdmittedCall) -> Verdict:
+@hookimpl
+def trizmq_admit(call: AdmittedCall) -> Verdict:
     """Say what the broker does with ``call``: who is not known goes no further."""
     if call.response is not None:
         return None
@@ -69,18 +70,20 @@ def admit(call: AdmittedCall) -> Verdict:
     return UNAUTHORIZED if principal is None else Forward(principal)
 
 
-def guard(route: Route) -> Callable[[Request], Response | None]:
+@hookimpl
+def trizmq_precondition(route: Route) -> Callable[[Request], Response | None]:
     """Return the precondition of ``route``."""
     if route.public:
         return _greet
+    scopes = route.scopes
 
     def check(request: Request) -> Response | None:
         request.principal = principal = _identify(request)
         if principal is None:
             return _unauthorized(request)
-        if all(map(principal.has_scope, route.scopes)):
-            return None
-        return _forbidden(request, route)
+        if scopes and not all(map(principal.has_scope, scopes)):
+            return _forbidden(request, route)
+        return None
 
     return check
 
