@@ -6,7 +6,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Final, final
 
 from ..admission import Event
-from ..messages import Headers
+from ..messages import Headers, no_headers
 from ..messages import Response as Outcome
 from ..wire import commands, head
 from ..wire.items import (
@@ -248,7 +248,8 @@ class Sessions:
             if status >= 400:
                 flight.gathered.clear()  # what had been said before it failed
             flight.gathered += frames[:-1]  # so that their boundaries are kept
-            self._respond(flight, Outcome(status, Headers(headers), frames[-1]))
+            fields = Headers(headers) if headers else no_headers()
+            self._respond(flight, Outcome(status, fields, frames[-1]))
         self._dispatcher.release(flight)
 
     def lose(self, address: bytes, reason: str) -> None:

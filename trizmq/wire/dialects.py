@@ -24,12 +24,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..errors import RemoteProtocolError
 from . import bridge, majortomo, mdp01, mdp02, native, plain
+from .commands import Command  # noqa: TC001 (compiled, a NamedTuple looks at its fields)
+from .items import Call  # noqa: TC001
 from .mdp import CLIENT_HEADERS, DELIMITER, WORKER_HEADERS
 from .return_path import MDP, PLAIN, MalformedCall, ReturnPath
 
 if TYPE_CHECKING:
-    from .commands import Command
-    from .items import Call, Item
+    from .items import Item
     from .mdp import Codec
 
 __all__ = [

@@ -101,6 +101,8 @@ def read(frame: bytes) -> Head:
 
     """
     first, *lines = _lines(frame)
+    if not lines and is_service(first):  # the usual case, and there is nothing more to check
+        return Head("POST", f"/{first}", {})
     try:
         return check(*_request_line(first), map(_split_field, lines))
     except LocalProtocolError as error:

@@ -22,7 +22,7 @@ __all__ = [
     "encode_worker",
 ]
 
-CODEC: Constant = Codec(
+CODEC: Constant[Codec] = Codec(
     name="majortomo",
     worker={kind: (DELIMITER, *opening) for kind, opening in mdp02.CODEC.worker.items()},
     client={

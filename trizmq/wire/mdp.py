@@ -15,6 +15,7 @@ So a dialect is its table of openings, and this file is all the code there is.
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003 (compiled, a dataclass looks at its fields)
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, assert_never, final
 from typing import Final as Constant
@@ -34,7 +35,7 @@ from .commands import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from .commands import Command, Reply
 

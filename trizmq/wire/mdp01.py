@@ -29,7 +29,7 @@ __all__ = [
     "encode_worker",
 ]
 
-CODEC: Constant = Codec(
+CODEC: Constant[Codec] = Codec(
     name="mdp01",
     worker={
         Ready: (DELIMITER, b"MDPW01", b"\x01"),

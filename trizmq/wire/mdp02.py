@@ -32,7 +32,7 @@ __all__ = [
     "encode_worker",
 ]
 
-CODEC: Constant = Codec(
+CODEC: Constant[Codec] = Codec(
     name="mdp02",
     worker={
         Ready: (b"MDPW02", b"\x01"),

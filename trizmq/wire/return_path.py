@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 from . import bridge, majortomo, mdp01, mdp02, plain
@@ -26,9 +25,7 @@ MDP: Final[Mapping[str, Codec]] = MappingProxyType(
 PLAIN: Final = "plain"
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class ReturnPath:
+class ReturnPath(NamedTuple):
     """How to answer one foreign call: in its dialect, along its envelope.
 
     Args:
