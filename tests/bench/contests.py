@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from .peers.orders import Order
-from .targets import BROKER, CHEAP, MANY, MDP, MDP_WORKER, PEERS, SLEEPERS, SYNC, TRIZMQ
+from .targets import BROKER, CHEAP, MANY, MDP, MDP_WORKER, PADDED, PEERS, SLEEPERS, SYNC, TRIZMQ
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -58,7 +58,9 @@ def _gets(in_flight: int) -> tuple[Entrant, ...]:
 
 def _echoes(size: int) -> tuple[Entrant, ...]:
     order = Order("echo", in_flight=4, size=size)
-    targets = [target for target in (TRIZMQ, SYNC, BROKER, *PEERS) if "echo" in target.calls]
+    targets = [
+        target for target in (TRIZMQ, PADDED, SYNC, BROKER, *PEERS) if "echo" in target.calls
+    ]
     return tuple(Entrant(target.name, target, order) for target in targets)
 
 

@@ -13,6 +13,7 @@ __all__ = [
     "MANY",
     "MDP",
     "MDP_WORKER",
+    "PADDED",
     "PEERS",
     "RAW",
     "SLEEPERS",
@@ -44,6 +45,13 @@ CHEAP: Final = replace(
     client="-m peers.native call",
     calls=frozenset({"batch", "lone"}),
     note="calls written beforehand, 16 a message; responses are counted, not decoded",
+)
+PADDED: Final = replace(
+    TRIZMQ,
+    name="trizmq, freed memory kept",
+    calls=frozenset({"echo"}),
+    variables={"MALLOC_TOP_PAD_": "67108864"},
+    note="`MALLOC_TOP_PAD_` is set, for the client too",
 )
 BROKER: Final = replace(
     TRIZMQ,
