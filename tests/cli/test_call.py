@@ -109,6 +109,15 @@ def test_a_broker_that_is_lost_is_3(trizmq: CommandLine) -> None:
     assert result.stderr.startswith("trizmq: ")
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let children hear SIGINT, also where the tests run in the background: a shell ignores it."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_a_call_without_a_traceback(echo: CommandLine) -> None:
     with echo.start("call", "GET", "/echo/never") as caller:
         while b"never" not in echo.log():
