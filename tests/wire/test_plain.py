@@ -60,6 +60,28 @@ def test_the_timeout_is_rounded_up_to_milliseconds(timeout: str, ttl: int) -> No
 
 
 @pytest.mark.parametrize(
+    "wrong", [b"\x82", b"\xff", b"\xc3(", b"\xed\xa0\x80", b"\xf8\x88\x80\x80"]
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"path": "/%s"}',
+        b'{"path": "/x", "method": "%s"}',
+        b'{"path": "/x", "%s": 1}',
+        b'{"path": "/x", "query": {"b": "%s"}}',
+        b'{"path": "/x", "query": {"%s": "b"}}',
+        b'{"path": "/x", "headers": {"b": "%s"}}',
+        b'{"path": "/x", "headers": {"%s": "b"}}',
+        b'{"path": "/x", "body": {"b": ["%s"]}}',
+        b'{"path": "/x", "body": {"%s": 1}}',
+    ],
+)
+def test_what_is_not_utf8_is_refused_wherever_it_stands(text: bytes, wrong: bytes) -> None:
+    with pytest.raises(RemoteProtocolError):
+        asked(text % wrong)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("{}", "`path`"),
@@ -78,6 +100,9 @@ def test_the_timeout_is_rounded_up_to_milliseconds(timeout: str, ttl: int) -> No
         ('{"path": "/users", "query": "a=b"}', "query: "),
         ('{"path": "/users", "query": {"a": null}}', "query: wanted"),
         ('{"path": "/users", "query": {"a": []}}', "query: wanted"),
+        ('{"path": "/users", "query": {"a": "\\ud800"}}', "not a plain request"),
+        ('{"path": "/users", "query": {"a": "\\udc00 and more"}}', "utf-16 surrogate"),
+        ('{"path": "/users", "query": {"a": "\\ud800 and more"}}', "hex escape"),
         ('{"path": "/users", "query": {"a": {}}}', "query: wanted"),
         ('{"path": "/users", "query": {"a": NaN}}', "not a plain request"),
         ('{"path": "/users", "timeout": 0}', "timeout"),

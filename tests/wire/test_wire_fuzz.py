@@ -106,6 +106,29 @@ def read_and_answer(frames: Frames) -> None:
         found.return_path.encode(Part(0, 0, b""))
 
 
+def spoiled_everywhere(good: list[Frames]) -> Iterator[Frames]:
+    """Every telling byte at every place: random ones miss what lies in three nested objects."""
+    for frames in good:
+        for number, frame in enumerate(frames):
+            for place in range(len(frame) + 1 if len(frame) < 1000 else 0):
+                for telling in TELLING:
+                    before, after = frame[:place], frame[place:]
+                    for spoiled in (before + telling + after, before + telling + after[1:]):
+                        yield [*frames[:number], spoiled, *frames[number + 1 :]]
+
+
+@pytest.mark.slow
+def test_no_place_in_a_message_is_weak(client_messages: list[Frames]) -> None:
+    read, refused = survives(read_and_answer, spoiled_everywhere(client_messages))
+    assert read + refused > 50_000
+
+
+@pytest.mark.slow
+def test_no_place_in_a_workers_message_is_weak(worker_messages: list[Frames]) -> None:
+    read, refused = survives(dialects.read_worker, spoiled_everywhere(worker_messages))
+    assert read + refused > 10_000
+
+
 @pytest.mark.slow
 def test_the_frontend_survives(client_messages: list[Frames]) -> None:
     read, refused = survives(read_and_answer, spoiled(1, FRONTEND, client_messages))

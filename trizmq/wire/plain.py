@@ -72,8 +72,8 @@ def decode_request(frames: Sequence[bytes]) -> Call:
     request = _decoded(_REQUEST, payload, "not a plain request")
     headers = _decoded(_HEADERS, _bounded(request.headers, "headers"), "headers")
     query = _decoded(_QUERY, _bounded(request.query, "query"), "query")
+    target = _with_query(request.path, query)
     try:
-        target = _with_query(request.path, query)
         checked = head.check(request.method, target, headers.items())
     except LocalProtocolError as error:
         raise RemoteProtocolError(str(error)) from None
@@ -87,8 +87,11 @@ def _split(frames: Sequence[bytes]) -> tuple[bytes, Sequence[bytes]]:
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], text: bytes, what: str) -> T:
-    # RecursionError: deep nesting, even in what is only skipped. ValueError: what is no UTF-8.
+    # Everything that a peer wrote is decoded here. RecursionError: deep nesting, even in what
+    # is only skipped. ValueError: not UTF-8, which msgspec does not look for in a Raw.
     try:
+        if not text.isascii():
+            text.decode()
         return decoder.decode(text)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise RemoteProtocolError(f"{what}: {str(error)[:200]}") from error
@@ -104,7 +107,7 @@ def _bounded(value: _Raw, key: str) -> bytes:
 
 def _with_query(path: str, query: dict[str, msgspec.Raw]) -> str:
     if len(path) > head.MAX_HEAD:
-        raise LocalProtocolError(f"path: {len(path)} characters; at most {head.MAX_HEAD} are read")
+        raise RemoteProtocolError(f"path: {len(path)} characters; at most {head.MAX_HEAD} are read")
     if not query:
         return path
     pairs = "&".join(f"{quote_plus(name)}={_query_value(value)}" for name, value in query.items())
@@ -115,9 +118,9 @@ def _query_value(value: msgspec.Raw) -> str:
     # Numbers pass as they are written: 1.50 stays that, and no size of integer matters.
     text = bytes(value)
     if text[:1] == b'"':
-        return quote_plus(_STRING.decode(text))
+        return quote_plus(_decoded(_STRING, text, "query"))
     if text[:1] in b"{[n":
-        raise LocalProtocolError(f"query: wanted strings, numbers, booleans, got {text[:40]!r}")
+        raise RemoteProtocolError(f"query: wanted strings, numbers, booleans, got {text[:40]!r}")
     return quote_plus(text)
 
 
