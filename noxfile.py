@@ -99,6 +99,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def compare(session: nox.Session) -> None:
+    """Measure this checkout and another revision in turns, on a quiet machine: `-- REVISION`."""
+    session.install(".", *PLUGINS)
+    session.run("python", "-m", "tests.bench.compare", *session.posargs)
+
+
+@nox.session
 def hotpath(session: nox.Session) -> None:
     """Say where the microseconds of one call go, in less than two minutes on a quiet machine."""
     # What users get, and beside it the sources: the tool finds them where it is itself.

@@ -43,6 +43,8 @@ class Target:
       program: from Debian.
       variables: of the processes' environment.
       note: what makes it differ from the others.
+      directory: where its programs are.
+      interpreter: the Python that has it installed, unless `packages` say which.
 
     """
 
@@ -54,6 +56,8 @@ class Target:
     program: str = ""
     variables: dict[str, str] = field(default_factory=dict, hash=False)
     note: str = ""
+    directory: Path = HERE
+    interpreter: str = ""
 
     def start(self, environments: Environments) -> Running:
         """Start it, installed if need be.
@@ -65,7 +69,7 @@ class Target:
         """
         if self.program:
             provide(self.program)
-        return Running(self, environments.python(self.packages))
+        return Running(self, self.interpreter or environments.python(self.packages))
 
 
 @final
@@ -74,6 +78,7 @@ class Running:
 
     def __init__(self, target: Target, python: str) -> None:
         self._python = python
+        self._programs = target.directory
         self._port = free_port()
         with ExitStack() as stack:
             self._directory = Path(stack.enter_context(TemporaryDirectory()))
@@ -95,7 +100,7 @@ class Running:
     def _process(self, stack: ExitStack, command: str) -> Process:
         log = self._directory / f"{len(self.servers)}.log"
         words = [self._python, *command.split()]
-        process = Process(words, HERE, self._environment, log)
+        process = Process(words, self._programs, self._environment, log)
         stack.callback(process.stop)
         return process
 
