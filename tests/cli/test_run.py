@@ -94,6 +94,10 @@ def test_settings_come_from_the_file_too(trizmq: CommandLine) -> None:
         (["-p", "nope"], "trizmq: plugin 'nope' is broken: module 'nope': ModuleNotFoundError"),
         (["--plugins", "users", "--bind", "tcp://0.0.0.0:*"], "--insecure"),
         (["--plugins", "users", "--bind", "nonsense"], "trizmq: "),
+        (["--bind", "127.0.0.1:5555"], "as in tcp://127.0.0.1:5555\n"),
+        (["--bind", "tcp://::1:5555"], "as in tcp://[::1]:5555\n"),
+        (["--bind", "tcp://127.0.0.1:*,"], "is there a comma too many?\n"),
+        (["--bind", "ipc://notes.txt"], "a file that is not a socket is there already"),
         (["--config", "none.toml"], "trizmq: none.toml: No such file or directory"),
         (["--capacity", "0"], "Invalid value for '--capacity'"),
         (["--log-level", "loud"], "Invalid value for '--log-level'"),
@@ -103,9 +107,12 @@ def test_settings_come_from_the_file_too(trizmq: CommandLine) -> None:
 def test_what_the_user_did_wrong_is_one_line_and_exit_code_2(
     trizmq: CommandLine, args: list[str], complaint: str
 ) -> None:
+    notes = trizmq.directory / "notes.txt"
+    notes.write_text("mine")
     result = trizmq.process("run", *args)
     said = result.stderr.decode()
     assert result.returncode == 2, said
+    assert notes.read_text() == "mine"
     assert complaint in said
     assert "Traceback" not in said
     assert result.stdout == b""

@@ -41,8 +41,12 @@ def words(value: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def endpoints(value: str | Sequence[str]) -> str:
-    """Read endpoints likewise, and join them: the service takes them as one text."""
-    return ",".join(words(value))
+    """Read endpoints, and join them: the service takes them as one text.
+
+    An empty one stays: the service says that there is a comma too many.
+    """
+    parts = value.split(",") if isinstance(value, str) else value
+    return ",".join(map(str.strip, parts))
 
 
 def plugin_options(command: Command) -> Command:

@@ -15,7 +15,7 @@ from ..app.application import App
 from ..app.plugins import load
 from ..engine.limits import Limits
 from ..errors import ConfigError
-from ..transport.endpoints import is_local, split_endpoints
+from ..transport.endpoints import check_bind, is_local, split_endpoints
 from ..transport.zeromq import ZmqTransport
 from .server import Server
 from .signals import obey, receiving
@@ -204,10 +204,13 @@ def check_exposure(binds: Iterable[str | None], *, insecure: bool) -> None:
     """Refuse endpoints that other machines reach, unless ``insecure``; then say so.
 
     Raises:
-      ConfigError: naming the endpoint.
+      ConfigError: naming the endpoint; also of one that is no endpoint at all, for nobody
+        can tell who would reach it.
 
     """
     endpoints = [one for bind in binds if bind is not None for one in split_endpoints(bind)]
+    for endpoint in endpoints:
+        check_bind(endpoint)
     exposed = [endpoint for endpoint in endpoints if not is_local(endpoint)]
     if exposed and not insecure:
         raise ConfigError(

@@ -1,14 +1,31 @@
-"""Which endpoints stay on this machine."""
+"""Endpoints: what each may look like, and which of them stay on this machine."""
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import socket
+import stat
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
+from typing import Final
 
 from ..errors import ConfigError
 
-__all__ = ["check_endpoint", "is_local", "is_taken", "split_endpoints"]
+__all__ = ["LONGEST_PATH", "check_bind", "check_connect", "is_local", "split_endpoints"]
+
+#: The bytes of the path of an ipc socket: `sun_path` of unix(7), less the zero at its end.
+LONGEST_PATH: Final = 107
+
+LARGEST_PORT: Final = 65535
+
+#: Addresses that stand for every interface. They have a meaning only where a socket is bound.
+EVERY_INTERFACE: Final = ("*", "0.0.0.0", "[::]", "[*]")  # noqa: S104
+
+
+class _EndpointError(ValueError):
+    """What is wrong with an endpoint."""
 
 
 def split_endpoints(endpoints: str) -> list[str]:
@@ -16,26 +33,45 @@ def split_endpoints(endpoints: str) -> list[str]:
     return [endpoint.strip() for endpoint in endpoints.split(",")]
 
 
-def check_endpoint(endpoint: str) -> None:
-    """Refuse what libzmq takes without a word and misunderstands.
+def check_bind(endpoint: str) -> None:
+    """Refuse an endpoint that cannot be bound, or only at the expense of another.
+
+    libzmq deletes whatever lies at the path of an ipc endpoint, a user's file included, and
+    takes the place of a server that listens there.
 
     Raises:
-      ConfigError: one line: the port is none (libzmq would take the rest modulo 65,536).
+      ConfigError: one line that says what is wrong and what to write instead.
 
     """
-    transport, _, address = endpoint.partition("://")
-    port = address.rpartition(":")[2]
-    if transport == "tcp" and port.isdecimal() and int(port) > 65535:
-        raise ConfigError(f"{endpoint}: a port is at most 65535")
+    try:
+        transport, address = _split(endpoint)
+        if transport == "tcp":
+            _, port = _host_and_port(address)
+            _check_port(port, at_least=0, or_any=True)
+        elif transport == "ipc" and not address.startswith(("@", "*")):
+            _check_place(address)
+    except _EndpointError as wrong:
+        raise ConfigError(f"cannot bind {endpoint or repr(endpoint)}: {wrong}") from None
 
 
-def is_taken(endpoint: str) -> bool:
-    """Tell whether somebody listens at an ipc endpoint; libzmq would take it from them."""
-    transport, _, path = endpoint.partition("://")
-    if transport != "ipc" or not Path(path).is_socket():
-        return False
-    with socket.socket(socket.AF_UNIX) as probe:
-        return probe.connect_ex(path) == 0
+def check_connect(endpoint: str) -> None:
+    """Refuse an endpoint to which no connection can be made.
+
+    Raises:
+      ConfigError: one line that says what is wrong and what to write instead.
+
+    """
+    try:
+        transport, address = _split(endpoint)
+        if transport == "tcp":
+            host, port = _host_and_port(address)
+            if host in EVERY_INTERFACE:
+                raise _EndpointError(
+                    f"{host} is for servers: name a machine, tcp://127.0.0.1:{port}"
+                )
+            _check_port(port, at_least=1, or_any=False)
+    except _EndpointError as wrong:
+        raise ConfigError(f"cannot connect to {endpoint or repr(endpoint)}: {wrong}") from None
 
 
 def is_local(endpoint: str) -> bool:
@@ -53,3 +89,70 @@ def _is_loopback(host: str) -> bool:
     # With IPv6 on, libzmq reports 127.0.0.1 as ::ffff:127.0.0.1.
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return (mapped or address).is_loopback
+
+
+def _split(endpoint: str) -> tuple[str, str]:
+    if not endpoint:
+        raise _EndpointError("an endpoint is empty: is there a comma too many?")
+    is_path = endpoint.startswith("ipc://")  # which may have spaces
+    if not endpoint.isprintable() or (" " in endpoint and not is_path):
+        raise _EndpointError("an endpoint has no white space: separate several by commas")
+    transport, separator, address = endpoint.partition("://")
+    if not separator:
+        raise _EndpointError(f"it lacks the transport, as in tcp://{_guess(endpoint)}")
+    if transport not in ("tcp", "ipc", "inproc"):
+        raise _EndpointError(f"there is no transport {transport!r}: it is tcp, ipc or inproc")
+    if not address:
+        raise _EndpointError(f"nothing follows {transport}://")
+    if transport == "ipc" and len(os.fsencode(address)) > LONGEST_PATH:
+        raise _EndpointError(f"the path of an ipc endpoint has at most {LONGEST_PATH} bytes")
+    return transport, address
+
+
+def _guess(address: str) -> str:
+    return address if re.search(r":[0-9*]+$", address) else "127.0.0.1:5555"
+
+
+def _host_and_port(address: str) -> tuple[str, str]:
+    host, colon, port = address.rpartition(":")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise _EndpointError(
+            f"an IPv6 address has brackets, as in tcp://[{host.strip('[]')}]:{port}"
+        )
+    if not colon or not port or host.startswith("[") is not host.endswith("]"):
+        raise _EndpointError(f"it lacks the port, as in tcp://{address.rstrip(':')}:5555")
+    if not host:
+        raise _EndpointError(f"it lacks the host, as in tcp://127.0.0.1:{port}")
+    return host, port
+
+
+def _check_port(port: str, *, at_least: int, or_any: bool) -> None:
+    if or_any and port == "*":
+        return
+    if not (port.isascii() and port.isdecimal() and at_least <= int(port) <= LARGEST_PORT):
+        any_port = ", or * for a free one" if or_any else ""
+        raise _EndpointError(f"a port is a number from 1 to {LARGEST_PORT}{any_port}, not {port!r}")
+
+
+def _check_place(path: str) -> None:
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        folder = Path(path).parent
+        if not folder.is_dir():
+            raise _EndpointError(f"there is no directory {folder}") from None
+        return
+    except OSError as error:
+        raise _EndpointError((error.strerror or str(error)).lower()) from None
+    if not stat.S_ISSOCK(mode):
+        raise _EndpointError("a file that is not a socket is there already: choose another path")
+    if _is_in_use(path):
+        raise _EndpointError("address already in use")
+
+
+def _is_in_use(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)  # a server that is stopped, and whose backlog is full
+        # Only a refusal proves that nobody listens. A socket that may not be opened, or is of
+        # another type, belongs to another program.
+        return probe.connect_ex(path) != errno.ECONNREFUSED

@@ -11,7 +11,7 @@ import trio
 import zmq
 
 from ..errors import ConfigError
-from .endpoints import check_endpoint, is_local, is_taken, split_endpoints
+from .endpoints import check_bind, check_connect, is_local, split_endpoints
 from .face import PeerGone
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ class ZmqTransport(trio.abc.AsyncResource):
         return router
 
     def connect(self, endpoint: str) -> ZmqDealer:
-        check_endpoint(endpoint)
+        check_connect(endpoint)
         socket = self._socket(zmq.DEALER, endpoint)
         try:
             _bound_send_buffer(socket, endpoint)
@@ -253,9 +253,7 @@ class ZmqTransport(trio.abc.AsyncResource):
 
 
 def _bind(socket: zmq.Socket[bytes], endpoint: str) -> str:
-    check_endpoint(endpoint)
-    if is_taken(endpoint):
-        raise ConfigError(f"cannot bind {endpoint}: address already in use")
+    check_bind(endpoint)
     _bound_send_buffer(socket, endpoint)
     socket.bind(endpoint)
     return cast("bytes", socket.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
