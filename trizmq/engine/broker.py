@@ -13,6 +13,7 @@ from .clients import Clients
 from .counters import Counters
 from .dispatcher import Dispatcher
 from .gate import Gate
+from .guard import Guard
 from .intake import Intake
 from .limits import Limits
 from .outbox import Outbox
@@ -69,6 +70,7 @@ class Broker:
         self._dispatcher = Dispatcher(
             limits, counters, self._outbox, self._clients, instance=instance
         )
+        self._guard = guard = Guard(counters, self._outbox, self._dispatcher)
         respond = self._dispatcher.succeed
         gate: Gate | None = None
         if admit is not None:
@@ -77,7 +79,7 @@ class Broker:
                 respond = gate.respond
         self._respond = respond
         self._sessions = Sessions(
-            limits, counters, self._outbox, self._dispatcher, respond, instance=instance
+            limits, counters, self._outbox, self._dispatcher, respond, guard, instance=instance
         )
 
         self._intake = Intake(
@@ -136,6 +138,16 @@ class Broker:
         To be called once for each dispatched flight, also for one that was abandoned; the
         response, None from a handler that was stopped, is then dropped.
         """
+        try:
+            self._end(flight, response)
+        except Exception as error:
+            self._guard.end_flight(flight, error)
+        try:
+            self._dispatcher.release(flight)
+        except Exception as error:
+            self._guard.note(error)
+
+    def _end(self, flight: Flight, response: messages.Response | None) -> None:
         if flight.ended:
             self.counters.late += response is not None
         elif response is None:
@@ -145,11 +157,13 @@ class Broker:
             if flight.gathered and response.is_error:
                 flight.gathered.clear()  # what had been said before it failed
             self._respond(flight, response)
-        self._dispatcher.release(flight)
 
     def part(self, flight: Flight, body: Body) -> None:
         """Send a part of the local worker's response ahead of its end."""
-        self._dispatcher.part(flight, body)
+        try:
+            self._dispatcher.part(flight, body)
+        except Exception as error:
+            self._guard.end_flight(flight, error)
 
     def receive_worker(self, address: bytes, items: Sequence[Item], now: float) -> None:
         """Take in one message of a native worker on the backend."""
@@ -161,7 +175,11 @@ class Broker:
     ) -> None:
         """Take in one command of an MDP worker on the backend."""
         self._dispatcher.now = now
-        self._sessions.receive_command(address, dialect, command, now)
+        try:
+            self._sessions.receive_command(address, dialect, command, now)
+        except Exception as error:
+            self._guard.note(error)
+            self._sessions.dismiss(address, dialect, "the broker failed at what it sent")
 
     def lose_worker(self, address: bytes, reason: str = "it is not connected") -> None:
         """Be told that no worker is at ``address`` any more."""
@@ -205,17 +223,20 @@ class Broker:
         thorough = size > self._part_bytes
         for item in items:
             kind = type(item)
-            if kind is Call:
-                self._intake.take(peer, item, None, now, thorough=thorough)  # type: ignore[arg-type]
-            elif kind is Cancel:
-                self._cancel(peer, item.id)  # type: ignore[union-attr]
-            elif kind is Goaway:
-                self.lose(address)
-                return
-            elif kind is Hello:
-                self._clients.say_hello(address)  # the first answer may not have reached it
-            elif kind is not Heartbeat:
-                self.counters.unexpected += 1
+            try:
+                if kind is Call:
+                    self._intake.take(peer, item, None, now, thorough=thorough)  # type: ignore[arg-type]
+                elif kind is Cancel:
+                    self._cancel(peer, item.id)  # type: ignore[union-attr]
+                elif kind is Goaway:
+                    self.lose(address)
+                    return
+                elif kind is Hello:
+                    self._clients.say_hello(address)  # the first answer may not have reached it
+                elif kind is not Heartbeat:
+                    self.counters.unexpected += 1
+            except Exception as error:
+                self._guard.end_item(peer, item, None, error)
 
     def receive_foreign(
         self, address: bytes, call: Call, return_path: ReturnPath, now: float
@@ -223,7 +244,10 @@ class Broker:
         """Take in one call of another dialect, to be answered by ``return_path``."""
         call.id = next(self._foreign_ids)
         peer = self._clients.foreign_peer(address, return_path)
-        self._intake.take(peer, call, return_path, now, thorough=True)
+        try:
+            self._intake.take(peer, call, return_path, now, thorough=True)
+        except Exception as error:
+            self._guard.end_item(peer, call, return_path, error)
 
     def refuse_malformed(
         self, address: bytes, return_path: ReturnPath, status: int, detail: str
@@ -260,6 +284,10 @@ class Broker:
         self.counters.cancelled += 1
         self._dispatcher.stop(flight)
 
+    def note_fault(self, error: Exception) -> None:
+        """Be told of an exception that the driver has survived."""
+        self._guard.note(error)
+
     # -- time --------------------------------------------------------------------------
 
     @property
@@ -276,8 +304,11 @@ class Broker:
         """Let time pass: end what is due, beat, and give up who has been silent."""
         self._dispatcher.now = now
         for flight in self._dispatcher.deadlines.due(now):
-            self.counters.expired += 1
-            self._dispatcher.stop(flight, refusals.expiry(flight))
+            try:
+                self.counters.expired += 1
+                self._dispatcher.stop(flight, refusals.expiry(flight))
+            except Exception as error:
+                self._guard.note(error)
         self._intake.tick(now)
         self._clients.tick(now)
         self._sessions.tick(now)

@@ -42,6 +42,8 @@ class ClientOutbox:
     ended: list[Pending] = field(default_factory=list)
     #: Close their socket and open a new one; what was unsent in the old one is void.
     reopen: list[Link] = field(default_factory=list)
+    #: Exceptions that were survived, to be logged.
+    faults: list[Exception] = field(default_factory=list)
 
 
 @final
@@ -162,18 +164,28 @@ class Client:
         link.heard_at = now
         for item in items:
             kind = type(item)
-            if kind is Response:
-                self._answer(link, item)  # type: ignore[arg-type]  # kind says so
-            elif kind is Hello and link.state is not LinkState.REFUSED:
-                link.losses = 0
-                link.credit = item.credit  # type: ignore[union-attr]
-                link.state = LinkState.READY
-            elif kind is Goaway:
-                self._leave(link, item.reason, now)  # type: ignore[union-attr]
-            elif kind is Part:
-                self._gather(link, item)  # type: ignore[arg-type]
+            try:
+                if kind is Response:
+                    self._answer(link, item)  # type: ignore[arg-type]  # kind says so
+                elif kind is Hello and link.state is not LinkState.REFUSED:
+                    link.losses = 0
+                    link.credit = item.credit  # type: ignore[union-attr]
+                    link.state = LinkState.READY
+                elif kind is Goaway:
+                    self._leave(link, item.reason, now)  # type: ignore[union-attr]
+                elif kind is Part:
+                    self._gather(link, item)  # type: ignore[arg-type]
+            except Exception as error:
+                self._fail(link, item, error)
         if self._waiting.count:
             self._send_waiting(now)
+
+    def _fail(self, link: Link, item: Item, error: Exception) -> None:
+        """End the call that ``item`` is about, after a fault of ours; nothing else ends by it."""
+        self._outbox.faults.append(error)
+        if isinstance(item, Response | Part) and item.id in link.in_flight:
+            lost = RemoteProtocolError("a fault in this client: its log says where")
+            self._end(link.in_flight[item.id], lost)
 
     def _answer(self, link: Link, item: Response) -> None:
         pending = link.in_flight.get(item.id)

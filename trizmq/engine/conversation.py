@@ -53,6 +53,8 @@ class WorkerOutbox:
     messages: list[list[bytes]] = field(default_factory=list)
     started: list[Job] = field(default_factory=list)
     stopped: list[Job] = field(default_factory=list)
+    #: Exceptions that were survived, to be logged.
+    faults: list[Exception] = field(default_factory=list)
     #: Close the socket and open a new one before anything is sent (RFC 18: a worker that
     #: is told to go, or that lost its broker, begins anew on a new socket).
     reopen: bool = False
@@ -138,6 +140,9 @@ class Conversation(ABC):
         try:
             self._read(frames, now)
         except RemoteProtocolError:
+            self.restart(now)
+        except Exception as error:
+            self._outbox.faults.append(error)
             self.restart(now)
 
     def finish(self, job: Job, response: messages.Response | None) -> None:

@@ -38,6 +38,8 @@ class Counters:
     late: int = 0
     #: Messages that no dialect knows: dropped.
     malformed: int = 0
+    #: Exceptions in the broker's own code that a message brought out; its call got a 500.
+    faults: int = 0
     #: Items that a client has no business to send, or an id in use: dropped.
     unexpected: int = 0
     #: Responses to peers that read too slowly: dropped.

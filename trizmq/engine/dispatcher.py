@@ -307,21 +307,25 @@ class Dispatcher:
 
     def succeed(self, flight: Flight, response: Outcome) -> None:
         """End a call with its worker's response."""
+        self.answer(flight, response, flight.gathered)
         self._counters.answered += 1
         self._budget.succeed()
-        self.answer(flight, response, flight.gathered)
 
     def answer(self, flight: Flight, outcome: Outcome, gathered: Sequence[bytes] = ()) -> None:
         """End a call, and tell its caller how; ``gathered`` are frames ahead of the body."""
         body = body_of([*gathered, outcome.body]) if gathered else outcome.body
-        self.close(flight)
         peer = flight.peer
         item = Response(flight.id, outcome.status, outcome.headers, body)
+        # Closed only when it is sure that there is something to send: a call that is neither in
+        # flight nor answered would leave its caller waiting.
         if flight.return_path is None:
+            self.close(flight)
             peer.was_told = True
             self._outbox.say(peer.address, item)
         else:
-            self._outbox.messages.append((peer.address, flight.return_path.encode(item)))
+            frames = flight.return_path.encode(item)
+            self.close(flight)
+            self._outbox.messages.append((peer.address, frames))
 
     def close(self, flight: Flight) -> None:
         """Take the call out of everything but its worker. Every call passes here, once."""

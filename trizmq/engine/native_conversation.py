@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
+from ..messages import problem
 from ..wire import native
 from ..wire.batches import batches
 from ..wire.items import Call, Cancel, Goaway, Heartbeat, Hello, Part, Response
@@ -36,24 +37,37 @@ class NativeConversation(Conversation):
         return super().take_outbox()
 
     def _read(self, frames: Sequence[bytes], now: float) -> None:
-        for item in native.decode(frames):
-            match item:
-                case Call():
-                    self._start(b"%d" % item.id, item, now)
-                case Cancel():
-                    job = self.jobs.get(b"%d" % item.id)
-                    if job is not None:  # else it has just been answered
-                        self._stop(job)
-                case Hello():
-                    self.is_ready = True
-                case Goaway("draining"):
-                    self._is_cut_off = True
-                    self._leave_if_drained()
-                case Goaway():
-                    self.restart(now)
-                    return
-                case _:
-                    pass
+        self._read_items(native.decode(frames), now)
+
+    def _read_items(self, items: Sequence[Item], now: float) -> None:
+        for item in items:
+            try:
+                match item:
+                    case Call():
+                        self._start(b"%d" % item.id, item, now)
+                    case Cancel():
+                        job = self.jobs.get(b"%d" % item.id)
+                        if job is not None:  # else it has just been answered
+                            self._stop(job)
+                    case Hello():
+                        self.is_ready = True
+                    case Goaway("draining"):
+                        self._is_cut_off = True
+                        self._leave_if_drained()
+                    case Goaway():
+                        self.restart(now)
+                        return
+                    case _:
+                        pass
+            except Exception as error:
+                self._fail(item, error)
+
+    def _fail(self, item: Item, error: Exception) -> None:
+        """Answer ``item``, if it is a call, after a fault of ours; nothing else ends by it."""
+        self._outbox.faults.append(error)
+        if isinstance(item, Call) and b"%d" % item.id not in self.jobs:
+            failure = problem(500, "a fault in the worker: its log says where", executed="no")
+            self._items.append(Response(item.id, failure.status, failure.headers, failure.body))
 
     def _reply(self, job: Job, response: messages.Response) -> None:
         item = Response(job.id, response.status, response.headers, response.body)

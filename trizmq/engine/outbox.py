@@ -32,6 +32,8 @@ class Outbox:
     abandoned: list[Flight] = field(default_factory=list)
     #: For who observes.
     events: list[Event] = field(default_factory=list)
+    #: Exceptions that were survived, to be logged.
+    faults: list[Exception] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:
@@ -44,6 +46,7 @@ class Outbox:
             or self.worker_items
             or self.worker_messages
             or self.events
+            or self.faults
         )
 
     def take(self) -> Outbox:
@@ -56,9 +59,10 @@ class Outbox:
             self.dispatched,
             self.abandoned,
             self.events,
+            self.faults,
         )
         self.items, self.messages, self.worker_items, self.worker_messages = {}, [], {}, []
-        self.dispatched, self.abandoned, self.events = [], [], []
+        self.dispatched, self.abandoned, self.events, self.faults = [], [], [], []
         return taken
 
     def say(self, address: bytes, item: Item) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..wire.items import Body
     from .counters import Counters
     from .dispatcher import Dispatcher
+    from .guard import Guard
     from .limits import Limits
     from .outbox import Outbox
 
@@ -74,6 +75,7 @@ class Sessions:
         outbox: Outbox,
         dispatcher: Dispatcher,
         respond: Callable[[Flight, Outcome], None],
+        guard: Guard,
         *,
         instance: str,
     ) -> None:
@@ -84,6 +86,7 @@ class Sessions:
         self._outbox = outbox
         self._dispatcher = dispatcher
         self._respond = respond
+        self._guard = guard
         self._hello = Hello(VERSION, instance)
         self._numbers = count(1)
 
@@ -95,7 +98,7 @@ class Sessions:
         """Take in one command of an MDP worker."""
         worker = self.workers.get(address)
         if worker is not None and worker.dialect != dialect:
-            self._dismiss(address, worker.dialect, CHANGED)
+            self.dismiss(address, worker.dialect, CHANGED)
             return
         if worker is not None:
             worker.heard_at = now
@@ -111,14 +114,14 @@ class Sessions:
             case commands.Final(token, body) if worker is not None:
                 self._pass_on(worker, token, list(body), is_last=True)
             case _:
-                self._dismiss(address, dialect, f"{type(command).__name__} was out of place")
+                self.dismiss(address, dialect, f"{type(command).__name__} was out of place")
 
     def _welcome_mdp(self, address: bytes, dialect: str, service: str, now: float) -> None:
         if self._has_room_for([service]):
             name = f"{dialect}-{next(self._numbers)}"
             self._welcome(Worker((service,), 1, name, dialect, address), now)
         else:
-            self._dismiss(address, dialect, "there are too many workers or services")
+            self.dismiss(address, dialect, "there are too many workers or services")
 
     def _note_beat(self, worker: Worker) -> None:
         if worker.busy:
@@ -131,14 +134,15 @@ class Sessions:
         if flight is None:
             self._counters.forged += 1
             if not worker.flights and worker.address is not None:
-                self._dismiss(worker.address, worker.dialect, "it replied to nothing")
+                self.dismiss(worker.address, worker.dialect, "it replied to nothing")
         elif is_last:
             worker.beats = 0
             self._finish(flight, 200, {}, body_of(body))
         else:
             self._dispatcher.part(flight, body_of(body))
 
-    def _dismiss(self, address: bytes, dialect: str, reason: str) -> None:
+    def dismiss(self, address: bytes, dialect: str, reason: str) -> None:
+        """Send away who is at ``address``: what it said is out of place."""
         self._counters.disconnected += 1
         self.lose(address, reason)
         self._send_away(address, dialect, "unknown")
@@ -153,28 +157,42 @@ class Sessions:
             if worker is None:
                 return
         elif worker.dialect != NATIVE:
-            self._dismiss(address, worker.dialect, CHANGED)
+            self.dismiss(address, worker.dialect, CHANGED)
             return
         worker.heard_at = now
         self._read(worker, address, items)
 
     def _read(self, worker: Worker, address: bytes, items: Sequence[Item]) -> None:
         for item in items:
-            match item:
-                case Response(id=token):
-                    self._end(worker, token, item)
-                case Part(id=token, body=body):
-                    self._part(worker, token, body)
-                case Goaway("draining"):
-                    self._dispatcher.retire(worker)
-                    self._outbox.assign(address, item)  # nothing was sent after this
-                case Goaway():
-                    self.lose(address, "it said goodbye")
-                    return
-                case Heartbeat() | Hello() | Credit():
-                    pass  # it may say hello again until it hears ours
-                case _:
-                    self._counters.unexpected += 1
+            try:
+                match item:
+                    case Response(id=token):
+                        self._end(worker, token, item)
+                    case Part(id=token, body=body):
+                        self._part(worker, token, body)
+                    case Goaway("draining"):
+                        self._dispatcher.retire(worker)
+                        self._outbox.assign(address, item)  # nothing was sent after this
+                    case Goaway():
+                        self.lose(address, "it said goodbye")
+                        return
+                    case Heartbeat() | Hello() | Credit():
+                        pass  # it may say hello again until it hears ours
+                    case _:
+                        self._counters.unexpected += 1
+            except Exception as error:
+                self._fail(worker, item, error)
+
+    def _fail(self, worker: Worker, item: Item, error: Exception) -> None:
+        """End the call that ``item`` is about, after ``error``."""
+        token = item.id if isinstance(item, Response | Part) else 0
+        flight = worker.flights.get(token)
+        if flight is None:
+            self._guard.note(error)
+            return
+        self._guard.end_flight(flight, error)
+        if isinstance(item, Response):
+            self._dispatcher.release(flight)
 
     def _greet(self, address: bytes, first: Item, now: float) -> Worker | None:
         reason = self._why_not(first)

@@ -13,6 +13,7 @@ from ..wire import dialects
 from ..wire.batches import batches
 from ..wire.items import Hello
 from ..wire.return_path import MalformedCall
+from .faults import Faults
 from .ticker import Ticker
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ LOGGER = logging.getLogger("trizmq.broker")
 
 #: Messages read in one pass; then whoever else is ready has a turn.
 MESSAGES_A_PASS: Final = 256
+
+#: The answer to a message at which the code that reads it has failed.
+UNREADABLE: Final = "this message cannot be read"
 
 #: Between two log lines about malformed messages, in seconds; the counters tell of all.
 QUIET: Final = 10.0
@@ -64,7 +68,8 @@ class BrokerLoop:
         self._backend = backend
         self._is_shared = backend is frontend
         self._observe = observe
-        self._ticker = Ticker(broker, self.act)
+        self._faults = Faults(LOGGER)
+        self._ticker = Ticker(broker, self.act, self._faults)
         self._nothing_in_flight = trio.Event()
         self._next_complaint = 0.0
 
@@ -123,7 +128,10 @@ class BrokerLoop:
         count = 0
         while count < MESSAGES_A_PASS and (message := take()) is not None:
             count += 1
-            receive(*message, now)
+            try:
+                receive(*message, now)
+            except Exception as error:
+                self._survive(error, *message)
         if count:
             self.act()
         return count == MESSAGES_A_PASS
@@ -160,6 +168,14 @@ class BrokerLoop:
             else:
                 self.broker.receive_worker(address, received, now)
 
+    def _survive(self, error: Exception, address: bytes, frames: list[bytes]) -> None:
+        """Go on after a fault that a message brought out; answer it where that can be done."""
+        self.broker.note_fault(error)
+        if not (self._is_shared and self._is_from_worker(address, frames)):
+            return_path = dialects.return_path_of(frames)
+            if return_path is not None:
+                self.broker.refuse_malformed(address, return_path, 400, UNREADABLE)
+
     def _drop(self, error: RemoteProtocolError, now: float) -> None:
         self.broker.counters.malformed += 1
         if now >= self._next_complaint:
@@ -180,6 +196,8 @@ class BrokerLoop:
                 self._send_to_workers(outbox)
             for event in outbox.events:
                 self._note(event)
+            for error in outbox.faults:
+                self._faults.note(error, "taking in a message")
             outbox = self.broker.take_outbox()
         self._frontend.settle()
         self._ticker.reconsider()
@@ -207,6 +225,10 @@ class BrokerLoop:
         except PeerGone:
             self.broker.counters.gone += count
             self.broker.lose(address)
+        except trio.ClosedResourceError:
+            raise
+        except Exception as error:
+            self.broker.note_fault(error)
 
     def _send_to_workers(self, outbox: Outbox) -> None:
         for address, items in outbox.worker_items.items():
@@ -225,6 +247,11 @@ class BrokerLoop:
             self.broker.lose_worker(address, "it reads too slowly")
         except PeerGone:
             self.broker.lose_worker(address)
+        except trio.ClosedResourceError:
+            raise
+        except Exception as error:
+            self.broker.note_fault(error)
+            self.broker.lose_worker(address, "the broker failed at sending to it")
 
     def _note(self, event: Event) -> None:
         if event.kind.startswith("worker"):

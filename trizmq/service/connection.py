@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from typing import TYPE_CHECKING, Final, final
 
@@ -10,6 +11,7 @@ import trio
 from ..engine.client import Client as Engine
 from ..errors import RemoteProtocolError
 from ..wire import native
+from .faults import Faults
 from .ticker import Ticker
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from ..transport.face import Dealer, Transport
 
 __all__ = ["Connection"]
+
+LOGGER = logging.getLogger("trizmq.client")
 
 #: Messages read in one pass; then whoever else is ready has a turn.
 MESSAGES_A_PASS: Final = 256
@@ -46,7 +50,8 @@ class Connection:
         self._dealers: dict[str, Dealer] = {}
         for link in self.engine.links:
             self._dealers[link.endpoint] = transport.connect(link.endpoint)
-        self._ticker = Ticker(self.engine, self.act)
+        self._faults = Faults(LOGGER)
+        self._ticker = Ticker(self.engine, self.act, self._faults)
         self._flusher: trio.lowlevel.Task | None = None
         self._is_closed = False
 
@@ -143,6 +148,9 @@ class Connection:
                     break
         except RemoteProtocolError:
             self.engine.lose(link, now)
+        except Exception as error:
+            self._faults.note(error, "reading a message")
+            self.engine.lose(link, now)
         self.act()
 
     def act(self) -> None:
@@ -156,6 +164,8 @@ class Connection:
                 self._send(link)
         for pending in outbox.ended:
             pending.tell()
+        for error in outbox.faults:
+            self._faults.note(error, "taking in a message")
         self._ticker.reconsider()
 
     def _send(self, link: Link) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, final
+from typing import TYPE_CHECKING, Final, Protocol, final
 
 import trio
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .faults import Faults
+
 __all__ = ["Ticker"]
+
+#: Seconds until the next tick after one that failed.
+FAULT_PAUSE: Final = 0.1
 
 
 class _Timed(Protocol):
@@ -23,9 +28,12 @@ class _Timed(Protocol):
 class Ticker:
     """Calls ``engine.tick``, then ``after``, whenever ``engine.next_tick`` has come."""
 
-    def __init__(self, engine: _Timed, after: Callable[[], None]) -> None:
+    def __init__(
+        self, engine: _Timed, after: Callable[[], None], faults: Faults | None = None
+    ) -> None:
         self._engine = engine
         self._after = after
+        self._faults = faults
         self._nap = trio.CancelScope()
         self._due = float("inf")  # the nap's deadline: to ask a scope for it costs more
 
@@ -45,5 +53,11 @@ class Ticker:
             self._nap = trio.CancelScope(deadline=self._due)
             with self._nap:
                 await trio.sleep_forever()
-            self._engine.tick(trio.current_time())
-            self._after()
+            try:
+                self._engine.tick(trio.current_time())
+                self._after()
+            except Exception as error:
+                if self._faults is None:
+                    raise
+                self._faults.note(error, "letting time pass")
+                await trio.sleep(FAULT_PAUSE)  # it may be due still

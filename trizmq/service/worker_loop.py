@@ -11,6 +11,7 @@ from ..engine.mdp_conversation import MDPConversation
 from ..engine.native_conversation import NativeConversation
 from ..wire.items import VERSION, Hello
 from ..wire.return_path import MDP
+from .faults import Faults
 from .local_worker import LocalWorker
 from .server import route_lines
 from .ticker import Ticker
@@ -120,7 +121,8 @@ class WorkerLoop:
         self._talk_of = {talk.conversation: talk for talk in self._talks}
         # Those to which something has happened: a worker at a foreign broker holds hundreds.
         self._touched: dict[_Talk, None] = dict.fromkeys(self._talks)
-        self._ticker = Ticker(self, self.act)
+        self._faults = Faults(LOGGER)
+        self._ticker = Ticker(self, self.act, self._faults)
         self._nothing_in_hand = trio.Event()
         self._is_draining = False
 
@@ -174,6 +176,8 @@ class WorkerLoop:
             self._worker.start(outbox.started)
         if outbox.stopped:
             self._worker.stop(outbox.stopped)
+        for error in outbox.faults:
+            self._faults.note(error, "taking in a message")
         self._ticker.note(talk.conversation.next_tick)
 
     def _finish(self, job: Job, response: Response | None) -> None:

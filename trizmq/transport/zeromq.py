@@ -152,7 +152,12 @@ class ZmqRouter(_ZmqSocket):
             if error.errno != zmq.EHOSTUNREACH:
                 raise
             raise PeerGone from None
-        self._send_frames(frames)
+        try:
+            self._send_frames(frames)
+        except (TypeError, IndexError):
+            # What was begun must be ended, or the next message becomes the rest of this one.
+            self._send(b"", NOBLOCK, True)
+            raise
 
 
 @final

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import LocalProtocolError
-from ..messages import problem
 from . import native
+from .bridge import unwritable
 from .items import Response
 
 if TYPE_CHECKING:
@@ -40,15 +39,14 @@ def _written(batch: Sequence[Item]) -> list[tuple[list[bytes], int]]:
         return []
     try:
         return [(native.encode(batch), len(batch))]
-    except LocalProtocolError:
+    except Exception:
         return [(_writable(item), 1) for item in batch]
 
 
 def _writable(item: Item) -> list[bytes]:
     try:
         return native.encode([item])
-    except LocalProtocolError:
+    except Exception:
         if not isinstance(item, Response):
             raise  # nothing else has in it what handlers made
-        failure = problem(500, "the response cannot be written", executed="maybe")
-        return native.encode([Response(item.id, failure.status, failure.headers, failure.body)])
+        return native.encode([unwritable(item)])

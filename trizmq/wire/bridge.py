@@ -13,7 +13,7 @@ from . import head
 from .commands import ClientFinal, ClientPartial, ClientRequest, Reply
 from .items import Call, Part, Response, body_of, frames_of
 
-__all__ = ["DEFAULT_TTL_MS", "call_of", "media_type", "reply_of", "request_of"]
+__all__ = ["DEFAULT_TTL_MS", "call_of", "media_type", "reply_of", "request_of", "unwritable"]
 
 #: Milliseconds for a call that comes without a deadline: MDP has no word for one (promise P6).
 DEFAULT_TTL_MS: Final = 30_000
@@ -54,6 +54,12 @@ def _told(response: Response) -> list[bytes]:
     if 200 <= response.status < 300 or media_type(response.headers) == PROBLEM:
         return frames_of(response.body)
     return [problem(response.status).body]
+
+
+def unwritable(response: Response) -> Response:
+    """Return what takes the place of a response in which a handler has put no text, or worse."""
+    failure = problem(500, "the response cannot be written", executed="maybe")
+    return Response(response.id, failure.status, failure.headers, failure.body)
 
 
 def media_type(headers: dict[str, str]) -> str:

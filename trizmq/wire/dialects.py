@@ -40,6 +40,7 @@ __all__ = [
     "is_worker_command",
     "read",
     "read_worker",
+    "return_path_of",
 ]
 
 #: Frames of a message outside the native dialect, envelope and all (docs/reference/statuses.md).
@@ -98,6 +99,22 @@ def _read_foreign(frames: list[bytes]) -> ForeignCall:
     if dialect == PLAIN:
         return _read_plain(frames, start)
     return _read_mdp(MDP[dialect], frames, start)
+
+
+def return_path_of(frames: list[bytes]) -> ReturnPath | None:
+    """Return how to answer a message that could not be read, if its dialect can be told."""
+    try:
+        found = _recognise(frames)
+        if found is None:
+            return None
+        dialect, start = found
+        if dialect == PLAIN:
+            return ReturnPath(PLAIN, tuple(frames[:start]))
+        codec = MDP[dialect]
+        request = codec.decode_request(frames[start - 1 if codec.is_delimited else start :])
+    except Exception:
+        return None  # whatever made it unreadable does so again
+    return ReturnPath(dialect, tuple(frames[:start]), request.service)
 
 
 def _recognise(frames: list[bytes]) -> tuple[str, int] | None:

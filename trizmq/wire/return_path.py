@@ -48,11 +48,18 @@ class ReturnPath(NamedTuple):
     def encode(self, item: Response | Part) -> list[bytes]:
         """Return the frames to send, after the routing id.
 
+        A response in which a handler has put what cannot be written becomes a 500.
+
         Raises:
           LocalProtocolError: if ``item`` is a part and this dialect has none.
 
         """
-        return [*self.envelope, *self._payload(item)]
+        try:
+            return [*self.envelope, *self._payload(item)]
+        except Exception:
+            if isinstance(item, Part):
+                raise
+            return [*self.envelope, *self._payload(bridge.unwritable(item))]
 
     def _payload(self, item: Response | Part) -> list[bytes]:
         # The codecs write a delimiter where their dialect has one; here it is the envelope's.

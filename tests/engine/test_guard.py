@@ -1,0 +1,160 @@
+"""A fault of our own code ends one call, with a 500, and nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from trizmq import messages
+from trizmq.engine.native_conversation import NativeConversation
+from trizmq.wire import native
+from trizmq.wire.commands import Final, Ready
+from trizmq.wire.items import VERSION, Call, Hello, Part, Response
+from trizmq.wire.return_path import PLAIN, ReturnPath
+
+if TYPE_CHECKING:
+    from trizmq.admission import AdmittedCall
+
+    from .conftest import BackendRig, MakeBackend, MakeClient
+
+PATHS = {
+    "plain": ReturnPath(PLAIN, (b"",)),
+    "mdp01": ReturnPath("mdp01", (b"",), b"users"),
+    "mdp02": ReturnPath("mdp02", (), b"users"),
+    "majortomo": ReturnPath("majortomo", (b"",), b"users"),
+}
+
+
+def broken(call: AdmittedCall) -> None:
+    """Fail where a hook never may: the application catches what plugins raise."""
+    if "broken" in call.target:
+        raise ZeroDivisionError("our own fault")
+
+
+def call(call_id: int, target: str = "/users") -> Call:
+    return Call(call_id, 30_000, "GET", target, {}, b"")
+
+
+def faults(rig: Any) -> int:
+    return rig.broker.counters.faults
+
+
+def test_a_native_call_and_not_its_neighbours(make_backend: MakeBackend, read_problem) -> None:
+    rig = make_backend(admit=broken)
+    rig.employ(b"w", capacity=4)
+    rig.receive(call(1), call(2, "/users/broken"), call(3))
+    response, *others = rig.responses()
+    assert others == []
+    assert (response.id, response.status) == (2, 500)
+    assert read_problem(response)["executed"] == "no"
+    for token in rig.given(b"w"):
+        rig.work(b"w", Response(token, 200, {}, b"{}"))
+    assert rig.answers() == [(1, 200), (3, 200)]
+    assert faults(rig) == 1
+
+
+@pytest.mark.parametrize("dialect", PATHS)
+def test_a_call_of_another_dialect_is_answered_in_it(make_backend: MakeBackend, dialect) -> None:
+    rig = make_backend(admit=broken)
+    for target in ["/users/broken", "/users/broken/again"]:
+        rig.broker.receive_foreign(b"f", call(0, target), PATHS[dialect], rig.now)
+        rig.act()
+    assert [address for address, _ in rig.messages] == [b"f", b"f"]
+    assert all(b"500" in b"".join(frames) for _, frames in rig.messages)
+    assert rig.broker.clients == 1  # the native one of the rig: nothing is kept of the other
+
+
+def test_every_fault_is_handed_to_the_driver_once(make_backend: MakeBackend) -> None:
+    rig = make_backend(admit=broken)
+    rig.broker.receive(b"a", [call(1, "/broken")], rig.now, 100)
+    outbox = rig.broker.take_outbox()
+    assert [type(error) for error in outbox.faults] == [ZeroDivisionError]
+    assert rig.broker.take_outbox().is_empty
+
+
+def replies_broken(call: AdmittedCall) -> None:
+    if call.response is not None and call.response.status == 418:
+        raise ZeroDivisionError("our own fault")
+
+
+def test_a_response_that_we_fail_at_frees_its_worker(make_backend: MakeBackend) -> None:
+    rig = make_backend(admit_reply=replies_broken)
+    rig.employ(b"w", capacity=2)
+    rig.receive(call(1), call(2))
+    one, two = rig.given(b"w")
+    rig.work(b"w", Response(one, 418, {}, b""), Response(two, 200, {}, b""))
+    assert rig.answers() == [(1, 500), (2, 200)]
+    assert [worker.busy for worker in rig.broker.workers] == [0]
+
+
+def test_a_reply_of_mdp_that_we_fail_at_ends_its_call(make_backend: MakeBackend) -> None:
+    def admit_reply(_: AdmittedCall) -> None:
+        raise ZeroDivisionError("our own fault")
+
+    rig = make_backend(admit_reply=admit_reply)
+    rig.say(b"m", Ready("users"))
+    rig.receive(Call(1, 30_000, "POST", "/users", {}, b""))
+    (token,) = rig.given(b"m")
+    rig.say(b"m", Final(token, (b"{}",)))
+    assert [status for _, status in rig.answers()] in ([500], [502])
+    assert rig.broker.in_flight == 0
+
+
+def test_the_local_worker_survives_its_broker(make_broker) -> None:
+    rig = make_broker()
+    rig.greet(b"a")
+    rig.call(1)
+    (flight,) = rig.dispatched
+    rig.finish(flight, _Broken())
+    assert rig.answers() == [(1, 500)]
+    assert rig.worker.busy == 0
+
+
+class _Broken:
+    """No response at all: nothing that the engine may be handed."""
+
+    @property
+    def status(self) -> int:
+        raise ZeroDivisionError("our own fault")
+
+    is_error = status
+
+
+@pytest.mark.parametrize("dialect", PATHS)
+@pytest.mark.parametrize("headers", [{"a": "\ud800"}, {1: "a"}])
+def test_what_cannot_be_written_is_a_500_in_each_dialect(backend: BackendRig, dialect, headers):
+    response = Response(1, 200, headers, b"text")
+    frames = PATHS[dialect].encode(response)
+    if dialect == "plain":
+        assert b'"status":500' in frames[1]
+    else:
+        assert frames[-1] == b"text"  # MDP has no headers
+
+
+def test_a_worker_answers_the_call_that_it_fails_at_and_takes_the_others() -> None:
+    conversation = NativeConversation(Hello(VERSION, "w", 4, ("users",)), 0.0)
+    conversation.take_outbox()
+    worst = Call(2, 10**400, "GET", "/users", {}, b"")  # no float holds such a deadline
+    conversation._read_items([call(1), worst, call(3)], 0.0)
+    outbox = conversation.take_outbox()
+    assert [job.id for job in outbox.started] == [1, 3]
+    assert [type(error) for error in outbox.faults] == [OverflowError]
+    (answer,) = native.decode(outbox.messages[0])
+    assert isinstance(answer, Response)
+    assert (answer.id, answer.status) == (2, 500)
+
+
+def test_a_client_ends_the_call_that_it_fails_at_and_no_other(make_client: MakeClient) -> None:
+    rig = make_client()
+    (link,) = rig.links
+    rig.welcome(link)
+    first, second = rig.submit(), rig.submit()
+    rig.receive(
+        link,
+        Part(first.id, 0, 5),  # what the codec never lets through
+        Response(second.id, 200, {}, b""),
+    )
+    assert isinstance(second.outcome, messages.Response)
+    assert first.ended
+    assert "fault" in str(first.outcome)
