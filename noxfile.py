@@ -91,6 +91,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def soak(session: nox.Session) -> None:
+    """Kill, stop and cut off real processes under load, for half an hour; `-- NAME` for a part."""
+    session.install(".", *PLUGINS)
+    session.run("python", "-m", "tests.soak", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure trizmq and its peers, on a quiet machine; `-- --quick` takes two minutes."""
     # As a user does it, so that what is measured is what users get.
