@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from trizmq.app.patterns import CONVERTERS, Parameter, is_service_name, parse_pattern, shape_of
+from trizmq.app.patterns import CONVERTERS, Parameter, parse_pattern, shape_of
 
 ID = "0e984725-c51c-4bf4-9960-e1c80e27aba0"
 
@@ -135,15 +135,3 @@ def test_of_other_converters_the_type_is_not_known() -> None:
 def test_names_do_not_make_a_shape() -> None:
     one, other, third = (parse_pattern(f"/a/{p}", {}) for p in ("{x}", ":y", "{x:int}"))
     assert shape_of(one) == shape_of(other) != shape_of(third)
-
-
-@pytest.mark.parametrize("name", ["users", "a.B_c-1", "x" * 64])
-def test_service_names(name: str) -> None:
-    assert is_service_name(name)
-
-
-@pytest.mark.parametrize(
-    "name", ["", "x" * 65, "a b", "ü", "a/b", "a\n", None, Parameter("a", str)]
-)
-def test_no_service_names(name: object) -> None:
-    assert not is_service_name(name)

@@ -152,11 +152,11 @@ def test_drain_and_heartbeats_are_not_for_them(make_broker: MakeBroker) -> None:
 def test_a_malformed_call_is_answered_and_counted(make_broker: MakeBroker) -> None:
     rig = make_broker()
     with pytest.raises(MalformedCall) as caught:
-        dialects.read([b"q", b"", b"MDPC01", b"GET nonsense", b""])
+        dialects.read([b"q", b"", b"MDPC01", b"GET /a b", b""])
     rig.broker.refuse_malformed(b"f", caught.value.return_path, 400, "no path")
     rig.act()
     [(_, [*opening, body])] = rig.messages
-    assert opening == [b"q", b"", b"MDPC01", b"GET nonsense"]
+    assert opening == [b"q", b"", b"MDPC01", b"GET /a b"]
     document = orjson.loads(body)
     assert (document["status"], document["detail"]) == (400, "no path")
     assert document["executed"] == "no"

@@ -438,3 +438,23 @@ def test_the_end_of_a_named_process_ends_its_sessions(backend) -> None:
     backend.act()
     assert [worker.name for worker in backend.broker.workers] == ["m"]
     assert len(backend.given(b"m")) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"X-Tenant": "é"}, 200),
+        ({"a\nb": "c"}, 502),
+        ({"a": "b\r\nset-cookie: c"}, 502),
+        ({"a b": "c"}, 502),
+    ],
+)
+def test_a_native_workers_headers_are_held_to_the_rules(backend, headers, status) -> None:
+    backend.employ(b"n")
+    backend.call(1)
+    (token,) = backend.given(b"n")
+    backend.work(b"n", Response(token, 200, headers, b""))
+    [response] = backend.responses()
+    assert response.status == status
+    if status == 200:
+        assert response.headers == {"x-tenant": "é"}

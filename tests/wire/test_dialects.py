@@ -115,9 +115,9 @@ def test_white_space_may_precede_the_object() -> None:
     ("frames", "answer"),
     [
         ([b"", b"MDPC01", b"", b"x"], [b"", b"MDPC01", b"", b"[]"]),
-        ([b"a", b"", b"MDPC01", b"a b", b"x"], [b"a", b"", b"MDPC01", b"a b", b"[]"]),
+        ([b"a", b"", b"MDPC01", b"G /\0", b"x"], [b"a", b"", b"MDPC01", b"G /\0", b"[]"]),
         ([b"MDPC02", b"\x01", b"\xff", b"x"], [b"MDPC02", b"\x03", b"\xff", b"[]"]),
-        ([b"", b"MDPC02", b"\x02", b"/", b"x"], [b"", b"MDPC02", b"\x04", b"[]"]),
+        ([b"", b"MDPC02", b"\x02", b"\n", b"x"], [b"", b"MDPC02", b"\x04", b"[]"]),
         ([b"", b"{"], [b"", b'{"status":200,"body":[]}']),
         ([b"a", b"", b'{"colour": 1}'], [b"a", b"", b'{"status":200,"body":[]}']),
         ([b"\x91", b"", b"{}"], [b"\x91", b"", b'{"status":200,"body":[]}']),

@@ -126,9 +126,10 @@ def test_no_dialect_reads_the_commands_of_another(
     [
         [b"\x01", b"users", b"more"],
         [b"\x01", b""],
-        [b"\x01", b"no service"],
+        [b"\x01", b"GET /"],
         [b"\x01", b"users\n"],
-        [b"\x01", b"x" * 65],
+        [b"\x01", b"x" * 256],
+        [b"\x01", b"no\x85service"],
         [b"\x01", b"\xff"],
         [b"\x02", b"", b"", b"body"],
         [b"\x02", b"C1", b"C2", b"body"],
@@ -157,7 +158,7 @@ def test_rfc_7_has_no_partial() -> None:
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_what_we_may_not_say(codec: Codec) -> None:
-    commands: list[Command] = [Ready(""), Ready("a b"), Final(b"C1", ()), Final(b"", (b"",))]
+    commands: list[Command] = [Ready(""), Ready("a\nb"), Final(b"C1", ()), Final(b"", (b"",))]
     for command in commands:
         with pytest.raises(LocalProtocolError):
             codec.encode_worker(command)

@@ -10,13 +10,13 @@ import trio
 
 from ..errors import ConfigError, HTTPError, PluginError
 from ..messages import Headers, Request, Response
+from ..names import is_service
 from .broker_hooks import compile_admit, compile_admit_reply, compile_on_event
 from .failures import answer_failure
 from .handlers import Endpoint, compile_endpoint
 from .hookspecs import Route
 from .lifespan import lifespan
 from .matching import Table
-from .patterns import is_service_name
 from .plugins import Plugins, installed_names, load
 from .results import result_writer
 from .router import Router
@@ -156,7 +156,8 @@ class App:
     def _ask_for_routes(self) -> Iterable[Route]:
         for plugin, answer in self._hooks.ask("trizmq_register_routes"):
             for route in _routes_in(plugin, answer):
-                if not is_service_name(route.segments[0] if route.segments else None):
+                first = route.segments[0] if route.segments else None
+                if not (isinstance(first, str) and is_service(first)):
                     raise PluginError(
                         f"{route}, plugin {plugin!r}: a pattern begins with the name of a "
                         "service: 1 to 64 of A-Z a-z 0-9 . _ -"

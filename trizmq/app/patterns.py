@@ -17,7 +17,6 @@ __all__ = [
     "Parameter",
     "Segment",
     "Shape",
-    "is_service_name",
     "parse_pattern",
     "shape_of",
 ]
@@ -26,7 +25,6 @@ __all__ = [
 Converter: TypeAlias = Callable[[str], Any]
 
 _PARAMETER: Final = re.compile(r"\{([A-Za-z_]\w*)(?::([A-Za-z_]\w*))?\}|:([A-Za-z_]\w*)", re.ASCII)
-_SERVICE_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _FLOAT: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -175,8 +173,3 @@ def shape_of(segments: tuple[Segment, ...]) -> Shape:
     return tuple(
         segment.convert if isinstance(segment, Parameter) else segment for segment in segments
     )
-
-
-def is_service_name(text: object) -> bool:
-    """Tell whether ``text`` may be the first segment of a path."""
-    return isinstance(text, str) and _SERVICE_NAME.fullmatch(text) is not None

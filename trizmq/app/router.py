@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypedDict, TypeVar, Unpack, final
 
+from ..names import is_method
 from .hookspecs import Route
 from .patterns import CONVERTERS, Converter, Shape, check_segments, parse_pattern, shape_of
 
@@ -18,7 +19,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: What `Router.any` answers to.
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
-_METHOD: Final = re.compile(r"[A-Z][A-Z0-9_-]*")
 _CONVERTER_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -174,8 +174,8 @@ class Router:
 
 
 def _methods(methods: Iterable[str]) -> tuple[str, ...]:
-    names = [methods] if isinstance(methods, str) else methods
-    wanted = tuple(dict.fromkeys(name.upper() for name in names))
-    if not wanted or not all(map(_METHOD.fullmatch, wanted)):
+    given = [methods] if isinstance(methods, str) else methods
+    wanted = tuple(dict.fromkeys(name.upper() for name in given))
+    if not wanted or not all(map(is_method, wanted)):
         raise ValueError(f"methods are words such as 'GET', got {wanted}")
     return wanted

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, final
 
 from ..admission import AdmittedCall, Discard, Forward, Reject, SendTo
+from ..names import path_in_service, path_of_service
 from ..wire.items import frames_of
 from . import refusals
 from .records import NATIVE, Flight, Worker
@@ -90,8 +91,7 @@ class Gate:
             self._dispatcher.refuse(flight, 503, "the one it was to be sent to is not there")
             return False
         if service is not flight.service:
-            rest = flight.target[1 + len(flight.service.name) :]
-            flight.target = f"/{service.name}{rest}"
+            flight.target = path_of_service(service.name) + path_in_service(flight.target)
             flight.service = service
         flight.wanted = worker
         if verdict.principal is not None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, final
 
+from ..errors import LocalProtocolError
+from ..names import is_call_normal, service_of
+from ..wire.head import check
 from . import mmi, refusals
 from .bounds import find_oversize
 from .records import Flight
@@ -66,27 +69,48 @@ class Intake:
             return
         dispatcher = self._dispatcher
         dispatcher.now = now
-        name = _service_of(call.target)
+        fault = None if return_path is not None else self._find_fault(call)
+        name = service_of(call.target)
+        if name is None:
+            name, fault = "", fault or "path: an escape that is malformed or not UTF-8"
         service = dispatcher.services.get(name) or Service(name)
         deadline = now + min(call.ttl / 1000, self._limits.max_ttl)
         flight = Flight(peer, call, deadline, service, return_path)
         dispatcher.open(flight)
-        outcome = self._why_not(flight, thorough=thorough)
+        outcome = self._why_not(flight, fault, thorough=thorough)
         if outcome is not None:
             self._refuse(flight, outcome)
         elif self._gate is None or self._gate.admits(flight):
             self._place(flight)
 
-    def _why_not(self, flight: Flight, *, thorough: bool) -> Response | None:
+    def _find_fault(self, call: Call) -> str | None:
+        """Bring a native call's names into their normal form; return what is not allowed.
+
+        In the other dialects the parsers have done so.
+        """
+        if is_call_normal(call.method, call.target, call.headers):
+            return None
+        try:
+            head = check(call.method, call.target, call.headers.items())
+        except LocalProtocolError as error:
+            call.headers.pop("x-request-id", None)  # it may hold anything, too
+            return str(error)
+        call.method, call.target, call.headers = head
+        return None
+
+    def _why_not(self, flight: Flight, fault: str | None, *, thorough: bool) -> Response | None:
         """Return what is to be said about a call that is not even looked at, or None."""
         limits = self._limits
-        # Empty header fields take no room: a small message may hold too many of them.
+        # Empty header fields take no room: a small message may hold too many of them. And a
+        # character may be four bytes.
         if (
             thorough
             or len(flight.headers) > limits.header_fields
-            or len(flight.method) + len(flight.target) > limits.target_bytes
+            or 4 * (len(flight.method) + len(flight.target)) > limits.target_bytes
         ) and (oversize := find_oversize(flight, limits)):
             return refusals.refusal(flight, *oversize)
+        if fault is not None:
+            return refusals.refusal(flight, 400, fault)
         if flight.deadline <= self._dispatcher.now:
             return refusals.expiry(flight)
         if self.is_draining and not mmi.is_mmi(flight.service.name):
@@ -104,8 +128,6 @@ class Intake:
         elif mmi.is_mmi(service.name):
             self._counters.answered += 1
             self._dispatcher.answer(flight, self._answer_mmi(flight))
-        elif not flight.target.startswith("/"):
-            self._refuse(flight, refusals.refusal(flight, 400, "a path starts with /"))
         elif not self._waits:
             detail = f"no service {service.name!r} here"
             self._refuse(flight, refusals.refusal(flight, 404, detail))
@@ -167,12 +189,3 @@ class Intake:
         # There may be another of that name by now.
         if not service.queue.count and services.get(service.name) is service:
             del services[service.name]
-
-
-def _service_of(target: str) -> str:
-    """Return the first segment of the path; ``""`` of a target that is none."""
-    if target[:1] != "/":
-        return ""
-    end = target.find("/", 1)
-    name = target[1:end] if end > 0 else target[1:]
-    return name if "?" not in name else name.partition("?")[0]

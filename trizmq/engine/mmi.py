@@ -54,7 +54,7 @@ def answer(flight: Flight, broker: _Broker) -> Response:
     """
     service = flight.service.name
     if service == "mmi.service":
-        asked = broker.services.get(frames_of(flight.body)[0].decode("ascii", "replace"))
+        asked = broker.services.get(frames_of(flight.body)[0].decode(errors="replace"))
         return _says(REGISTERED if asked is not None and asked.workers else NOT_REGISTERED)
     if service != "mmi":
         report = REPORTS.get(service.removeprefix("mmi."))

@@ -6,9 +6,11 @@ from itertools import count
 from typing import TYPE_CHECKING, Final, final
 
 from ..admission import Event
+from ..errors import LocalProtocolError
 from ..messages import Headers, no_headers
 from ..messages import Response as Outcome
-from ..wire import commands, head
+from ..names import are_fields_normal, check_fields, is_service
+from ..wire import commands
 from ..wire.items import (
     VERSION,
     Credit,
@@ -256,9 +258,13 @@ class Sessions:
         """End a call with a worker's response; status 0 says only that it has stopped."""
         if flight.ended:
             self._counters.late += status != 0
-        elif not 100 <= status <= 599:
+            self._dispatcher.release(flight)
+            return
+        try:
+            fields = _checked(status, headers)
+        except LocalProtocolError as error:
             self._counters.lost += 1
-            detail = f"the worker answered with the status {status}"
+            detail = f"the worker answered with {error}"
             outcome = refusals.refusal(flight, 502, detail, executed="maybe")
             self._dispatcher.answer(flight, outcome)
         else:
@@ -266,7 +272,6 @@ class Sessions:
             if status >= 400:
                 flight.gathered.clear()  # what had been said before it failed
             flight.gathered += frames[:-1]  # so that their boundaries are kept
-            fields = Headers(headers) if headers else no_headers()
             self._respond(flight, Outcome(status, fields, frames[-1]))
         self._dispatcher.release(flight)
 
@@ -336,4 +341,12 @@ class Sessions:
 
 
 def _may_be_offered(service: str) -> bool:
-    return head.is_service(service) and not is_mmi(service)
+    return is_service(service) and not is_mmi(service)
+
+
+def _checked(status: int, headers: dict[str, str]) -> Headers:
+    if not 100 <= status <= 599:
+        raise LocalProtocolError(f"the status {status}")
+    if not headers:
+        return no_headers()
+    return Headers(headers if are_fields_normal(headers) else check_fields(headers.items()))

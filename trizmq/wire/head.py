@@ -2,8 +2,11 @@ r"""The head of a request as text: how an MDP client says method, target and hea
 
 RFC 7 and RFC 18 leave the service frame to the application, and so it may hold
 
-- a service name, ``users``: delivered as ``POST /users``;
-- a request line, ``GET /users/1?full=1``: delivered as that.
+- a request line, ``GET /users/1?full=1``: delivered as that;
+- a service name, ``users``: delivered as ``POST /users``. Any other printable text is a
+  name, too: ``my service`` is delivered as ``POST /my%20service``.
+
+A method, one space and a slash make a request line, so no service may have such a name.
 
 Further lines are header fields, as in HTTP's head, so that an MDP client can carry a token:
 ``GET /users\nauthorization: Bearer abc``. Lines end in LF or CRLF; the last need not.
@@ -16,6 +19,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from .. import names
 from ..errors import LocalProtocolError, RemoteProtocolError
 
 if TYPE_CHECKING:
@@ -25,7 +29,6 @@ __all__ = [
     "MAX_HEAD",
     "Head",
     "check",
-    "is_service",
     "read",
     "service_frame",
     "service_name",
@@ -36,16 +39,9 @@ __all__ = [
 #: that those are what a caller meets; this one bounds what a parse may cost.
 MAX_HEAD: Final = 32 * 1024
 
-_SERVICE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_METHOD: Final = re.compile(r"[A-Za-z]{1,16}")
 _LINE_END: Final = re.compile(r"\r?\n")
 
-# No control characters of either set, no line or paragraph separator, no lone surrogates:
-# none of them can be seen in a log, and some of them end its lines.
-_UNSEEN: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
-_TARGET: Final = re.compile(f"/[^ {_UNSEEN}]*")
-_FIELD_VALUE: Final = re.compile(f"[^{_UNSEEN}]*")
-_FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: token
+_WANTED: Final = "a service name is printable UTF-8 of 1 to 255 bytes, and no request line"
 
 
 class Head(NamedTuple):
@@ -65,31 +61,8 @@ def check(method: str, target: str, fields: Iterable[tuple[str, str]] = ()) -> H
       LocalProtocolError: if any of it is not allowed. (Who reads a peer's makes it Remote.)
 
     """
-    if not _METHOD.fullmatch(method):
-        raise LocalProtocolError(f"method: wanted 1 to 16 letters, got {method[:40]!r}")
-    if not _TARGET.fullmatch(target):
-        raise LocalProtocolError(
-            "path: wanted one that starts with '/' and holds no spaces or control characters "
-            f"(percent-encode them), got {target[:40]!r}"
-        )
-    return Head(method.upper(), target, _checked_fields(fields))
-
-
-def _checked_fields(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for field in fields:
-        name, value = _checked_field(*field)
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
-
-
-def _checked_field(name: str, value: str) -> tuple[str, str]:
-    value = value.strip(" \t")
-    if not _FIELD_NAME.fullmatch(name):
-        raise LocalProtocolError(f"headers: not a field name: {name[:40]!r}")
-    if not _FIELD_VALUE.fullmatch(value):
-        raise LocalProtocolError(f"headers: a control character in the value of {name[:40]!r}")
-    return name.lower(), value  # lower case only now: the Kelvin sign's is an ASCII k
+    headers = names.check_fields(fields)
+    return Head(names.check_method(method), names.check_target(target), headers)
 
 
 def read(frame: bytes) -> Head:
@@ -101,7 +74,7 @@ def read(frame: bytes) -> Head:
 
     """
     first, *lines = _lines(frame)
-    if not lines and is_service(first):  # the usual case, and there is nothing more to check
+    if not lines and names.is_service(first):  # the usual case, and there is nothing more to check
         return Head("POST", f"/{first}", {})
     try:
         return check(*_request_line(first), map(_split_field, lines))
@@ -120,15 +93,15 @@ def _lines(frame: bytes) -> list[str]:
 
 
 def _request_line(line: str) -> tuple[str, str]:
-    if _SERVICE.fullmatch(line):
-        return "POST", f"/{line}"
-    method, space, target = line.partition(" ")
-    if not space:
-        raise LocalProtocolError(
-            "service: wanted a name of 1 to 64 of A-Z a-z 0-9 . _ - or a request line like "
-            f"'GET /users/1', got {line[:40]!r}"
-        )
-    return method, target
+    if names.is_request_line(line):
+        method, _, target = line.partition(" ")
+        return method, target
+    if names.is_mdp_service(line):
+        return "POST", names.path_of_service(line)
+    raise LocalProtocolError(
+        "service: wanted a printable name of 1 to 255 bytes, or a request line like "
+        f"'GET /users/1', got {line[:40]!r}"
+    )
 
 
 def _split_field(line: str) -> tuple[str, str]:
@@ -146,29 +119,35 @@ def write(head: Head) -> bytes:
 
     """
     method, target, headers = check(head.method, head.target, head.headers.items())
-    is_service = method == "POST" and _SERVICE.fullmatch(target[1:])
-    line = target[1:] if is_service else f"{method} {target}"
+    line = _bare_name(target) if method == "POST" else None
+    line = line or f"{method} {target}"
     frame = "\n".join([line, *(f"{name}: {value}" for name, value in headers.items())]).encode()
     if len(frame) > MAX_HEAD:
         raise LocalProtocolError(f"a head of {len(frame)} bytes; at most {MAX_HEAD} are allowed")
     return frame
 
 
-def is_service(name: str) -> bool:
-    """Tell whether ``name`` may be a service's: 1 to 64 of ``A-Za-z0-9._-``."""
-    return bool(_SERVICE.fullmatch(name))
+def _bare_name(target: str) -> str | None:
+    """Return the service name that `read` makes this target of, or None."""
+    name = names.service_of(target)
+    if name and names.path_of_service(name) == target and names.is_mdp_service(name):
+        return name
+    return None
 
 
 def service_name(frame: bytes) -> str:
     """Read the service that a worker offers.
 
     Raises:
-      RemoteProtocolError: if it is no service name.
+      RemoteProtocolError: if it is not a service name; the message says which.
 
     """
-    name = frame[:65].decode("ascii", "replace")
-    if not is_service(name):
-        raise RemoteProtocolError(f"not a service name: {name[:40]!r}")
+    try:
+        name = frame.decode() if len(frame) <= names.MAX_SERVICE_BYTES else ""
+    except UnicodeDecodeError:
+        name = ""
+    if not names.is_mdp_service(name):
+        raise RemoteProtocolError(f"a worker cannot offer {bytes(frame[:60])!r}: {_WANTED}")
     return name
 
 
@@ -176,9 +155,9 @@ def service_frame(name: str) -> bytes:
     """Write the service that a worker offers.
 
     Raises:
-      LocalProtocolError: if it is no service name.
+      LocalProtocolError: if it is not a service name.
 
     """
-    if not is_service(name):
-        raise LocalProtocolError(f"not a service name: {name[:40]!r}")
+    if not names.is_mdp_service(name):
+        raise LocalProtocolError(f"a worker cannot offer {name[:60]!r}: {_WANTED}")
     return name.encode()

@@ -1,0 +1,221 @@
+"""Every rule about names, once: methods, targets, header fields, services.
+
+The rules are the same in each dialect and in each direction: for what a client sends, what a
+broker reads, what a router is told, and what a handler answers. Everything here is text; a
+limit on bytes is in `engine.bounds`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, unquote_to_bytes
+
+from .errors import LocalProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = [
+    "MAX_SERVICE_BYTES",
+    "are_fields_normal",
+    "check_fields",
+    "check_method",
+    "check_target",
+    "is_call_normal",
+    "is_mdp_service",
+    "is_method",
+    "is_printable",
+    "is_request_line",
+    "is_service",
+    "path_in_service",
+    "path_of_service",
+    "service_of",
+]
+
+#: Bytes of the name of an MDP worker's service: what the packed dialect can write.
+MAX_SERVICE_BYTES: Final = 255
+
+# No control characters of either set, no line or paragraph separator, no lone surrogates:
+# a log cannot show them, and some of them end its lines.
+_UNPRINTABLE: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+_PRINTABLE: Final = re.compile(f"[^{_UNPRINTABLE}]*")
+
+_METHOD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,15}")
+_TARGET: Final = re.compile(f"/[^ {_UNPRINTABLE}]*")
+_SERVICE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_REQUEST_LINE: Final = re.compile(f"{_METHOD.pattern} /", re.DOTALL)
+
+#: RFC 9110, section 5.6.2: a token.
+_FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_NORMAL_FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
+
+_END_OF_SEGMENT: Final = re.compile("[/?]")
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+#: Nearly every method, and the names of most fields: one look-up instead of a match.
+_USUAL_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_USUAL_FIELDS: Final = frozenset(
+    {
+        *("accept", "accept-language", "authorization", "content-type", "etag", "if-match"),
+        *("if-none-match", "idempotency-key", "location", "retry-after-ms", "traceparent"),
+        *("tracestate", "user-agent", "x-request-id"),
+    }
+)
+
+
+def is_printable(text: str) -> bool:
+    """Tell whether a log can show ``text``: it has no control characters and no line ends."""
+    return (text.isascii() and text.isprintable()) or bool(_PRINTABLE.fullmatch(text))
+
+
+def is_method(text: str) -> bool:
+    """Tell whether ``text`` may be a method: a letter, then up to 15 of ``A-Za-z0-9_-``."""
+    return text in _USUAL_METHODS or bool(_METHOD.fullmatch(text))
+
+
+def check_method(method: str) -> str:
+    """Return ``method`` in upper case.
+
+    Raises:
+      LocalProtocolError: if it is not a method.
+
+    """
+    if not is_method(method):
+        raise LocalProtocolError(
+            f"method: wanted a letter and up to 15 letters, digits, '-' or '_', got {method[:40]!r}"
+        )
+    return method.upper()
+
+
+def check_target(target: str) -> str:
+    """Return ``target``, a path with perhaps a query, if it may be one.
+
+    Raises:
+      LocalProtocolError: if it may not.
+
+    """
+    if not _TARGET.fullmatch(target):
+        raise LocalProtocolError(
+            "path: wanted one that starts with '/' and holds no spaces or control characters "
+            f"(percent-encode them), got {target[:40]!r}"
+        )
+    return target
+
+
+def check_fields(fields: Iterable[tuple[Any, Any]]) -> dict[str, str]:
+    """Return header fields in their normal form: names in lower case, values trimmed.
+
+    Fields of one name are joined by a comma (RFC 9110, section 5.3). A subclass of `str`, as
+    `StrEnum`'s members are, is taken for its text.
+
+    Raises:
+      LocalProtocolError: if a name or a value is not allowed.
+
+    """
+    headers: dict[str, str] = {}
+    for field in fields:
+        name, value = _checked_field(*field)
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def _checked_field(name: object, value: object) -> tuple[str, str]:
+    if not isinstance(name, str) or not isinstance(value, str):
+        raise LocalProtocolError(f"headers: a field is text, not {name!r:.40}: {value!r:.40}")
+    trimmed = str.__str__(value).strip(" \t")
+    if not _FIELD_NAME.fullmatch(name):
+        raise LocalProtocolError(f"headers: not a field name: {name[:40]!r}")
+    if not is_printable(trimmed):
+        raise LocalProtocolError(f"headers: a control character in the value of {name[:40]!r}")
+    return name.lower(), trimmed  # lower case only now: the Kelvin sign's is an ASCII k
+
+
+def are_fields_normal(headers: Mapping[Any, Any]) -> bool:
+    """Tell at once that `check_fields` would change nothing; False if it may."""
+    for name, value in headers.items():
+        if type(name) is not str or type(value) is not str:
+            return False
+        text: str = value
+        if not (text.isascii() and text.isprintable()):
+            return False
+        if text[:1] == " " or text[-1:] == " ":
+            return False
+        if name not in _USUAL_FIELDS and not _NORMAL_FIELD_NAME.fullmatch(name):
+            return False
+    return True
+
+
+def is_call_normal(method: str, target: str, headers: Mapping[str, str]) -> bool:
+    """Tell at once that no check would change or refuse a call with these; False if one may."""
+    return (
+        method in _USUAL_METHODS
+        and target[:1] == "/"
+        and target.isascii()
+        and target.isprintable()
+        and " " not in target
+        and are_fields_normal(headers)
+    )
+
+
+# -- services ------------------------------------------------------------------------------
+
+
+def is_service(name: str) -> bool:
+    """Tell whether a plugin may offer ``name``: 1 to 64 of ``A-Za-z0-9._-``."""
+    return bool(_SERVICE.fullmatch(name))
+
+
+def is_mdp_service(name: str) -> bool:
+    """Tell whether an MDP worker may offer ``name``: printable (RFC 7), and of 1 to 255 bytes.
+
+    A name that reads as a request line, such as ``GET /``, is not one: no MDP client could
+    ask for it.
+    """
+    if is_service(name):
+        return True
+    return bool(name) and is_printable(name) and not is_request_line(name) and _is_short(name)
+
+
+def _is_short(name: str) -> bool:
+    return len(name) <= MAX_SERVICE_BYTES and len(name.encode()) <= MAX_SERVICE_BYTES
+
+
+def is_request_line(text: str) -> bool:
+    """Tell whether ``text`` starts as a request line does: a method, one space, a slash."""
+    return bool(_REQUEST_LINE.match(text))
+
+
+def path_of_service(name: str) -> str:
+    """Return the path of a service: its name as the first segment, percent-encoded."""
+    return f"/{name}" if is_service(name) else f"/{quote(name, safe='')}"
+
+
+def service_of(target: str) -> str | None:
+    """Return the service that ``target`` asks for: its first segment, decoded.
+
+    Returns "" if there is none, and None if there is one with a percent-escape that is
+    malformed or not UTF-8.
+    """
+    if target[:1] != "/":
+        return ""
+    end = target.find("/", 1)
+    name = target[1:end] if end > 0 else target[1:]
+    if "?" in name:
+        name = name.partition("?")[0]
+    return name if "%" not in name else _decoded(name)
+
+
+def path_in_service(target: str) -> str:
+    """Return what follows the first segment of ``target``: the rest of the path, the query."""
+    found = _END_OF_SEGMENT.search(target, 1)
+    return target[found.start() :] if found else ""
+
+
+def _decoded(segment: str) -> str | None:
+    if _BAD_ESCAPE.search(segment):
+        return None
+    try:
+        return unquote_to_bytes(segment).decode()
+    except UnicodeDecodeError:
+        return None
