@@ -132,7 +132,7 @@ def test_every_kind_is_taken() -> None:
 
 
 def sample(kind: type) -> str:
-    return {str: '"x"', int: "1", float: "1.5", bool: "true"}[kind]
+    return {str: '"x"', int: "1", float: "1.5", bool: "true", dict: "{}"}[kind]
 
 
 def test_a_broken_file_is_silent_while_a_shell_completes() -> None:

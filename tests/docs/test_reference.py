@@ -82,7 +82,7 @@ def loaded(context: click.Context, name: str) -> click.Command:
 def test_every_limit_with_its_default(page) -> None:
     rows = page("docs/reference/statuses.md").section("Limits of the broker").rows
     said = {name: cells[0].replace(",", "") for name, cells in rows.items() if name != "limit"}
-    assert said == {field.name: f"{field.default:.0f}" for field in fields(Limits)}
+    assert said == {field.name: f"{field.default:.10g}" for field in fields(Limits)}
 
 
 def test_every_counter(page) -> None:

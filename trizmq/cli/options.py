@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+from click.core import ParameterSource
+
+from ..engine.limits import limits_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,6 +22,7 @@ __all__ = [
     "connect_option",
     "endpoints",
     "json_option",
+    "limits_option",
     "plugin_options",
     "process_options",
     "state_dir_option",
@@ -132,8 +137,46 @@ def worker_options(command: Command) -> Command:
 
 
 def process_options(command: Command) -> Command:
-    """Add what concerns every process that serves: ``--grace``, ``--log-level``."""
-    return _grace(_log_level(command))
+    """Add what concerns every process that serves: ``--limit``, ``--grace``, ``--log-level``."""
+    return limits_option(_grace(_log_level(command)))
+
+
+def _limits(ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """Put the limits together: flags over variables over the settings file, each by its name."""
+    written = tuple((ctx.default_map or {}).get("limits", ()))
+    values = dict(map(_assignment, written))
+    values |= {
+        name.removeprefix(LIMIT_VARIABLE).lower(): value
+        for name, value in os.environ.items()
+        if name.startswith(LIMIT_VARIABLE)
+    }
+    if ctx.get_parameter_source("limits") is not ParameterSource.DEFAULT_MAP:
+        values |= dict(map(_assignment, given))
+    limits_of(values)
+    return values
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise click.BadParameter(f"wanted NAME=VALUE, got {text!r}")
+    return name.strip().replace("-", "_"), value.strip()
+
+
+#: How the variable of each limit begins: ``TRIZMQ_LIMITS_BODY_BYTES``.
+LIMIT_VARIABLE: Final = "TRIZMQ_LIMITS_"
+
+limits_option = click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    callback=_limits,
+    metavar="NAME=VALUE",
+    envvar="TRIZMQ_LIMITS",
+    help="A limit, as in [limits] of the settings file; may be repeated: body_bytes=32MiB,"
+    " client_calls (in flight, of one client), service_calls (queued, of one service),"
+    " heartbeat, liveness, mdp_silence (seconds), ...",
+)
 
 
 _bind = click.option(

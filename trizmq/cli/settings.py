@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
+from ..engine.limits import limits_of
 from ..errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ WORDS = Kind("a string or a list of strings", (str, list))
 WHOLE = Kind("an integer", (int,))
 SECONDS = Kind("a number of seconds", (int, float))
 SWITCH = Kind("true or false", (bool,))
+TABLE = Kind("a table, [limits]", (dict,))
 
 #: Every key at the top of ``trizmq.toml``: each is the long option of that name.
 SETTINGS: Final = {
@@ -44,6 +46,7 @@ SETTINGS: Final = {
     "dialect": TEXT,
     "grace": SECONDS,
     "insecure": SWITCH,
+    "limits": TABLE,
     "log_level": TEXT,
     "modules": WORDS,
     "plugins": WORDS,
@@ -127,7 +130,18 @@ def _checked(path: Path, key: str, value: object) -> object:
     # By `type`, for to `isinstance` true is an integer.
     if type(value) not in kind.types:
         raise ConfigError(f"{path}: {key} must be {kind.words}, not {value!r}")
+    if kind is TABLE:
+        return _assignments(path, value)
     return _listed(path, key, value) if kind is WORDS else value
+
+
+def _assignments(path: Path, table: Any) -> list[str]:
+    """Return a table of limits as the flag has them: ``NAME=VALUE``."""
+    try:
+        limits_of(table)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return [f"{name}={value}" for name, value in table.items()]
 
 
 def _listed(path: Path, key: str, value: object) -> list[str]:

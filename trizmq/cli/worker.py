@@ -88,6 +88,8 @@ def worker_command(options: Mapping[str, Any], config: Path | None) -> list[str]
     for name in PASSED_ON:
         if options[name] is not None:
             command += [f"--{name.replace('_', '-')}", str(options[name])]
+    for limit in (options.get("limits") or {}).items():
+        command += ["--limit", "=".join(limit)]
     if config is not None:
         command += ["--config", str(config)]
     if options["plugins"] is not None:

@@ -2,43 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
-__all__ = ["KIB", "MIB", "Limits"]
+from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["KIB", "MIB", "Limits", "limits_of"]
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
+
+# Beyond 32 KiB no dialect but ours reads a path or headers (`wire.head.MAX_HEAD`).
+_HeadBytes = Annotated[int, Meta(ge=64, le=32 * KIB)]
+_Bytes = Annotated[int, Meta(ge=64 * KIB, le=1024 * GIB)]
+_Count = Annotated[int, Meta(ge=1, le=10_000_000)]
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts, bytes and seconds. What goes over a bound is refused, and counted."""
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Counts, bytes and seconds. What goes over a bound is refused, and counted.
 
-    target_bytes: int = 2 * KIB
-    header_fields: int = 64
-    header_bytes: int = 4 * KIB
-    headers_bytes: int = 16 * KIB
-    body_bytes: int = 16 * MIB
-    client_calls: int = 1024
-    client_bytes: int = 64 * MIB
-    service_calls: int = 10_000
-    service_bytes: int = 64 * MIB
-    broker_bytes: int = 256 * MIB
-    services: int = 256
-    workers: int = 1024
-    max_ttl: float = 3600.0
-    heartbeat: float = 1.0
-    liveness: int = 3
+    Each but ``wait``, which is a setting of its own, is a setting in ``[limits]``: read by
+    `limits_of`, which holds it to the bounds that are annotated here.
+    """
+
+    target_bytes: _HeadBytes = 2 * KIB
+    header_fields: Annotated[int, Meta(ge=1, le=1024)] = 64
+    header_bytes: _HeadBytes = 4 * KIB
+    headers_bytes: _HeadBytes = 16 * KIB
+    body_bytes: Annotated[int, Meta(ge=KIB, le=GIB)] = 16 * MIB
+    client_calls: _Count = 1024
+    client_bytes: _Bytes = 64 * MIB
+    service_calls: _Count = 10_000
+    service_bytes: _Bytes = 64 * MIB
+    broker_bytes: _Bytes = 256 * MIB
+    services: Annotated[int, Meta(ge=1, le=100_000)] = 256
+    workers: Annotated[int, Meta(ge=1, le=100_000)] = 1024
+    max_ttl: Annotated[float, Meta(ge=1, le=3600)] = 3600.0
+    #: At most 2 s: our own peers expect to hear something within 3 s.
+    heartbeat: Annotated[float, Meta(ge=0.1, le=2)] = 1.0
+    liveness: Annotated[int, Meta(ge=2, le=100)] = 3
     #: How long an MDP worker may be silent: those of the zguide and of majortomo beat every
-    #: 2.5 s, and a second later if something wakes them in between.
-    mdp_silence: float = 5.0
+    #: 2.5 s, and three of these may be missed.
+    mdp_silence: Annotated[float, Meta(ge=1, le=3600)] = 7.5
     #: How long a worker may be silent that has a call, and was never seen to beat then:
     #: old workers do nothing else while they work.
-    busy_silence: float = 60.0
+    busy_silence: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
     #: How long calls wait for a service that nobody has ever offered.
-    wait: float = 1.0
-    retry_after_ms: int = 100
+    wait: Annotated[float, Meta(ge=0)] = 1.0
+    retry_after_ms: Annotated[int, Meta(ge=1, le=60_000)] = 100
 
     @property
     def part_bytes(self) -> int:
@@ -49,3 +67,45 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     def frame_bytes(self) -> int:
         """The most that one frame may hold: a body, and what goes around it."""
         return self.body_bytes + 64 * KIB
+
+
+_UNITS: Final = {"": 1, "kib": KIB, "mib": MIB, "gib": GIB}
+_NUMBER: Final = re.compile(r"(\d[\d_]*(?:\.\d+)?)\s*([a-z]*)", re.ASCII | re.IGNORECASE)
+
+
+def limits_of(values: Mapping[str, Any], *, wait: float = 1.0) -> Limits:
+    """Return the defaults but for ``values``: numbers, or text like ``"7.5"`` and ``"32 MiB"``.
+
+    Raises:
+      ConfigError: there is no such limit, or it cannot be that; one line that says what can.
+
+    """
+    if "wait" in values:
+        raise ConfigError("limits: wait is a setting of its own, not one of the limits")
+    numbers = {name: _number(name, value) for name, value in values.items()}
+    try:
+        return msgspec.convert({**numbers, "wait": wait}, Limits)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_complaint(str(error), values)) from None
+
+
+def _number(name: str, value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = _NUMBER.fullmatch(value.strip())
+    if match is None or match[2].lower() not in _UNITS:
+        raise ConfigError(f"limits: {name} is a number, perhaps with KiB or MiB, not {value!r}")
+    number = float(match[1].replace("_", "")) * _UNITS[match[2].lower()]
+    return int(number) if number.is_integer() else number
+
+
+def _complaint(error: str, values: Mapping[str, Any]) -> str:
+    """Turn msgspec's words around: the name first."""
+    what, _, where = error.partition(" - at `$.")
+    name = where.rstrip("`")
+    if name in values:
+        wanted = what.replace("`int`", "an integer").replace("`float`", "a number")
+        return f"limits: {name} is {values[name]!r}: {wanted[:1].lower()}{wanted[1:]}"
+    unknown = sorted(set(values) - set(Limits.__struct_fields__))
+    known = ", ".join(field for field in Limits.__struct_fields__ if field != "wait")
+    return f"limits: no limit is called {', '.join(map(repr, unknown))}; there are {known}"

@@ -8,12 +8,11 @@ from operator import attrgetter
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import trio
 
 from ..app.application import App
 from ..app.plugins import load
-from ..engine.limits import Limits
+from ..engine.limits import limits_of
 from ..errors import ConfigError
 from ..transport.endpoints import check_bind, is_local, split_endpoints
 from ..transport.zeromq import ZmqTransport
@@ -55,6 +54,7 @@ async def serve(
     threads: int = 40,
     grace: float = 20.0,
     wait: float = 1.0,
+    limits: Mapping[str, Any] | None = None,
     access_log: bool = False,
     insecure: bool = False,
     handle_signals: bool = False,
@@ -83,6 +83,7 @@ async def serve(
       grace: seconds that running handlers have to finish when draining.
       wait: seconds that a call waits for a service that nobody has ever offered, where
         there is a backend; without one it is a 404 at once.
+      limits: bounds by name, as ``[limits]`` in ``trizmq.toml``: ``{"body_bytes": 2**25}``.
       access_log: one line a call, to the logger ``trizmq.access``.
       insecure: allow an endpoint that is not on the loopback; everything is in the clear.
       handle_signals: drain and return at SIGINT or SIGTERM; a second one ends it at once;
@@ -100,14 +101,14 @@ async def serve(
     loaded = load(plugins, modules)
     make_app = partial(App, config=config, state_dir=state_dir, thread_limit=threads)
     app = make_app(loaded)
-    limits = msgspec.structs.replace(Limits(), wait=wait)
-    async with ZmqTransport(max_frame=limits.frame_bytes) as transport:
+    bounds = limits_of(limits or {}, wait=wait)
+    async with ZmqTransport(max_frame=bounds.frame_bytes) as transport:
         serve_here = partial(
             serve_on,
             transport,
             bind=bind,
             grace=grace,
-            limits=limits,
+            limits=bounds,
             handle_signals=handle_signals,
             task_status=task_status,
         )
@@ -147,6 +148,7 @@ async def serve_broker(
     state_dir: Path | None = None,
     grace: float = 20.0,
     wait: float = 1.0,
+    limits: Mapping[str, Any] | None = None,
     insecure: bool = False,
     handle_signals: bool = False,
     task_status: trio.TaskStatus[tuple[str, str]] = trio.TASK_STATUS_IGNORED,
@@ -158,8 +160,8 @@ async def serve_broker(
     """
     check_exposure([bind, backend], insecure=insecure)
     app = App(load(plugins, modules), config=config, state_dir=state_dir)
-    limits = msgspec.structs.replace(Limits(), wait=wait)
-    async with ZmqTransport(max_frame=limits.frame_bytes) as transport:
+    bounds = limits_of(limits or {}, wait=wait)
+    async with ZmqTransport(max_frame=bounds.frame_bytes) as transport:
         await serve_on(
             transport,
             app,
@@ -167,7 +169,7 @@ async def serve_broker(
             backend=backend,
             capacity=0,
             grace=grace,
-            limits=limits,
+            limits=bounds,
             handle_signals=handle_signals,
             task_status=task_status,
             tell=attrgetter("endpoint", "backend"),

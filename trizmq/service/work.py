@@ -10,7 +10,7 @@ import trio
 
 from ..app.application import App
 from ..app.plugins import load
-from ..engine.limits import Limits
+from ..engine.limits import limits_of
 from ..errors import ConfigError
 from ..transport.endpoints import split_endpoints
 from ..transport.zeromq import ZmqTransport
@@ -40,6 +40,7 @@ async def work(
     capacity: int = 256,
     threads: int = 40,
     grace: float = 20.0,
+    limits: Mapping[str, Any] | None = None,
     access_log: bool = False,
     handle_signals: bool = False,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
@@ -56,7 +57,7 @@ async def work(
         ``capacity`` of N appears as N workers of each service.
       name: what the broker calls this worker; made up if None.
       plugins: as for `trizmq.serve`, and so are ``modules``, ``config``, ``state_dir``,
-        ``capacity``, ``threads``, ``grace``, ``access_log`` and ``handle_signals``.
+        ``capacity``, ``threads``, ``grace``, ``limits``, ``access_log`` and ``handle_signals``.
       task_status: told ``connect``, when the connections are being made.
 
     Raises:
@@ -66,10 +67,11 @@ async def work(
     """
     if dialect != NATIVE and dialect not in MDP:
         raise ConfigError(f"no dialect {dialect!r}: {', '.join([NATIVE, *MDP])}")
+    bounds = limits_of(limits or {})
     app = App(load(plugins, modules), config=config, state_dir=state_dir, thread_limit=threads)
     if not app.services:
         raise ConfigError("a worker needs plugins that have routes: there are none")
-    async with ZmqTransport(max_frame=Limits().frame_bytes) as transport:
+    async with ZmqTransport(max_frame=bounds.frame_bytes) as transport:
         await work_on(
             transport,
             app,
