@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from trizmq.messages import Response as Outcome
 from trizmq.wire import native
 from trizmq.wire.items import Call
 
@@ -196,6 +197,29 @@ def test_draining(rig: BrokerRig, read_problem: ReadProblem) -> None:
     rig.finish(rig.dispatched[0])
     assert rig.answers() == [(1, 200)]
     rig.assert_nothing_is_left()
+
+
+def test_only_what_no_worker_was_given_is_not_taken(rig: BrokerRig) -> None:
+    rig.call(1)
+    rig.call(2)  # waits for the worker
+    rig.broker.drain()
+    rig.call(3)
+    rig.finish(rig.dispatched[0], Outcome(503, body=b'{"executed":"no"}'))
+    rig.finish(rig.dispatched[1])
+    rig.call(4, ttl=0)
+    rig.broker.give_up_all()
+    rig.act()
+    said = {response.id: (response.status, response.taken) for response in rig.responses()}
+    assert said == {1: (503, True), 2: (200, True), 3: (503, False), 4: (504, True)}
+
+
+def test_what_waits_at_the_end_of_draining_is_not_taken(rig: BrokerRig) -> None:
+    rig.call(1)
+    rig.call(2)
+    rig.broker.drain()
+    rig.broker.give_up_all()
+    rig.act()
+    assert [(one.id, one.taken) for one in rig.responses()] == [(1, True), (2, False)]
 
 
 def test_too_many_calls_of_one_client(make_broker: MakeBroker, read_problem: ReadProblem) -> None:

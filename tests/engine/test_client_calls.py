@@ -133,6 +133,34 @@ def test_what_runs_at_a_draining_broker_is_answered(rig: ClientRig) -> None:
     assert waiting.link is None
 
 
+@pytest.mark.parametrize("goaway_first", [True, False])
+def test_a_call_that_was_turned_away_waits_again(make_client: MakeClient, goaway_first: bool):
+    rig = make_client("a", "b")
+    first, second = rig.links
+    rig.welcome(first)
+    pending = rig.submit("POST")
+    if goaway_first:
+        rig.receive(first, Goaway("draining"))
+    rig.receive(first, Response(pending.id, 503, {}, b"", taken=False))
+    assert (pending.ended, pending.link, pending.attempts) == (False, None, 0)
+    rig.tick(0.1)
+    assert pending.link is None  # not to the same broker, though its goaway is on the way yet
+    rig.welcome(second)
+    assert pending.link is second
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_503_that_a_handler_passes_on_is_a_response(rig: ClientRig, method: str) -> None:
+    # Its body is that of a nested call's 503. Only `taken` says that this call may go again.
+    [link] = rig.links
+    pending = rig.submit(method)
+    rig.receive(link, Goaway("draining"))
+    rig.receive(link, Response(pending.id, 503, {}, b'{"status":503,"executed":"no"}'))
+    assert rig.ended == [pending]
+    assert isinstance(pending.outcome, Outcome)
+    assert pending.outcome.status == 503
+
+
 # -- room that comes free --------------------------------------------------------------
 
 

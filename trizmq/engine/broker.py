@@ -333,6 +333,4 @@ class Broker:
                     self.counters.lost += 1
                     self._dispatcher.stop(flight, refusals.lost(flight))
                 else:
-                    self.counters.refused += 1
-                    retry = self.limits.retry_after_ms
-                    self._dispatcher.stop(flight, refusals.draining(flight, retry_after_ms=retry))
+                    self._dispatcher.turn_away(flight)

@@ -193,8 +193,8 @@ class Client:
             self.late += 1
             return
         status, body = item.status, item.body
-        if status == 503 and self._is_turned_away(link, item):
-            self._wait_again(pending)
+        if status == 503 and not item.taken:
+            self._wait_again(pending, link)
             return
         if status == 504 and pending.is_timed and pending.deadline <= link.heard_at:
             # The broker has said first what is ours to say.
@@ -221,19 +221,12 @@ class Client:
             self._revoke(pending)
             self._end(pending, error)
 
-    def _is_turned_away(self, link: Link, item: Response) -> bool:
-        """Tell whether this says that a draining broker has not even looked at the call."""
-        return (
-            link.state is LinkState.DRAINING
-            and type(item.body) is bytes
-            and b'"executed":"no"' in item.body
-        )
-
-    def _wait_again(self, pending: Pending) -> None:
-        # It was on its way when the broker began to drain. Nobody was given it, so another
+    def _wait_again(self, pending: Pending, link: Link) -> None:
+        # It was on its way when the broker began to drain. No worker was given it, so another
         # broker may be, or the next one here (promise P13).
-        assert pending.link is not None
-        del pending.link.in_flight[pending.id]
+        if link.state is LinkState.READY:
+            link.state = LinkState.DRAINING  # its goaway is on the way
+        del link.in_flight[pending.id]
         pending.link = None
         pending.attempts -= 1
         self._waiting.push(pending)

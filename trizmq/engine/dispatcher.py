@@ -297,6 +297,13 @@ class Dispatcher:
             assert isinstance(flight.token, int)
             self._outbox.assign(worker.address, Cancel(flight.token))
 
+    def turn_away(self, flight: Flight) -> None:
+        """End a call that no worker was given: this broker drains, and another may take it."""
+        self._counters.refused += 1
+        retry_after_ms = self._limits.retry_after_ms
+        outcome = refusals.draining(flight, retry_after_ms=retry_after_ms)
+        self.answer(flight, outcome, taken=False)
+
     def refuse(self, flight: Flight, status: int, detail: str) -> None:
         """End a call with a 429 or 503."""
         self._counters.refused += 1
@@ -311,11 +318,18 @@ class Dispatcher:
         self._counters.answered += 1
         self._budget.succeed()
 
-    def answer(self, flight: Flight, outcome: Outcome, gathered: Sequence[bytes] = ()) -> None:
+    def answer(
+        self,
+        flight: Flight,
+        outcome: Outcome,
+        gathered: Sequence[bytes] = (),
+        *,
+        taken: bool = True,
+    ) -> None:
         """End a call, and tell its caller how; ``gathered`` are frames ahead of the body."""
         body = body_of([*gathered, outcome.body]) if gathered else outcome.body
         peer = flight.peer
-        item = Response(flight.id, outcome.status, outcome.headers, body)
+        item = Response(flight.id, outcome.status, outcome.headers, body, taken)
         # Closed only when it is sure that there is something to send: a call that is neither in
         # flight nor answered would leave its caller waiting.
         if flight.return_path is None:

@@ -80,6 +80,8 @@ class Intake:
         outcome = self._why_not(flight, fault, thorough=thorough)
         if outcome is not None:
             self._refuse(flight, outcome)
+        elif self.is_draining and not mmi.is_mmi(name):
+            dispatcher.turn_away(flight)
         elif self._gate is None or self._gate.admits(flight):
             self._place(flight)
 
@@ -113,8 +115,6 @@ class Intake:
             return refusals.refusal(flight, 400, fault)
         if flight.deadline <= self._dispatcher.now:
             return refusals.expiry(flight)
-        if self.is_draining and not mmi.is_mmi(flight.service.name):
-            return refusals.draining(flight, retry_after_ms=self._limits.retry_after_ms)
         if len(flight.peer.flights) > self._limits.client_calls:
             return self._busy(flight, 429, "this client has too many calls in flight")
         return None

@@ -110,12 +110,17 @@ class Cancel(_Bodiless, array_like=True, tag=2, frozen=True):
 
 
 class Response(msgspec.Struct, array_like=True, tag=3, gc=False):
-    """The end of call ``id``."""
+    """The end of call ``id``.
+
+    ``taken`` is false where a broker that drains has turned the call away: no worker was
+    given it, so that another broker may be.
+    """
 
     id: int
     status: int
     headers: Headers
     body: Body
+    taken: bool = True
 
 
 class Part(msgspec.Struct, array_like=True, tag=4, gc=False):
