@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
-import orjson
 
+from . import json_codec
 from .errors import ResponseError
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Request(msgspec.Struct):
             type for the body instead, and the caller gets 400 or 422).
 
         """
-        return orjson.loads(self.body)
+        return json_codec.decode(self.body)
 
     def reply_later(self) -> Later:
         """Return what the call can be answered with when its handler has returned.
@@ -212,7 +212,7 @@ class Response(msgspec.Struct):
           ValueError: if the body is not JSON.
 
         """
-        return orjson.loads(self.body) if self.body else None
+        return json_codec.decode(self.body) if self.body else None
 
     def raise_for_status(self) -> Response:
         """Return self, or raise if the status is 400 or more.
@@ -229,7 +229,7 @@ class Response(msgspec.Struct):
         if self.content_type != PROBLEM:
             return {}
         try:
-            document = orjson.loads(self.body)
+            document = json_codec.decode(self.body)
         except ValueError:
             return {}
         return document if isinstance(document, dict) else {}
@@ -275,8 +275,10 @@ def problem(
         "title": reason_phrase(status),
         "status": status,
     }
+    if isinstance(detail, bytes):  # as JSON they would be base64, which nobody means
+        raise TypeError(f"a detail is text, not bytes: {detail!r}")
     members = {"detail": detail, "executed": executed, "request_id": request_id, **extensions}
     document |= {name: value for name, value in members.items() if value is not None}
     fields = Headers(headers)
     fields["content-type"] = PROBLEM
-    return Response(status, fields, orjson.dumps(document))
+    return Response(status, fields, json_codec.encode(document))

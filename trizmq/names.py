@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote_to_bytes
 
 from .errors import LocalProtocolError
+from .plain_types import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -95,6 +96,8 @@ def check_target(target: str) -> str:
       LocalProtocolError: if it may not.
 
     """
+    if target.isascii() and target.isprintable() and target[:1] == "/" and " " not in target:
+        return target  # the usual case: a match costs more
     if not _TARGET.fullmatch(target):
         raise LocalProtocolError(
             "path: wanted one that starts with '/' and holds no spaces or control characters "
@@ -123,12 +126,13 @@ def check_fields(fields: Iterable[tuple[Any, Any]]) -> dict[str, str]:
 def _checked_field(name: object, value: object) -> tuple[str, str]:
     if not isinstance(name, str) or not isinstance(value, str):
         raise LocalProtocolError(f"headers: a field is text, not {name!r:.40}: {value!r:.40}")
-    trimmed = str.__str__(value).strip(" \t")
+    trimmed = plain_text(value).strip(" \t")
     if not _FIELD_NAME.fullmatch(name):
         raise LocalProtocolError(f"headers: not a field name: {name[:40]!r}")
     if not is_printable(trimmed):
         raise LocalProtocolError(f"headers: a control character in the value of {name[:40]!r}")
-    return name.lower(), trimmed  # lower case only now: the Kelvin sign's is an ASCII k
+    # Lower case only now: the Kelvin sign's is an ASCII k.
+    return str.lower(name), trimmed
 
 
 def are_fields_normal(headers: Mapping[Any, Any]) -> bool:

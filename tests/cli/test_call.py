@@ -75,6 +75,23 @@ def test_headers_go_there_and_include_shows_those_that_come_back(echo: CommandLi
     assert {"content-type: text/x", "x-one: 1", "x-two: 2:2"} <= set(lines)
 
 
+def test_headers_of_one_name_are_joined(echo: CommandLine) -> None:
+    result = echo("call", "POST", "/echo", "-H", "a:1", "-H", "A: 2", "-H", "b:3", "-i")
+    assert {"a: 1, 2", "b: 3"} <= set(result.stderr.splitlines())
+
+
+@pytest.mark.parametrize("dialect", ["native", "plain", "mdp01", "mdp02", "majortomo"])
+def test_what_cannot_be_sent_is_one_line(echo: CommandLine, dialect: str) -> None:
+    (echo.directory / "large").write_bytes(bytes(17 * 1024 * 1024))
+    large = echo("call", "POST", "/echo", "-d", "@large", "--dialect", dialect)
+    assert (large.exit_code, large.stderr.count("\n")) == (4, 1)
+    assert large.stderr.startswith("trizmq: 413 ")
+    for words in (("/echo", "-H", "a: \udcff"), ("/echo\udcff",), ("/echo", "--token", "a\udcff")):
+        result = echo("call", "POST", *words, "--dialect", dialect)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("status", "code"),
     [(200, 0), (204, 0), (302, 0), (400, 4), (404, 4), (499, 4), (500, 5), (503, 5), (504, 124)],

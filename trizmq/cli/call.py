@@ -49,14 +49,17 @@ def _content(name: str) -> bytes:
 
 
 def _fields(_ctx: object, _param: object, lines: tuple[str, ...]) -> dict[str, str]:
-    return dict(map(_field, lines))
+    headers: dict[str, str] = {}
+    for name, value in map(_field, lines):  # of one name: joined, as RFC 9110, section 5.3 has it
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
 
 
 def _field(line: str) -> tuple[str, str]:
     name, colon, value = line.partition(":")
     if not (colon and name.strip()):
         raise click.BadParameter(f"{line!r} is not of the form 'name: value'")
-    return name.strip(), value.strip()
+    return name.strip().lower(), value.strip()
 
 
 @click.command

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import trio
 
 from ..app.config import state_dir as state_dir_of
+from ..engine.bounds import find_oversize_part
 from ..engine.limits import Limits
 from ..errors import (
     CallError,
@@ -18,6 +19,7 @@ from ..errors import (
     RemoteProtocolError,
     Unreachable,
 )
+from ..messages import problem
 from ..service.foreign_call import call_foreign
 from ..service.opening import open_client
 from ..service.worker_loop import NATIVE
@@ -86,11 +88,17 @@ async def _exchange(outgoing: Outgoing) -> Response:
 
 
 async def _exchange_foreign(outgoing: Outgoing) -> Response:
-    transport = ZmqTransport(max_frame=Limits().frame_bytes)
+    call = _foreign(outgoing)
+    oversize = find_oversize_part(
+        call.method, call.target, call.headers, call.body, limits := Limits()
+    )
+    if oversize is not None:
+        return problem(*oversize, executed="no")
+    transport = ZmqTransport(max_frame=limits.frame_bytes)
     deadline = trio.current_time() + outgoing.timeout
     connect, dialect = outgoing.connect, outgoing.dialect
     try:
-        return await call_foreign(transport, connect, dialect, _foreign(outgoing), deadline)
+        return await call_foreign(transport, connect, dialect, call, deadline)
     except DeadlineExceeded as error:
         raise Failure(f"{error}, within {outgoing.timeout:g} s", Exit.DEADLINE) from error
     finally:

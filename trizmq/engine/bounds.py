@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 from ..wire.items import frames_of
 
 if TYPE_CHECKING:
+    from ..wire.items import Body, Headers
     from .limits import Limits
     from .records import Work
 
-__all__ = ["find_oversize", "size_of"]
+__all__ = ["find_oversize", "find_oversize_part", "size_of", "small_of"]
 
 #: What a call costs beside its bytes; no call is free in a queue bounded in bytes.
 OVERHEAD: Final = 512
@@ -24,11 +25,18 @@ def size_of(call: Work) -> int:
 
 def find_oversize(call: Work, limits: Limits) -> tuple[int, str] | None:
     """Hold ``call`` against the limits on its parts; return (status, detail), or None."""
-    if _text_size(call.method) + _text_size(call.target) > limits.target_bytes:
+    return find_oversize_part(call.method, call.target, call.headers, call.body, limits)
+
+
+def find_oversize_part(
+    method: str, target: str, headers: Headers, body: Body, limits: Limits
+) -> tuple[int, str] | None:
+    """Hold the parts of a request against their limits; return (status, detail), or None."""
+    if _text_size(method) + _text_size(target) > limits.target_bytes:
         return 414, f"method and path are longer than {limits.target_bytes} bytes"
-    if _body_size(call) > limits.body_bytes:
+    if sum(map(len, frames_of(body))) > limits.body_bytes:
         return 413, f"the body is larger than {limits.body_bytes} bytes"
-    sizes = [_text_size(name) + _text_size(value) for name, value in call.headers.items()]
+    sizes = [_text_size(name) + _text_size(value) for name, value in headers.items()]
     if len(sizes) > limits.header_fields:
         return 431, f"more than {limits.header_fields} header fields"
     if max(sizes, default=0) > limits.header_bytes:
@@ -36,6 +44,14 @@ def find_oversize(call: Work, limits: Limits) -> tuple[int, str] | None:
     if sum(sizes) > limits.headers_bytes:
         return 431, f"the header fields are larger than {limits.headers_bytes} bytes"
     return None
+
+
+def small_of(limits: Limits) -> int:
+    """Return a number of bytes: a request none of whose parts has more is over no limit.
+
+    A header field counts as 32 bytes at least, so that their number needs no look either.
+    """
+    return min(limits.target_bytes, limits.part_bytes, 32 * limits.header_fields)
 
 
 def _text_size(text: str) -> int:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final, final
 from .. import messages
 from ..errors import DeadlineExceeded, Overloaded, RemoteProtocolError, Unreachable
 from ..wire.items import VERSION, Call, Cancel, Goaway, Heartbeat, Hello, Part, Response, frames_of
+from .broker_limits import BrokerLimits
 from .deadlines import Deadlines
-from .links import Link, LinkState, Pending
+from .links import SMALL, Link, LinkState, Pending
 from .parts import Parts
 from .retries import MAX_ATTEMPTS, RetryBudget
 from .waiting import WaitingCalls
@@ -19,7 +20,7 @@ from .waiting import WaitingCalls
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..errors import TrizmqError
+    from ..errors import LocalProtocolError, TrizmqError
     from ..wire.items import Item
 
 __all__ = ["Client", "ClientOutbox"]
@@ -63,6 +64,7 @@ class Client:
         self._hello = Hello(VERSION, instance)
         self._ids = count(1)
         self._waiting = WaitingCalls()
+        self._limits = BrokerLimits(self.links, now=now)
         self._deadlines: Deadlines[Pending] = Deadlines()
         self._budget = RetryBudget()
         self._outbox = ClientOutbox()
@@ -104,6 +106,10 @@ class Client:
         """
         pending.id = next(self._ids)
         link = self._usable_link()
+        small = SMALL if link is None else link.small
+        if pending.weight > small and (response := self._limits.refusal(pending, link)):
+            self._answer_unsent(pending, response)
+            return
         if link is not None and not self._waiting.count:
             self._send(pending, link, now)
         elif link is None and self._is_refused:
@@ -155,7 +161,32 @@ class Client:
     def _send_waiting(self, now: float) -> None:
         for link in self.links:
             while self._waiting.count and link.has_room:
-                self._send(self._waiting.pop(), link, now)
+                pending = self._waiting.pop()
+                if pending.weight > link.small and (
+                    response := self._limits.refusal(pending, link)
+                ):
+                    self._end(pending, response)
+                else:
+                    self._send(pending, link, now)
+
+    def _answer_unsent(self, pending: Pending, response: messages.Response) -> None:
+        # It is in no queue, and in no heap.
+        pending.outcome, pending.ended = response, True
+        self._outbox.ended.append(pending)
+
+    def discard_first(self, link: Link, error: LocalProtocolError) -> Pending | None:
+        """Drop the first item of ``link.outgoing``, which cannot be written.
+
+        Returns:
+          Its call, which has ended with ``error``; the caller is still to be told.
+
+        """
+        item = link.outgoing.pop(0)
+        pending = link.in_flight.get(item.id) if isinstance(item, Call) else None
+        if pending is not None:
+            pending.outcome = error
+            self._close(pending)
+        return pending
 
     # -- what brokers say --------------------------------------------------------------
 
@@ -320,7 +351,7 @@ class Client:
         if self._waiting.count and any(link.has_room for link in self.links):
             return float("-inf")  # a call that was given up, or a lost link, has made it so
         hello_at = min(link.hello_at for link in self.links)
-        return min(self._deadlines.next, self._next_beat, hello_at)
+        return min(self._deadlines.next, self._next_beat, hello_at, self._limits.assumed_at)
 
     def tick(self, now: float) -> None:
         """Let time pass: end what is due, beat, give up silent brokers, send what waits."""
@@ -337,6 +368,10 @@ class Client:
                 link.heard_at += now - self._next_beat
                 self._beat(link, now)
             self._next_beat = now + HEARTBEAT
+        if self._limits.assume(now):
+            for pending in self._waiting.all():
+                if response := self._limits.refusal(pending, None):
+                    self._end(pending, response)
         self._send_waiting(now)
 
     def _beat(self, link: Link, now: float) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from ..messages import IDEMPOTENT_METHODS
+from .bounds import small_of
+from .limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +18,13 @@ if TYPE_CHECKING:
     from ..wire.items import Body, Headers, Item
     from .parts import Parts
 
-__all__ = ["Link", "LinkState", "Pending", "nobody"]
+__all__ = ["SMALL", "Link", "LinkState", "Pending", "nobody"]
+
+#: The same as `Link.small`, for the default limits.
+SMALL: Final = small_of(Limits())
+
+#: The weight of a call that was not weighed: it is always looked at.
+UNKNOWN_WEIGHT: Final = 1 << 40
 
 
 def nobody() -> None:
@@ -61,6 +69,13 @@ class Link:
     #: When to say hello, if not at once.
     hello_at: float = float("inf")
     has_spoken: bool = False
+    #: What the broker takes, once its hello has told; a call of a weight up to ``small`` fits.
+    limits: Limits | None = None
+    small: int = SMALL
+
+    def learn(self, limits: Limits) -> None:
+        """Note what the broker takes."""
+        self.limits, self.small = limits, small_of(limits)
 
     @property
     def has_room(self) -> bool:
@@ -76,6 +91,7 @@ class Pending:
       is_timed: whether we end it at its deadline; else the caller's own cancel scope does.
       waiter: called once, by `tell`; the engine only keeps it.
       parts: of its response, if it comes in parts.
+      weight: no part of it has more bytes than this; see `Link.small`.
 
     """
 
@@ -89,6 +105,7 @@ class Pending:
         deadline: float,
         is_timed: bool,
         waiter: Callable[[], object],
+        weight: int = UNKNOWN_WEIGHT,
     ) -> None:
         self.method = method
         self.target = target
@@ -97,6 +114,7 @@ class Pending:
         self.deadline = deadline
         self.is_timed = is_timed
         self.waiter = waiter
+        self.weight = weight
         self.id = 0
         self.link: Link | None = None
         self.attempts = 0

@@ -49,7 +49,8 @@ class Client:
       Unreachable: nobody answered by the deadline, or the broker was lost with the call.
       DeadlineExceeded: the default deadline passed.
       Overloaded: too many calls wait in this client.
-      LocalProtocolError: target, headers or body are not what a call can carry.
+      LocalProtocolError: target, query, headers or body are not what a call can carry.
+      TypeError: a keyword is not known, or ``json`` is no JSON.
       trio.ClosedResourceError: this client's ``async with`` block has ended.
 
     """
@@ -104,6 +105,8 @@ class Client:
         deadline, is_timed = _deadline(now)
         pendings = []
         for method, target, *details in calls:
+            if len(details) > 1:
+                raise TypeError("a call is (method, target) or (method, target, details)")
             given = details[0] if details else NO_DETAILS
             pendings.append(self._maker.make(method, target, given, deadline, is_timed))
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, final
 import trio
 
 from ..engine.client import Client as Engine
-from ..errors import RemoteProtocolError
+from ..errors import LocalProtocolError, RemoteProtocolError
 from ..wire import native
 from .faults import Faults
 from .ticker import Ticker
@@ -172,11 +172,32 @@ class Connection:
         dealer, outgoing = self._dealers[link.endpoint], link.outgoing
         try:
             while outgoing:
-                dealer.send_nowait(native.encode(outgoing[: native.BATCH]))
-                del outgoing[: native.BATCH]
+                frames, count = self._written(link)
+                if frames:
+                    dealer.send_nowait(frames)
+                    del outgoing[:count]
         except trio.WouldBlock:
             pass  # the reader waits for room as well, and comes back
         dealer.settle()
+
+    def _written(self, link: Link) -> tuple[list[bytes], int]:
+        """Write the next message: (frames, number of items).
+
+        If one item of it cannot be written, they go one by one until that one is the first;
+        then it is discarded, which ends its call and no other, and there are no frames.
+        """
+        batch = link.outgoing[: native.BATCH]
+        try:
+            return native.encode(batch), len(batch)
+        except LocalProtocolError:
+            pass
+        try:
+            return native.encode(batch[:1]), 1
+        except LocalProtocolError as error:
+            pending = self.engine.discard_first(link, error)
+            if pending is not None:
+                pending.tell()
+            return [], 0
 
     def _close(self) -> None:
         self._is_closed = True

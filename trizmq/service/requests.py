@@ -2,42 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 (compiled, a TypedDict looks at its fields)
-from typing import Any, TypedDict, final
-from urllib.parse import urlencode
+from collections.abc import Iterable, Mapping  # noqa: TC003 (compiled, a TypedDict looks at them)
+from difflib import get_close_matches
+from typing import Any, Final, TypedDict, final
 
-import msgspec
-import orjson
-
+from .. import json_codec, names
 from ..engine.links import Pending, nobody
 from ..errors import LocalProtocolError
+from ..plain_types import plain_bytes, plain_text
+from .query import with_query
 
 __all__ = ["Details", "RequestMaker"]
 
 
 class Details(TypedDict, total=False):
-    """What a call may have besides method and target.
+    """What a call may have besides method and target; any other keyword is a TypeError.
 
     Attributes:
-      query: appended to the target, encoded; a sequence of values repeats the name.
-      headers: names in any case.
+      query: appended to the target, encoded: a mapping, or pairs. A sequence of values repeats
+        the name, None leaves it out; a bool is ``true`` or ``false``, an Enum its value. NaN,
+        infinity and what has no text are refused.
+      headers: names in any case; values of one name are joined by a comma.
       body: raw bytes; not with ``json``.
-      json: any value, encoded by orjson (msgspec Structs too).
+      json: any value that msgspec can encode, so Structs and dataclasses too. Integers of any
+        size are exact; NaN and infinity are refused.
 
     """
 
-    query: Mapping[str, Any]
-    headers: Mapping[str, str]
-    body: bytes
+    query: Mapping[str, Any] | Iterable[tuple[str, Any]] | None
+    headers: Mapping[str, str] | None
+    body: bytes | bytearray | memoryview | None
     json: Any
+
+
+_KNOWN: Final = frozenset({"query", "headers", "body", "json"})
+
+#: What other libraries call these, and what belongs elsewhere.
+_RIGHT_WORDS: Final = {
+    "content": "body=",
+    "data": "body= for bytes, json= for anything else",
+    "params": "query=",
+    "timeout": "`with trio.fail_after(seconds):` around the call; SyncClient has timeout=",
+    "token": "token= of open_client or SyncClient, or headers=",
+    "auth": "token= of open_client or SyncClient, or headers=",
+}
 
 
 @final
 class RequestMaker:
-    """Makes the engine's calls out of what users say."""
+    """Makes the engine's calls out of what users say.
+
+    Raises:
+      LocalProtocolError: the token is not what a header can carry.
+
+    """
 
     def __init__(self, token: str | None) -> None:
-        self._headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._headers: dict[str, str] = {}
+        if token is not None and (checked := _checked_token(token)):
+            self._headers["authorization"] = f"Bearer {checked}"
+        self._weight = _weight(self._headers)
 
     def make(
         self, method: str, target: str, details: Details, deadline: float, is_timed: bool
@@ -45,41 +69,71 @@ class RequestMaker:
         """Return a call that ends by ``deadline``; its waiter is still to be set.
 
         Raises:
-          LocalProtocolError: target, headers or body are not what a call can carry.
-          TypeError: ``json`` cannot be encoded.
+          LocalProtocolError: target, query, headers or body are not what a call can carry.
+          TypeError: a keyword is not known, ``json`` cannot be encoded, or method or target
+            are no text.
 
         """
-        if target[:1] != "/" or not (target.isprintable() and method.isprintable()):
-            raise LocalProtocolError(f"a path starts with / and is printable: {target!r}")
-        if not details:
-            headers, body = self._headers, b""
-        else:
-            target = _with_query(target, details.get("query"))
+        if type(target) is not str or type(method) is not str:
+            method, target = plain_text(method), plain_text(target)
+        method, target = names.check_method(method), names.check_target(target)
+        headers, weight, body = self._headers, self._weight, b""
+        if details:
+            _check_names(details)
+            target = with_query(target, details.get("query"))
             headers = self._merged(details.get("headers"))
+            if headers is not self._headers:
+                weight = _weight(headers)
             body = _body(details)
-        return Pending(method.upper(), target, headers, body, deadline, is_timed, nobody)
+        weight += 4 * (len(method) + len(target)) + len(body)
+        return Pending(method, target, headers, body, deadline, is_timed, nobody, weight)
 
-    def _merged(self, headers: Mapping[str, Any] | None) -> dict[str, str]:
+    def _merged(self, headers: Mapping[str, str] | None) -> dict[str, str]:
         if not headers:
             return self._headers
-        for name, value in headers.items():
-            if not (isinstance(value, str) and name.isprintable() and value.isprintable()):
-                raise LocalProtocolError(f"a header is printable text: {name!r}: {value!r}")
-        return self._headers | {name.lower(): value for name, value in headers.items()}
+        return self._headers | names.check_fields(headers.items())
 
 
-def _with_query(target: str, query: Mapping[str, Any] | None) -> str:
-    if not query:
-        return target
-    return f"{target}{'&' if '?' in target else '?'}{urlencode(query, doseq=True)}"
+def _checked_token(token: object) -> str:
+    if not isinstance(token, str):
+        raise TypeError(f"a token is text, not {type(token).__name__}")
+    token = plain_text(token)
+    if not names.is_printable(token):
+        raise LocalProtocolError(
+            "a token is printable text; out of a file it may end in a line end"
+        )
+    return token
+
+
+def _check_names(details: Details) -> None:
+    for name in details:
+        if name not in _KNOWN:
+            raise TypeError(f"a call has no {name}={_hint(name)}")
+
+
+def _hint(name: str) -> str:
+    if word := _RIGHT_WORDS.get(name):
+        return f": use {word}"
+    close = get_close_matches(name, _KNOWN, 1)
+    return f": did you mean {close[0]}=?" if close else f": it has {', '.join(sorted(_KNOWN))}"
+
+
+def _weight(headers: Mapping[str, str]) -> int:
+    """Return at least as much as the fields are long, in bytes: see `Pending.weight`."""
+    return sum(32 + 4 * (len(name) + len(value)) for name, value in headers.items())
 
 
 def _body(details: Details) -> bytes:
+    body = details.get("body")
     if "json" not in details:
-        body = details.get("body", b"")
-        if not isinstance(body, bytes):
-            raise LocalProtocolError(f"a body is bytes, not {type(body).__name__}; see json=")
-        return body
-    if details.get("body"):
+        if body is None:
+            return b""
+        if isinstance(body, (bytes, bytearray, memoryview)):
+            return plain_bytes(body)
+        raise LocalProtocolError(f"a body is bytes, not {type(body).__name__}; see json=")
+    if body:
         raise LocalProtocolError("a call has one body: json= or body=, not both")
-    return orjson.dumps(details["json"], default=msgspec.to_builtins)
+    try:
+        return json_codec.encode(details["json"])
+    except ValueError as error:
+        raise LocalProtocolError(f"json: {error}") from error

@@ -1,0 +1,110 @@
+"""Every client of ours under one face."""
+
+from __future__ import annotations
+
+import datetime  # noqa: TC003 (a handler is annotated with it)
+import enum
+import http
+import math
+from typing import Any
+
+import pytest
+import trio
+
+import trizmq
+
+ROUTES = trizmq.Router()
+
+
+class Word(enum.StrEnum):
+    ONE = "one"
+
+
+@ROUTES.post("/test/echo")
+async def echo(request: trizmq.Request) -> dict[str, Any]:
+    return {
+        "query": request.query_items(),
+        "headers": request.headers,
+        "body": request.body.decode("latin-1"),
+    }
+
+
+@ROUTES.post("/test/json")
+async def json_back(request: trizmq.Request) -> Any:
+    return request.json()
+
+
+@ROUTES.get("/test/nan")
+async def nan() -> Any:
+    return {"a": [math.nan]}
+
+
+@ROUTES.get("/test/typed")
+async def typed(flag: bool, n: int, x: float, day: datetime.date) -> list[Any]:
+    return [flag, n, x, day]
+
+
+class Octets(bytes):
+    """As what some libraries make of bytes."""
+
+    def __bytes__(self) -> bytes:
+        return b"lie"
+
+
+@ROUTES.get("/test/octets")
+async def octets() -> Any:
+    return Octets(b"octets")
+
+
+@ROUTES.get("/test/response")
+async def response() -> Any:
+    return trizmq.Response(
+        http.HTTPStatus.ACCEPTED, trizmq.Headers({"x-a": Word.ONE}), Octets(b"octets")
+    )
+
+
+@ROUTES.get("/test/words")
+async def words() -> Any:
+    return {Word.ONE: [Word.ONE]}
+
+
+class AnyClient:
+    """The Trio client, `call_many`, and SyncClient, under one face."""
+
+    def __init__(self, kind: str, client: Any) -> None:
+        self.kind, self.client = kind, client
+
+    async def request(self, method: Any, target: Any, **details: Any) -> trizmq.Response:
+        if self.kind == "many":
+            calls = [("POST", "/test/echo"), (method, target, details)]
+            return (await self.client.call_many(calls))[1]
+        if self.kind == "sync":
+            call = lambda: self.client.request(method, target, **details)  # noqa: E731
+            return await trio.to_thread.run_sync(call)
+        return await self.client.request(method, target, **details)
+
+    async def post(self, target: Any, **details: Any) -> trizmq.Response:
+        return await self.request("POST", target, **details)
+
+    async def lives(self) -> bool:
+        """Whether it still works."""
+        with trio.fail_after(5):
+            return (await self.post("/test/echo")).status == 200
+
+
+@pytest.fixture
+def routes() -> trizmq.Router:
+    """What the server of `any_client` serves."""
+    return ROUTES
+
+
+@pytest.fixture(params=["one", "many", "sync"])
+async def any_client(request: Any, serving: Any) -> Any:
+    """A client of each kind, connected to a server with /test/echo and /test/json."""
+    async with serving(ROUTES) as endpoint:
+        if request.param == "sync":
+            with trizmq.SyncClient(endpoint) as client:
+                yield AnyClient("sync", client)
+        else:
+            async with trizmq.open_client(endpoint) as client:
+                yield AnyClient(request.param, client)

@@ -1,0 +1,71 @@
+"""Sizes are known before sending: what is too large is answered here, and goes nowhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+
+import trizmq
+
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("target", "details", "status"),
+    [
+        ("/test/echo", {"body": bytes(20 * MIB)}, 413),
+        ("/test/echo", {"body": bytes(16 * MIB + 1)}, 413),
+        ("/test/echo", {"json": "x" * 17 * MIB}, 413),
+        ("/test/" + "x" * 3000, {}, 414),
+        ("/test/echo", {"query": {"a": "x" * 3000}}, 414),
+        ("/test/echo", {"headers": {"a": "x" * 5000}}, 431),
+        ("/test/echo", {"headers": {f"a{n}": "x" for n in range(65)}}, 431),
+        ("/test/echo", {"headers": {f"a{n}": "x" * 4000 for n in range(5)}}, 431),
+    ],
+)
+async def test_what_is_too_large_is_answered_at_once_and_not_sent(
+    any_client: Any, target: str, details: dict[str, Any], status: int
+) -> None:
+    with trio.fail_after(2):
+        response = await any_client.post(target, **details)
+    problem = response.json()
+    assert (response.status, problem["status"], problem["executed"]) == (status, status, "no")
+    assert response.content_type == "application/problem+json"
+    assert await any_client.lives()
+
+
+async def test_what_is_just_not_too_large_is_sent(any_client: Any) -> None:
+    response = await any_client.post("/test/json", body=b'"' + b"x" * (16 * MIB - 2) + b'"')
+    assert response.status == 200
+
+
+async def test_the_other_calls_do_not_notice_one_that_is_too_large(serving: Any) -> None:
+    other = trizmq.Router()
+
+    @other.post("/test/slow")
+    async def slow() -> int:
+        await trio.sleep(0.5)
+        return 1
+
+    async with serving(other) as endpoint, trizmq.open_client(endpoint) as client:
+        statuses: list[int] = []
+
+        async def call() -> None:
+            statuses.append((await client.post("/test/slow")).status)
+
+        with trio.fail_after(5):
+            async with trio.open_nursery() as nursery:
+                for _ in range(20):
+                    nursery.start_soon(call)
+                await trio.sleep(0.1)
+                assert (await client.post("/test/slow", body=bytes(20 * MIB))).status == 413
+    assert statuses == [200] * 20
+
+
+async def test_without_a_broker_the_default_limits_hold() -> None:
+    async with trizmq.open_client("tcp://127.0.0.1:9") as client:
+        with trio.fail_after(2):
+            assert (await client.post("/x", body=bytes(20 * MIB))).status == 413
+            assert (await client.post("/x", body=bytes(20 * MIB))).status == 413
