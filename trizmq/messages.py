@@ -11,12 +11,12 @@ import msgspec
 
 from . import json_codec
 from .errors import ResponseError
+from .later import Later  # noqa: TC001 (msgspec looks up the types of a Request's fields)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .errors import Executed
-    from .later import Later
 
 __all__ = [
     "IDEMPOTENT_METHODS",

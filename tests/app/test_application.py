@@ -158,7 +158,7 @@ async def test_head_is_get_without_the_body(serving: Serving) -> None:
 async def test_a_converter_that_fails_is_a_500(serving: Serving) -> None:
     colours: dict[str, int] = {}
     router = Router(converters={"bad": colours.__getitem__})
-    router.get("/a/{x:bad}")(nothing)
+    router.get("/a/{_x:bad}")(nothing)
     response = await serving(router)("GET", "/a/1")
     assert (response.status, response.json()["executed"]) == (500, "no")
 
@@ -257,8 +257,8 @@ async def test_a_precondition_sees_the_route_and_sets_the_principal(serving: Ser
     seen = list[Any]()
 
     @router.get("/a/{x:int}")
-    async def whoami(principal: Principal) -> str:
-        return principal.name
+    async def whoami(x: int, principal: Principal) -> str:
+        return principal.name * x
 
     def look(request: Request) -> None:
         seen.extend([request.route, request.path_params])

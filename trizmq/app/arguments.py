@@ -6,19 +6,22 @@ import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, final
 
-from ..errors import PluginError
-from .hints import globals_of, resolve
+from ..errors import HTTPError, PluginError
+from .hints import fixed_names, globals_of, place_of, resolve
 from .patterns import Parameter
 from .sources import from_path, from_request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from ..messages import Request
     from .hookspecs import Route
     from .sources import Kind, Query, Source
 
-__all__ = ["Arguments", "compile_arguments"]
+__all__ = ["Arguments", "compile_arguments", "refusal"]
+
+#: RFC 9110, section 15.5.21: understood, and not what the handler takes.
+_UNFIT: Final = 422
 
 _NO_QUERY: Final[Query] = {}
 _ANY_NUMBER: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -58,7 +61,21 @@ class Arguments:
 
         """
         query = _query(request) if self._reads_query else _NO_QUERY
-        return [source(request, query) for source in self._sources]
+        try:
+            return [source(request, query) for source in self._sources]
+        except HTTPError as error:
+            if error.status != _UNFIT:
+                raise
+        raise HTTPError(_UNFIT, "; ".join(self._misfits(request, query)))
+
+    def _misfits(self, request: Request, query: Query) -> Iterator[str]:
+        """Yield what does not fit, of each argument."""
+        for source in self._sources:
+            try:
+                source(request, query)
+            except HTTPError as error:
+                if error.status == _UNFIT:
+                    yield str(error)
 
 
 def compile_arguments(route: Route) -> Arguments:
@@ -68,20 +85,48 @@ def compile_arguments(route: Route) -> Arguments:
       PluginError: naming the route and the parameter, if that cannot be decided.
 
     """
-    known = globals_of(route.handler)
-    parameters = inspect.signature(route.handler).parameters.values()
+    known, fixed = globals_of(route.handler), fixed_names(route.handler)
+    # What a partial gives is not the caller's to give.
+    parameters = [one for one in _parameters(route) if one.name not in fixed]
     bindings = [_bind(route, parameter, known) for parameter in parameters]
     bodies = [f"`{binding.name}`" for binding in bindings if binding.kind == "body"]
     if len(bodies) > 1:
-        raise PluginError(f"{route}: {' and '.join(bodies)} cannot both be the body")
+        raise refusal(route, f"{' and '.join(bodies)} cannot both be the body")
+    if all(binding.kind != "request" for binding in bindings):
+        _check_all_taken(route, {binding.name for binding in bindings})
     return Arguments(bindings)
+
+
+def refusal(route: Route, why: str) -> PluginError:
+    """Return the error that stops the start: it names the route, and where its handler is."""
+    place = place_of(route.handler)
+    return PluginError(f"{route}: {why}" + (f" ({place})" if place else ""))
+
+
+def _parameters(route: Route) -> Iterable[inspect.Parameter]:
+    try:
+        return inspect.signature(route.handler).parameters.values()
+    except (TypeError, ValueError) as error:  # some builtins have none; or it is not callable
+        raise refusal(route, f"its arguments are not known: {error}") from error
+
+
+def _check_all_taken(route: Route, names: set[str]) -> None:
+    for segment in route.segments:
+        if not isinstance(segment, Parameter) or segment.name in names:
+            continue
+        if not segment.name.startswith("_"):  # else it is there to match, not to be read
+            raise refusal(
+                route,
+                f"no argument takes {{{segment.name}}}: add an argument `{segment.name}` or the "
+                f"Request, or write {{_{segment.name}}}",
+            )
 
 
 def _bind(route: Route, parameter: inspect.Parameter, known: Mapping[str, Any]) -> _Binding:
     try:
         kind, source = _source(route, parameter, known)
-    except Exception as error:  # whatever comes of evaluating somebody's annotations
-        raise PluginError(f"{route}: parameter `{parameter.name}`: {error}") from error
+    except Exception as error:  # whatever comes of evaluating a plugin's annotations
+        raise refusal(route, f"parameter `{parameter.name}`: {error}") from error
     by_name = parameter.kind is inspect.Parameter.KEYWORD_ONLY
     return _Binding(parameter.name, by_name, kind, source)
 

@@ -9,29 +9,27 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import msgspec
 from msgspec import inspect
+
+from .type_tree import every_type
 
 __all__ = ["fill_defaults", "holds_dataclass"]
 
 
 def holds_dataclass(info: inspect.Type) -> bool:
-    """Tell whether ``info`` is of a dataclass, or of a list, dict or union of some."""
-    match info:
-        case inspect.DataclassType():
-            return True
-        case inspect.UnionType(types=types):
-            return any(map(holds_dataclass, types))
-        case inspect.DictType(value_type=inner) | inspect.CollectionType(item_type=inner):
-            return holds_dataclass(inner)
-        case _:
-            return False
+    """Tell whether ``info`` is of a dataclass, or has one anywhere inside."""
+    return any(isinstance(kind, inspect.DataclassType) for kind in every_type(info))
 
 
 def fill_defaults(value: Any) -> None:
-    """Set, in the dataclasses in ``value`` and in their fields, the defaults that are not."""
+    """Set, in every dataclass in ``value``, the defaults that are not."""
     if dataclasses.is_dataclass(value):
         for field in dataclasses.fields(value):
             fill_defaults(_filled(value, field))
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            fill_defaults(getattr(value, name, None))
     elif isinstance(value, dict):
         for inner in value.values():
             fill_defaults(inner)
@@ -44,4 +42,4 @@ def _filled(value: Any, field: dataclasses.Field[Any]) -> Any:
     # Past `__setattr__`, which a frozen one has forbidden; one with slots lacks nothing.
     if field.default is not dataclasses.MISSING and hasattr(value, "__dict__"):
         vars(value).setdefault(field.name, field.default)
-    return getattr(value, field.name)
+    return getattr(value, field.name, None)

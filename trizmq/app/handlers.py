@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import trio
 
-from ..errors import PluginError
 from ..messages import Request, Response
-from .arguments import compile_arguments
+from .arguments import compile_arguments, refusal
 from .failures import answer_failure
 from .hints import returns_nothing, underlying
 from .results import check_response, result_writer
@@ -91,7 +90,7 @@ def _callable(
     # A decorator may wrap the coroutine function in a plain one, or the reverse.
     forms = (route.handler, underlying(route.handler))
     if any(inspect.isasyncgenfunction(form) or inspect.isgeneratorfunction(form) for form in forms):
-        raise PluginError(f"{route}: a handler with `yield` is not supported")
+        raise refusal(route, "a handler with `yield` is not supported")
     handler = _with_names(route.handler, by_name) if by_name else route.handler
     if any(inspect.iscoroutinefunction(form) for form in forms):
         return handler, True

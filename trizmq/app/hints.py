@@ -8,25 +8,40 @@ import types
 import typing
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from msgspec import inspect as shapes
 
 from ..messages import Headers, Principal, Request, Response
+from .type_tree import alternatives, class_of, every_type
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = [
     "allows_none",
     "bare_types",
+    "check_none_is_ours",
+    "check_not_ours",
+    "fixed_names",
     "globals_of",
     "is_document",
+    "is_limited",
     "is_scalar",
     "is_scalar_list",
+    "place_of",
     "resolve",
     "returns_nothing",
     "shape_of_hint",
     "underlying",
+    "without_alias",
 ]
+
+#: The broker says who calls, and a caller must not be able to: not in part of a body either.
+_NOT_ALONE: Final = (
+    "a Principal or a Request is never read from what a caller sends: the whole annotation is "
+    "`Principal`, `Principal | None` or `Request`, not a class derived from one, and not a part "
+    "of another type"
+)
 
 #: Known in annotations even where linters have had them moved under `if TYPE_CHECKING`.
 _OURS: Final = {kind.__name__: kind for kind in (Headers, Principal, Request, Response)}
@@ -64,15 +79,44 @@ _DOCUMENTS: Final = (
 
 def underlying(handler: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function itself: out of partials, decorators and callable objects."""
-    if isinstance(handler, functools.partial):
-        return underlying(handler.func)
-    function = inspect.unwrap(handler)
+    *_, function = _layers(handler)
     return function if inspect.isroutine(function) else type(function).__call__
+
+
+def fixed_names(handler: Callable[..., Any]) -> frozenset[str]:
+    """Return the names of the arguments that partials of ``handler`` give: no caller does."""
+    names = set[str]()
+    for layer in _layers(handler):
+        method = getattr(layer, "__partialmethod__", getattr(layer, "_partialmethod", None))
+        for part in (layer, method):
+            if isinstance(part, (functools.partial, functools.partialmethod)):
+                names.update(part.keywords)
+    return frozenset(names)
+
+
+def _layers(handler: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
+    """Yield ``handler`` and what is inside its partials and decorators, the function last."""
+    layer: Any = handler
+    seen = set[int]()
+    while id(layer) not in seen:
+        seen.add(id(layer))
+        yield layer
+        is_partial = isinstance(layer, functools.partial)
+        layer = layer.func if is_partial else getattr(layer, "__wrapped__", layer)
 
 
 def globals_of(handler: Callable[..., Any]) -> Mapping[str, Any]:
     """Return the names that the handler's annotations can use."""
-    return {**_OURS, **getattr(underlying(handler), "__globals__", {})}
+    function = underlying(handler)
+    type_parameters: tuple[Any, ...] = getattr(function, "__type_params__", ())
+    parameters = {one.__name__: one for one in type_parameters}
+    return {**_OURS, **getattr(function, "__globals__", {}), **parameters}
+
+
+def place_of(handler: Callable[..., Any]) -> str:
+    """Return the file and the line where the handler is defined; empty if it has none."""
+    code = getattr(underlying(handler), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else ""
 
 
 def resolve(annotation: Any, known: Mapping[str, Any]) -> Any:
@@ -98,14 +142,51 @@ def returns_nothing(handler: Callable[..., Any]) -> bool:
 
 
 def bare_types(hint: Any) -> frozenset[Any]:
-    """Return the types of a union, out of Annotated and NewType; of any other, itself."""
-    if typing.get_origin(hint) is typing.Annotated:
-        return bare_types(typing.get_args(hint)[0])
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return frozenset().union(*map(bare_types, typing.get_args(hint)))
-    if isinstance(hint, typing.NewType):
-        return bare_types(hint.__supertype__)
-    return frozenset([hint])
+    """Return the types that a value of ``hint`` may be, without the names around them.
+
+    These are the members of a union, out of Annotated, Final, NewType, type aliases, and
+    TypeVars that are bound.
+    """
+    return frozenset(bare for bare, _ in _bare(hint))
+
+
+def is_limited(hint: Any) -> bool:
+    """Tell whether one of those types has limits: ``Annotated[int, msgspec.Meta(ge=1)]``."""
+    return any(limited for _, limited in _bare(hint))
+
+
+def _bare(hint: Any, *, limited: bool = False) -> Iterator[tuple[Any, bool]]:
+    hint = without_alias(hint)
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        limits = any(isinstance(extra, msgspec.Meta) for extra in parts[1:])
+        yield from _bare(parts[0], limited=limited or limits)
+    elif origin in (typing.Union, types.UnionType):
+        for member in parts:
+            yield from _bare(member, limited=limited)
+    elif origin is typing.Final:
+        yield from _bare(parts[0], limited=limited)
+    elif isinstance(hint, typing.NewType):
+        yield from _bare(hint.__supertype__, limited=limited)
+    elif isinstance(hint, typing.TypeVar) and hint.__bound__ is not None:
+        yield from _bare(hint.__bound__, limited=limited)
+    else:
+        yield hint, limited
+
+
+def without_alias(hint: Any) -> Any:
+    """Return what ``hint`` stands for if it is a type alias, with its parameters; else itself.
+
+    That is `typing.TypeAliasType` (``type Name = ...``), also of typing_extensions.
+    """
+    while type(alias := typing.get_origin(hint) or hint).__name__ == "TypeAliasType":
+        given = dict(zip(alias.__type_params__, typing.get_args(hint), strict=False))
+        hint = alias.__value__
+        if isinstance(hint, typing.TypeVar):
+            hint = given.get(hint, hint)
+        elif given and (wanted := getattr(hint, "__parameters__", None)):
+            hint = hint[tuple(given.get(parameter, parameter) for parameter in wanted)]
+    return hint
 
 
 def allows_none(hint: Any) -> bool:
@@ -120,13 +201,9 @@ def shape_of_hint(hint: Any) -> shapes.Type:
       TypeError: if it is a type that msgspec does not know.
 
     """
-    info = shapes.type_info(hint)
-    while isinstance(info, shapes.Metadata):
-        info = info.type
-    if not isinstance(info, shapes.UnionType):
-        return info
-    members = tuple(kind for kind in info.types if not isinstance(kind, shapes.NoneType))
-    return members[0] if len(members) == 1 else shapes.UnionType(members)
+    kinds = tuple(alternatives(shapes.type_info(without_alias(hint))))
+    some = tuple(kind for kind in kinds if not isinstance(kind, shapes.NoneType)) or kinds
+    return some[0] if len(some) == 1 else shapes.UnionType(some)
 
 
 def is_scalar(info: shapes.Type) -> bool:
@@ -145,6 +222,26 @@ def is_document(info: shapes.Type) -> bool:
 
 
 def _is_made_of(info: shapes.Type, kinds: tuple[type[shapes.Type], ...]) -> bool:
-    if isinstance(info, shapes.UnionType):
-        return all(isinstance(member, kinds) for member in info.types)
-    return isinstance(info, kinds)
+    return all(isinstance(kind, kinds) for kind in alternatives(info))
+
+
+def check_not_ours(hint: Any) -> None:
+    """Refuse a `Principal`, a `Request` or a class derived from one as a member of ``hint``.
+
+    Raises:
+      TypeError: if there is one.
+
+    """
+    if any(map(_is_ours, bare_types(hint))):
+        raise TypeError(_NOT_ALONE)
+
+
+def check_none_is_ours(info: shapes.Type) -> None:
+    """Refuse the same, wherever inside ``info`` it is; likewise."""
+    if any(_is_ours(class_of(kind)) for kind in every_type(info)):
+        raise TypeError(_NOT_ALONE)
+
+
+def _is_ours(kind: Any) -> bool:
+    bare = typing.get_origin(kind) or kind
+    return isinstance(bare, type) and issubclass(bare, (Principal, Request))

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import inspect
-import typing
 from collections.abc import Callable, Mapping
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 
 from ..errors import HTTPError
-from ..messages import Principal, Request
+from ..messages import Principal, Request, Response
 from .dataclass_defaults import fill_defaults, holds_dataclass
-from .fields import unknown_fields
-from .hints import allows_none, bare_types, is_document, is_scalar, is_scalar_list, shape_of_hint
+from .hints import (
+    allows_none,
+    bare_types,
+    check_none_is_ours,
+    check_not_ours,
+    is_document,
+    is_limited,
+    is_scalar,
+    is_scalar_list,
+    shape_of_hint,
+    without_alias,
+)
+from .type_tree import misfits
 
 if TYPE_CHECKING:
     from .patterns import Parameter
@@ -26,9 +37,13 @@ Query: TypeAlias = Mapping[str, list[str]]
 #: Gives one argument, or raises the HTTPError to answer with.
 Source: TypeAlias = Callable[[Request, Query], Any]
 
-Kind: TypeAlias = Literal["body", "call", "path", "query"]
+Kind: TypeAlias = Literal["body", "path", "principal", "query", "request"]
 
 _MISSING: Final = inspect.Parameter.empty
+
+#: How much of what does not fit a 422 names: a caller may have sent millions of names.
+_NAMES_AT_MOST: Final = 10
+_NAME_AT_MOST: Final = 100
 
 
 def from_path(parameter: Parameter, hint: Any) -> Source:
@@ -38,11 +53,12 @@ def from_path(parameter: Parameter, hint: Any) -> Source:
       TypeError: if the annotation says another type than the pattern.
 
     """
-    name = parameter.name
-    if parameter.type and not bare_types(hint) & {parameter.type, _MISSING, Any, object}:
+    name, types = parameter.name, bare_types(hint)
+    if parameter.type and not types & {parameter.type, _MISSING, Any, object}:
         wanted, given = _words(hint), parameter.type.__name__
         raise TypeError(f"the pattern makes it {given}, the annotation says {wanted}")
-    if typing.get_origin(hint) is not typing.Annotated:
+    check_not_ours(hint)  # whatever a converter of the plugin's makes of a path
+    if not is_limited(hint):
         return lambda request, _: request.path_params[name]
     convert = _converter(hint, f"path parameter `{name}`")
     return lambda request, _: convert(request.path_params[name])
@@ -61,18 +77,23 @@ def from_request(name: str, hint: Any, default: Any) -> tuple[Kind, Source]:
         raise TypeError("it is not in the pattern and has no annotation")
     if default is _MISSING and allows_none(hint):
         default = None
-    types = bare_types(hint)
-    if Request in types:
-        return "call", lambda request, _: request
-    if Principal in types:
-        return "call", _principal(default)
-    if bytes in types:
-        return "body", lambda request, _: request.body
+    types = bare_types(hint) - {NoneType}
+    if types == {Request}:
+        return "request", lambda request, _: request
+    if types == {Principal}:
+        return "principal", _principal(default)
+    if types == {bytes}:
+        return "body", _raw(hint, default)
+    check_not_ours(hint)
+    if types & {bytes, Response}:  # a caller sends no Response; and bytes would hide the rest
+        raise TypeError(f"nothing in a request is of type {_words(hint)}")
     return _by_shape(name, hint, default)
 
 
 def _by_shape(name: str, hint: Any, default: Any) -> tuple[Kind, Source]:
+    hint = without_alias(hint)
     info = shape_of_hint(hint)
+    check_none_is_ours(info)
     if is_scalar(info):
         return "query", _query(name, hint, default, last_only=True)
     # A list of scalars is a name repeated in the query; as a JSON body it goes in a Struct.
@@ -119,6 +140,17 @@ def _converter(hint: Any, where: str) -> Callable[[Any], Any]:
     return convert
 
 
+def _raw(hint: Any, default: Any) -> Source:
+    convert = _converter(hint, "the body") if is_limited(hint) else None
+
+    def source(request: Request, _: Query) -> Any:
+        if not request.body and default is not _MISSING:
+            return default
+        return convert(request.body) if convert is not None else request.body
+
+    return source
+
+
 def _body(hint: Any, info: msgspec.inspect.Type, default: Any) -> Source:
     decode: Callable[[bytes], Any] = msgspec.json.Decoder(hint).decode
     if holds_dataclass(info):
@@ -148,13 +180,29 @@ def _filling(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
 
 
 def _explain(error: Exception, body: bytes, info: msgspec.inspect.Type) -> str:
-    # A misspelt name is reported as the one that is missing: say which we did not know.
-    # Decoded a second time, but only here.
+    # msgspec names what it met first, and a misspelt name only as the one that is missing: say
+    # all that does not fit by its name. The body is decoded a second time, but only here.
+    text = str(error)
     try:
-        unknown = ", ".join(f"`{name}`" for name in unknown_fields(msgspec.json.decode(body), info))
+        unknown, missing = misfits(msgspec.json.decode(body), info)
     except (ValueError, RecursionError):  # it was judged before it was read to its end
-        unknown = ""
-    return f"{error} (not known: {unknown})" if unknown else str(error)
+        return text
+    found = {"missing": _unsaid(missing, text), "not known": _unsaid(unknown, text)}
+    more = "; ".join(f"{what}: {names}" for what, names in found.items() if names)
+    return f"{text} ({more})" if more else text
+
+
+def _unsaid(paths: tuple[str, ...], text: str) -> str:
+    """Return those of the names that ``text`` does not have already, a few of them."""
+    rest = [f"`{path[:_NAME_AT_MOST]}`" for path in paths if not _says(text, path)]
+    return ", ".join(rest[:_NAMES_AT_MOST] + ["..."] * (len(rest) > _NAMES_AT_MOST))
+
+
+def _says(text: str, path: str) -> bool:
+    """Tell whether msgspec's ``text`` is about the field at ``path``."""
+    where, _, name = path.rpartition(".")
+    place = f" - at `$.{where}`" if where and where[0] != "[" else f" - at `${where}`"
+    return text.endswith(f" field `{name}`" + (place if where else ""))
 
 
 def _words(hint: Any) -> str:

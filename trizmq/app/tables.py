@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..errors import ConfigError, PluginError
-from .fields import unknown_fields
+from .dataclass_defaults import fill_defaults, holds_dataclass
+from .type_tree import misfits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,14 +32,17 @@ def read_table(plugin: str, kind: Any, table: Mapping[str, Any]) -> Any:
 
     """
     info = _info(plugin, kind)
-    unknown = ", ".join(f"`{name}`" for name in unknown_fields(table, info))
+    unknown = ", ".join(f"`{name}`" for name in misfits(table, info).unknown)
     if unknown:
         known = ", ".join(field.encode_name for field in info.fields)
         raise ConfigError(f"[plugin.{plugin}]: unknown key {unknown}; known are: {known}")
     try:
-        return msgspec.convert(table, kind)
+        settings = msgspec.convert(table, kind)
     except msgspec.ValidationError as error:
         raise ConfigError(f"[plugin.{plugin}]: {error}") from error
+    if holds_dataclass(info):
+        fill_defaults(settings)
+    return settings
 
 
 def _info(plugin: str, kind: Any) -> msgspec.inspect.StructType | msgspec.inspect.DataclassType:
