@@ -21,7 +21,7 @@ class AdmittedCall(msgspec.Struct, frozen=True):
     """One call, as the broker sees it: the body is not opened, only passed on.
 
     Attributes:
-      service: the first segment of the path.
+      service: the first segment of the path, decoded.
       method: upper case.
       target: the path, with the query behind a ``?``.
       headers: the caller's; names in lower case.
@@ -94,9 +94,10 @@ class Event(msgspec.Struct, frozen=True):
     """Something that happened at the broker, for `trizmq_on_event`.
 
     Attributes:
-      kind: ``"worker-ready"``, ``"worker-lost"``, ``"worker-left"``, ``"client-gone"``,
-        ``"drain"``, ``"reload"``.
-      name: of whom: a worker's name, a client's instance; else empty.
+      kind: ``"worker-ready"``, ``"worker-lost"``, ``"worker-left"``, ``"worker-refused"``,
+        ``"client-gone"``, ``"drain"``, ``"reload"``.
+      name: of whom: a worker's name, a client's instance; a refused worker's dialect; else
+        empty.
       services: the worker's.
       reason: in a few words, for people.
 

@@ -253,6 +253,13 @@ class BackendRig:
         self.broker.receive_command(address, dialect, MDP[dialect].decode_worker(frames), self.now)
         self.act()
 
+    def refuse(self, address: bytes, reason: str, dialect: str | None) -> None:
+        """Let a worker say what could not be read."""
+        if dialect is not None:
+            self.dialects.setdefault(address, dialect)
+        self.broker.mdp.refuse(address, dialect, reason, self.now)
+        self.act()
+
     def work(self, address: bytes, *items: Item) -> None:
         """Let a native worker say something."""
         self.broker.receive_worker(address, native.decode(native.encode(items)), self.now)

@@ -458,3 +458,55 @@ def test_a_native_workers_headers_are_held_to_the_rules(backend, headers, status
     assert response.status == status
     if status == 200:
         assert response.headers == {"x-tenant": "é"}
+
+
+# -- what cannot be read, and who cannot stay ------------------------------------------------
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_stranger_that_cannot_be_read_is_sent_away(backend, dialect) -> None:
+    backend.refuse(b"w", "no such command", dialect)
+    assert backend.heard(b"w") == [Disconnect()]
+    assert backend.kinds() == [("worker-refused", dialect)]
+    assert backend.broker.counters.malformed == 1
+
+
+def test_noise_from_a_stranger_is_dropped(backend) -> None:
+    backend.refuse(b"w", "noise", None)
+    assert backend.told == []
+    assert backend.broker.counters.malformed == 1
+
+
+def test_an_unreadable_batch_ends_a_native_session_and_its_calls_go_on(backend) -> None:
+    backend.employ(b"n", capacity=2)
+    backend.call(1, method="GET")
+    backend.call(2)
+    backend.given(b"n")
+    backend.refuse(b"n", "not a native batch", None)
+    assert backend.heard(b"n") == [Goaway("unknown")]
+    assert backend.answers() == [(2, 502)]
+    backend.employ(b"m")
+    assert len(backend.given(b"m")) == 1
+
+
+def test_who_comes_back_at_once_each_time_is_slowed_down(backend) -> None:
+    for number in range(30):
+        backend.say(b"%d" % number, Ready("mmi.x"))
+    assert len(backend.told) == 10
+    backend.pass_time(1.0)
+    assert len(backend.told) == 30
+    assert backend.kinds() == [("worker-refused", "mdp02")]  # the same reason is said once
+    backend.say(b"w", Ready("mmi.x"))
+    assert len(backend.told) == 31
+    backend.pass_time(11.0)
+    backend.say(b"w", Ready("mmi.x"))
+    assert backend.kinds() == [("worker-refused", "mdp02")]
+
+
+def test_who_says_ever_new_nonsense_fills_neither_memory_nor_log(backend) -> None:
+    for number in range(5000):
+        backend.refuse(b"%d" % number, f"reason {number}", "mdp01")
+    assert len(backend.kinds()) == 100
+    backend.pass_time(30.0)
+    assert len(backend.told) == 10 + 1024
+    assert backend.broker.refused_workers.next_tick == float("inf")

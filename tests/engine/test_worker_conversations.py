@@ -291,6 +291,16 @@ def test_who_is_sent_away_or_lied_to_begins_anew(mdp, command) -> None:
     assert mdp.take() == []
 
 
+def test_who_is_sent_away_each_time_comes_back_once_a_second(mdp) -> None:
+    for _ in range(100):
+        mdp.hear(Disconnect())
+    assert mdp.take() == [Ready("users")] * 2
+    mdp.pass_time(1)
+    assert mdp.take() == [Ready("users")]
+    mdp.hear(Disconnect())
+    assert mdp.take() == [Ready("users")]
+
+
 def test_draining_with_nothing_in_hand_says_goodbye(mdp) -> None:
     mdp.talk.drain()
     mdp.act()

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from trizmq.errors import LocalProtocolError, RemoteProtocolError
 from trizmq.wire import dialects, native
+from trizmq.wire.commands import Final, Ready
 from trizmq.wire.commands import Heartbeat as MdpHeartbeat
-from trizmq.wire.commands import Ready
-from trizmq.wire.dialects import ForeignCall, ForeignCommand
+from trizmq.wire.dialects import ForeignCall, ForeignCommand, MalformedCommand
 from trizmq.wire.items import Heartbeat, Item, Part, Response
 from trizmq.wire.return_path import MalformedCall, ReturnPath
 
@@ -131,33 +131,89 @@ def test_who_makes_a_mistake_can_be_told(frames: Frames, answer: Frames) -> None
 
 
 @pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"hello",
+        b"hello, \xff",
+        b"[]",
+        b"null",
+        b"1",
+        b'"GET /users"',
+        b"GET /users HTTP/1.1\r\n\r\n",
+        b'\xef\xbb\xbf{"path": "/users"}',
+        '{"path": "/users"}'.encode("utf-16"),
+        '{"path": "/users"}'.encode("utf-16-le"),
+        '{"path": "/users"}'.encode("utf-32"),
+        b"\x91\x91\x06",
+        b"\xaa\xa4\x01",
+        b"MDPC03",
+        b"MDPC",
+    ],
+)
+@pytest.mark.parametrize("addresses", [[], [b"one"], [b"one", b"two"]])
+@pytest.mark.parametrize("more", [[], [b""], [b"users", b"{}"]])
+def test_whatever_a_req_socket_sends_can_be_answered(
+    payload: bytes, addresses: Frames, more: Frames
+) -> None:
+    envelope = [*addresses, b""]
+    with pytest.raises(MalformedCall) as caught:
+        dialects.read([*envelope, payload, *more])
+    assert caught.value.status == 400
+    assert caught.value.return_path.dialect == "plain"
+    [*repeated, document] = caught.value.return_path.encode(OK)
+    assert repeated == envelope
+    assert document == b'{"status":200,"body":[]}'
+
+
+def test_even_an_empty_message_can_be_answered() -> None:
+    with pytest.raises(MalformedCall):
+        dialects.read([b""])
+
+
+@pytest.mark.parametrize(
+    ("frames", "dialect"),
+    [
+        ([b"", b"MDPC01"], "mdp01"),
+        ([b"", b"MDPC01", b"users"], "mdp01"),
+        ([b"q", b"", b"MDPC01", b"users"], "mdp01"),
+        ([b"MDPC02"], "mdp02"),
+        ([b"MDPC02", b"\x01"], "mdp02"),
+        ([b"MDPC02", b"\x01", b"users"], "mdp02"),
+        ([b"MDPC02", b"\x02", b"users", b""], "mdp02"),
+        ([b"MDPC02", b"", b"users", b""], "mdp02"),
+        ([b"", b"MDPC02"], "mdp02"),
+        ([b"", b"MDPC02", b"\x01", b"users"], "mdp02"),
+        ([b"", b"MDPC02", b"\x04", b"users", b""], "mdp02"),
+        ([b"", b"MDPC02", b"\x02"], "majortomo"),
+        ([b"", b"MDPC02", b"\x02", b"users"], "majortomo"),
+        ([b"", b"MDPC01", b"users", *[b""] * 33], "mdp01"),
+        ([b"MDPC02", b"\x01", b"users", *[b""] * 33], "mdp02"),
+        ([b"\x91", b"", b"MDPC01", b"users", *[b""] * 33], "mdp01"),
+        ([b"", b'{"path": "/"}', *[b""] * 33], "plain"),
+    ],
+)
+def test_a_call_without_a_body_or_with_too_many_frames_can_be_answered(
+    frames: Frames, dialect: str
+) -> None:
+    with pytest.raises(MalformedCall) as caught:
+        dialects.read(frames)
+    assert caught.value.return_path.dialect == dialect
+    assert caught.value.return_path.encode(OK)
+
+
+@pytest.mark.parametrize(
     ("frames", "message"),
     [
         ([], "no client's dialect"),
-        ([b""], "no client's dialect"),
-        ([b"", b""], "no client's dialect"),
-        ([b"", b"hello"], "no client's dialect"),
         ([b"hello"], "no client's dialect"),
         ([b"{}"], "no client's dialect"),
-        ([b"", b"MDPC03", b"users", b""], "no client's dialect"),
         ([b"MDPC01", b"users", b"{}"], "no client's dialect"),
         ([b"MDPC01", b"users", b"", b"{}"], "no client's dialect"),
         ([b"x", b"MDPC02", b"\x01", b"users", b"", b"{}"], "no client's dialect"),
         ([b"x" * 256, b"", b"MDPC01", b"users", b""], "no client's dialect"),
-        ([b"", b"\x91\x91\x06"], "no client's dialect"),
-        ([b"", b"MDPC01", b"users"], "not a client command of mdp01"),
-        ([b"MDPC02", b"\x02", b"users", b""], "not a client command of mdp02"),
-        ([b"MDPC02"], "not a client command of mdp02"),
-        ([b"", b"MDPC02"], "not a client command of mdp02"),
-        ([b"", b"MDPC02", b"\x04", b"users", b""], "not a client command of mdp02"),
-        ([b"", b"MDPC02", b"\x02", b"users"], "not a client command of majortomo"),
+        ([*[b"x"] * 33, b"", b"MDPC01", b"users", b""], "no client's dialect"),
         ([b"\x91"], "not a native batch"),
-        ([b"\x91", b"", b"hello"], "not a native batch"),
-        ([b"", b"MDPW01", b"\x04"], "a worker command on the frontend"),
-        ([b"MDPW02", b"\x05"], "a worker command on the frontend"),
-        ([b"", b"MDPW02"], "a worker command on the frontend"),
-        ([b"", b"MDPC01", b"users", *[b""] * 30], "33 frames"),
-        ([b"\x91", b"", b"MDPC01", b"users", *[b""] * 29], "33 frames"),
     ],
 )
 def test_what_no_client_may_say(frames: Frames, message: str) -> None:
@@ -166,10 +222,27 @@ def test_what_no_client_may_say(frames: Frames, message: str) -> None:
     assert type(caught.value) is RemoteProtocolError
 
 
-def test_as_many_frames_as_are_allowed() -> None:
-    frames = [b"", b"MDPC01", b"users", *[b""] * 29]
-    assert len(frames) == dialects.MAX_FRAMES
-    assert foreign(frames).call.body == [b""] * 29
+@pytest.mark.parametrize(
+    ("frames", "dialect"),
+    [
+        ([b"", b"MDPW01", b"\x04"], "mdp01"),
+        ([b"MDPW02", b"\x05"], "mdp02"),
+        ([b"", b"MDPW02"], "majortomo"),
+    ],
+)
+def test_a_worker_at_the_clients_port_can_be_sent_away(frames: Frames, dialect: str) -> None:
+    with pytest.raises(MalformedCommand, match="a worker command on the frontend") as caught:
+        dialects.read(frames)
+    assert caught.value.dialect == dialect
+
+
+@pytest.mark.parametrize("addresses", [[], [b"x"] * 32])
+def test_as_many_frames_as_are_allowed(addresses: Frames) -> None:
+    body = [b""] * dialects.MAX_REQUEST_FRAMES
+    assert foreign([*addresses, b"", b"MDPC01", b"users", *body]).call.body == body
+    body = [b""] * dialects.MAX_REPLY_FRAMES
+    reply = dialects.read_worker([b"", b"MDPW01", b"\x03", b"C1", b"", *body])
+    assert reply == ForeignCommand("mdp01", Final(b"C1", tuple(body)))
 
 
 @pytest.mark.parametrize(
@@ -192,14 +265,42 @@ def test_workers_are_told_apart(frames: Frames, dialect: str) -> None:
         ([b"", b"MDPC01", b"users", b""], "no worker's dialect"),
         ([b"MDPW01", b"\x01", b"users"], "no worker's dialect"),
         ([b"x", b"", b"MDPW02", b"\x05"], "no worker's dialect"),
-        ([b"MDPW02"], "not a worker command of mdp02"),
         ([b"\x91"], "not a native batch"),
-        ([b"MDPW02", b"\x04", b"C1", b"", *[b""] * 29], "33 frames"),
     ],
 )
 def test_what_no_worker_may_say(frames: Frames, message: str) -> None:
-    with pytest.raises(RemoteProtocolError, match=message):
+    with pytest.raises(RemoteProtocolError, match=message) as caught:
         dialects.read_worker(frames)
+    assert type(caught.value) is RemoteProtocolError
+
+
+@pytest.mark.parametrize(
+    ("rest", "message"),
+    [
+        ([], "not a worker command of mdp02"),
+        ([b"\x07"], "not a worker command of mdp02"),
+        ([b"\x04", b"C1", b"", *[b""] * 65], "65 frames"),
+        ([b"\x03", b"C1", b"", *[b""] * 65], "65 frames"),
+        ([b"\x04", b"C1", b""], "do not fit"),
+        ([b"\x04", b"C1"], "do not fit"),
+        ([b"\x04"], "do not fit"),
+        ([b"\x01", b"no\nname"], "cannot offer b'no"),
+        ([b"\x01", b"\xff"], "cannot offer"),
+        ([b"\x01", b"x" * 256], "cannot offer b'xxx"),
+        ([b"\x01", b"GET /users"], "cannot offer b'GET /users'"),
+    ],
+)
+def test_a_worker_that_says_it_wrong_can_be_sent_away(rest: Frames, message: str) -> None:
+    with pytest.raises(MalformedCommand, match=message) as caught:
+        dialects.read_worker([b"MDPW02", *rest])
+    assert caught.value.dialect == "mdp02"
+
+
+@pytest.mark.parametrize("header", [[b"", b"MDPW01", b"\x03"], [b"MDPW02", b"\x04"]])
+def test_a_reply_may_lack_the_empty_frame_behind_the_address(header: Frames) -> None:
+    read = dialects.read_worker([*header, b"C1", b"a", b"", b"b"])
+    assert isinstance(read, ForeignCommand)
+    assert read.command == Final(b"C1", (b"a", b"", b"b"))
 
 
 def test_every_good_message_is_read(

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trizmq.errors import LocalProtocolError, RemoteProtocolError
+from trizmq.messages import Headers
 from trizmq.wire import plain
 from trizmq.wire.head import MAX_HEAD
 from trizmq.wire.items import Call, Response
@@ -262,3 +263,19 @@ def test_a_later_broker_may_say_more() -> None:
 def test_what_we_may_not_ask(call: Call) -> None:
     with pytest.raises(LocalProtocolError):
         plain.encode_request(call)
+
+
+@pytest.mark.parametrize("body", [b"\xff", [b"1", b"2"], [b"", b""], [b"{}", b""]])
+def test_frames_without_a_type_have_no_headers(body: bytes | list[bytes]) -> None:
+    frames = body if isinstance(body, list) else [body]
+    assert told(Response(0, 200, Headers(), body)) == ({"status": 200}, frames)
+    assert told(Response(0, 200, {}, body)) == ({"status": 200}, frames)
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/csv", "application/x; a=b"])
+def test_the_type_of_several_frames_survives_both_ways(kind: str) -> None:
+    headers = Headers({"content-type": kind})
+    document = {"status": 200, "headers": {"content-type": kind}}
+    assert told(Response(0, 200, headers, [b"[1,", b"2]"])) == (document, [b"[1,", b"2]"])
+    call = asked(f'{{"path": "/x", "headers": {{"Content-Type": "{kind}"}}}}', b"[1,", b"2]")
+    assert (call.headers, call.body) == ({"content-type": kind}, [b"[1,", b"2]"])

@@ -16,7 +16,9 @@ from .gate import Gate
 from .guard import Guard
 from .intake import Intake
 from .limits import Limits
+from .mdp_sessions import MDPSessions
 from .outbox import Outbox
+from .refused_workers import RefusedWorkers
 from .sessions import Sessions
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ class Broker:
     What clients send comes in by `receive`, what workers send by `receive_worker`, and the
     local worker's ends by `finish`. Clients are known to `Clients`, workers on the backend
     to `Sessions`; the calls themselves are the `Dispatcher`'s: see there how they live.
+
+    What the driver could not read it says to `mdp` and `refused_workers`.
 
     Args:
       limits: every bound.
@@ -81,6 +85,8 @@ class Broker:
         self._sessions = Sessions(
             limits, counters, self._outbox, self._dispatcher, respond, guard, instance=instance
         )
+        self.refused_workers = refused = RefusedWorkers(counters, self._outbox)
+        self.mdp = MDPSessions(self._sessions, refused, counters, self._dispatcher)
 
         self._intake = Intake(
             limits, counters, self._dispatcher, gate, self._answer_mmi, waits=accepts_workers
@@ -176,7 +182,7 @@ class Broker:
         """Take in one command of an MDP worker on the backend."""
         self._dispatcher.now = now
         try:
-            self._sessions.receive_command(address, dialect, command, now)
+            self.mdp.receive(address, dialect, command, now)
         except Exception as error:
             self._guard.note(error)
             self._sessions.dismiss(address, dialect, "the broker failed at what it sent")
@@ -298,6 +304,7 @@ class Broker:
             self._clients.next_heartbeat,
             self._sessions.next_heartbeat,
             self._intake.next_tick,
+            self.refused_workers.next_tick,
         )
 
     def tick(self, now: float) -> None:
@@ -312,6 +319,7 @@ class Broker:
         self._intake.tick(now)
         self._clients.tick(now)
         self._sessions.tick(now)
+        self.refused_workers.tick(now)
 
     # -- the end -----------------------------------------------------------------------
 

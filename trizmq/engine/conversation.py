@@ -22,6 +22,9 @@ __all__ = ["Conversation", "Job", "WorkerOutbox"]
 HEARTBEAT: Final = 1.0
 LIVENESS: Final = 3
 
+#: How often a conversation begins anew between two heartbeats.
+MAX_OPENINGS: Final = 3
+
 
 @final
 class Job(Work):
@@ -84,6 +87,7 @@ class Conversation(ABC):
         self._heard_at = now
         self._has_spoken = False
         self._next_beat = now + HEARTBEAT
+        self._openings = 1  # since the last heartbeat
         self._open()
 
     # -- what a dialect adds -----------------------------------------------------------
@@ -110,7 +114,7 @@ class Conversation(ABC):
 
     @abstractmethod
     def _beat(self) -> None:
-        """Say that we live."""
+        """Say that we live; who we are, if the broker has not been told or has not answered."""
 
     @abstractmethod
     def _say_draining(self) -> None:
@@ -192,8 +196,10 @@ class Conversation(ABC):
         self._heard_at, self.is_ready = now, False
         if self.is_draining:
             self._is_cut_off = True
-        else:
+        elif self._openings < MAX_OPENINGS:
+            self._openings += 1
             self._open()
+        # Else a broker keeps sending us away: the next heartbeat opens the conversation.
 
     def stop_all(self) -> None:
         """Stop every job: nobody waits for them any more, nor for the word that they have."""
@@ -225,7 +231,7 @@ class Conversation(ABC):
             self.restart(now)
         elif not self._has_spoken and not self.is_draining:
             self._beat()
-        self._has_spoken = False
+        self._has_spoken, self._openings = False, 0
 
     def _start(self, token: bytes, call: Call, now: float) -> None:
         job = Job(self, call, now + call.ttl / 1000, token)

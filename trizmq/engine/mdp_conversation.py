@@ -85,7 +85,10 @@ class MDPConversation(Conversation):
         return bool(self.jobs)
 
     def _beat(self) -> None:
-        self._say(commands.Heartbeat())
+        if self.is_ready:
+            self._say(commands.Heartbeat())
+        else:
+            self._open()
 
     def _say_draining(self) -> None:
         # MDP has no word for it: with a call in hand nothing is said, because after

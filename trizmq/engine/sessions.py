@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import count
 from typing import TYPE_CHECKING, Final, final
 
 from ..admission import Event
@@ -20,13 +19,12 @@ from ..wire.items import (
     Item,
     Part,
     Response,
-    body_of,
     frames_of,
 )
 from ..wire.return_path import MDP
 from . import refusals
 from .mmi import is_mmi
-from .records import NATIVE, Flight, Token, Worker
+from .records import NATIVE, Flight, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
     from .limits import Limits
     from .outbox import Outbox
 
-__all__ = ["Sessions"]
+__all__ = ["CHANGED", "Sessions"]
 
 #: As much as is kept of what a worker calls itself.
 MAX_NAME: Final = 64
@@ -49,7 +47,7 @@ CHANGED: Final = "it changed its dialect"
 
 @final
 class Sessions:
-    """One session for each worker on the backend.
+    """One session for each worker on the backend; what MDP workers say goes to `MDPSessions`.
 
     ================  ====================================  ============================
     a worker says     when it is unknown                    when it has a session
@@ -60,6 +58,8 @@ class Sessions:
                                                             else dropped, and unexpected
                                                             if it has no call at all
     REQUEST           unexpected                            unexpected
+    what cannot be    DISCONNECT                            DISCONNECT; the session ends,
+    read                                                    an MDP worker's call is a 502
     DISCONNECT,       nothing                               the session ends; its calls
     goaway                                                  go to others
     silence           -                                     the session ends likewise
@@ -90,64 +90,6 @@ class Sessions:
         self._respond = respond
         self._guard = guard
         self._hello = Hello(VERSION, instance)
-        self._numbers = count(1)
-
-    # -- MDP ---------------------------------------------------------------------------
-
-    def receive_command(
-        self, address: bytes, dialect: str, command: commands.Command, now: float
-    ) -> None:
-        """Take in one command of an MDP worker."""
-        worker = self.workers.get(address)
-        if worker is not None and worker.dialect != dialect:
-            self.dismiss(address, worker.dialect, CHANGED)
-            return
-        if worker is not None:
-            worker.heard_at = now
-        match command:
-            case commands.Ready(service) if worker is None and not is_mmi(service):
-                self._welcome_mdp(address, dialect, service, now)
-            case commands.Disconnect():
-                self.lose(address, "it said goodbye")
-            case commands.Heartbeat() if worker is not None:
-                self._note_beat(worker)
-            case commands.Partial(token, body) if worker is not None:
-                self._pass_on(worker, token, list(body), is_last=False)
-            case commands.Final(token, body) if worker is not None:
-                self._pass_on(worker, token, list(body), is_last=True)
-            case _:
-                self.dismiss(address, dialect, f"{type(command).__name__} was out of place")
-
-    def _welcome_mdp(self, address: bytes, dialect: str, service: str, now: float) -> None:
-        if self._has_room_for([service]):
-            name = f"{dialect}-{next(self._numbers)}"
-            self._welcome(Worker((service,), 1, name, dialect, address), now)
-        else:
-            self.dismiss(address, dialect, "there are too many workers or services")
-
-    def _note_beat(self, worker: Worker) -> None:
-        if worker.busy:
-            # The first may have crossed the REQUEST: only a second was sent while busy.
-            worker.beats += 1
-            worker.beats_while_busy |= worker.beats > 1
-
-    def _pass_on(self, worker: Worker, token: Token, body: list[bytes], *, is_last: bool) -> None:
-        flight = worker.flights.get(token)
-        if flight is None:
-            self._counters.forged += 1
-            if not worker.flights and worker.address is not None:
-                self.dismiss(worker.address, worker.dialect, "it replied to nothing")
-        elif is_last:
-            worker.beats = 0
-            self._finish(flight, 200, {}, body_of(body))
-        else:
-            self._dispatcher.part(flight, body_of(body))
-
-    def dismiss(self, address: bytes, dialect: str, reason: str) -> None:
-        """Send away who is at ``address``: what it said is out of place."""
-        self._counters.disconnected += 1
-        self.lose(address, reason)
-        self._send_away(address, dialect, "unknown")
 
     # -- native ------------------------------------------------------------------------
 
@@ -211,7 +153,7 @@ class Sessions:
             first.routes,
         )
         self._outbox.assign(address, self._hello)
-        self._welcome(worker, now)
+        self.welcome(worker, now)
         return worker
 
     def _why_not(self, first: Item) -> str | None:
@@ -221,14 +163,14 @@ class Sessions:
             return "version"
         if not first.services or not all(map(_may_be_offered, first.services)):
             return "services"
-        return None if self._has_room_for(first.services) else "full"
+        return None if self.has_room_for(first.services) else "full"
 
     def _end(self, worker: Worker, token: int, item: Response) -> None:
         flight = worker.flights.get(token)
         if flight is None:
             self._counters.forged += 1
         else:
-            self._finish(flight, item.status, item.headers, item.body)
+            self.finish(flight, item.status, item.headers, item.body)
 
     def _part(self, worker: Worker, token: int, body: Body) -> None:
         flight = worker.flights.get(token)
@@ -239,13 +181,15 @@ class Sessions:
 
     # -- both --------------------------------------------------------------------------
 
-    def _has_room_for(self, services: Iterable[str]) -> bool:
+    def has_room_for(self, services: Iterable[str]) -> bool:
+        """Tell whether one more worker, with ``services``, is within the limits."""
         known = self._dispatcher.services
         new = sum(name not in known or not known[name].was_offered for name in services)
         offered = sum(service.was_offered for service in known.values())
         return len(self.workers) < self._limits.workers and offered + new <= self._limits.services
 
-    def _welcome(self, worker: Worker, now: float) -> None:
+    def welcome(self, worker: Worker, now: float) -> None:
+        """Begin a session."""
         assert worker.address is not None
         if not self.workers:
             self.next_heartbeat = now + self._limits.heartbeat
@@ -254,7 +198,7 @@ class Sessions:
         self._note("worker-ready", worker, worker.dialect)
         self._dispatcher.join(worker)
 
-    def _finish(self, flight: Flight, status: int, headers: dict[str, str], body: Body) -> None:
+    def finish(self, flight: Flight, status: int, headers: dict[str, str], body: Body) -> None:
         """End a call with a worker's response; status 0 says only that it has stopped."""
         if flight.ended:
             self._counters.late += status != 0
@@ -274,6 +218,12 @@ class Sessions:
             flight.gathered += frames[:-1]  # so that their boundaries are kept
             self._respond(flight, Outcome(status, fields, frames[-1]))
         self._dispatcher.release(flight)
+
+    def dismiss(self, address: bytes, dialect: str, reason: str) -> None:
+        """Send away who is at ``address``: what it said is out of place."""
+        self._counters.disconnected += 1
+        self.lose(address, reason)
+        self._send_away(address, dialect, "unknown")
 
     def lose(self, address: bytes, reason: str) -> None:
         """End the session at ``address``, if there is one; its calls go to others."""

@@ -37,6 +37,9 @@ MESSAGES_A_PASS: Final = 256
 #: The answer to a message at which the code that reads it has failed.
 UNREADABLE: Final = "this message cannot be read"
 
+#: Why a worker is sent away that connects where clients do.
+MISPLACED: Final = "this port is for clients: workers connect to the endpoint of --backend"
+
 #: Between two log lines about malformed messages, in seconds; the counters tell of all.
 QUIET: Final = 10.0
 
@@ -144,6 +147,10 @@ class BrokerLoop:
             received = dialects.read(frames)
         except MalformedCall as error:
             self.broker.refuse_malformed(address, error.return_path, error.status, str(error))
+        except dialects.MalformedCommand as error:
+            self.broker.counters.malformed += 1
+            refused = self.broker.refused_workers
+            refused.refuse(address, error.dialect, MISPLACED, now, at_frontend=True)
         except RemoteProtocolError as error:
             self._drop(error, now)
         else:
@@ -160,8 +167,13 @@ class BrokerLoop:
     def _receive_worker(self, address: bytes, frames: list[bytes], now: float) -> None:
         try:
             received = dialects.read_worker(frames)
+        except dialects.MalformedCommand as error:
+            self.broker.mdp.refuse(address, error.dialect, str(error), now)
         except RemoteProtocolError as error:
-            self._drop(error, now)
+            if self.broker.is_worker(address):
+                self.broker.mdp.refuse(address, None, str(error), now)
+            else:
+                self._drop(error, now)
         else:
             if isinstance(received, dialects.ForeignCommand):
                 self.broker.receive_command(address, received.dialect, received.command, now)
@@ -254,7 +266,9 @@ class BrokerLoop:
             self.broker.lose_worker(address, "the broker failed at sending to it")
 
     def _note(self, event: Event) -> None:
-        if event.kind.startswith("worker"):
+        if event.kind == "worker-refused":
+            LOGGER.warning("refused a worker that speaks %s: %s", event.name, event.reason)
+        elif event.kind.startswith("worker"):
             level = logging.WARNING if event.kind == "worker-lost" else logging.INFO
             services = ", ".join(event.services)
             LOGGER.log(level, "%s: %s (%s): %s", event.kind, event.name, services, event.reason)

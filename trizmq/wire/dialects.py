@@ -10,7 +10,9 @@ How the frontend tells (`read`), in this order:
 3. There is an empty frame: it and the frames before it are the envelope. A REQ socket sends
    that empty frame alone; each ROUTER in a queue between puts one address in front. An
    address has 1 to 255 bytes (ZeroMQ's own bound) and is no MDP header. What follows is
-   ``MDPC01``; or ``MDPC02``, with 02 ``majortomo`` and else ``mdp02``; or a JSON object, ``plain``.
+   ``MDPC01``; or ``MDPC02``, with 02 ``majortomo`` and else ``mdp02``; or anything else,
+   ``plain``: a REQ socket that gets no answer is stuck for good, so what is not a request is
+   answered 400.
 
 The order matters. An address may begin like a msgpack array, hence "as a whole" in 1: a batch
 must also use up every frame behind it, which an envelope's first frame does not. And a body may
@@ -20,11 +22,12 @@ apart from noise; native and exact RFC 18 peers connect directly.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+from typing import Final as Constant
 
 from ..errors import RemoteProtocolError
 from . import bridge, majortomo, mdp01, mdp02, native, plain
-from .commands import Command  # noqa: TC001 (compiled, a NamedTuple looks at its fields)
+from .commands import Command, Final, Partial
 from .items import Call  # noqa: TC001
 from .mdp import CLIENT_HEADERS, DELIMITER, WORKER_HEADERS
 from .return_path import MDP, PLAIN, MalformedCall, ReturnPath
@@ -34,25 +37,32 @@ if TYPE_CHECKING:
     from .mdp import Codec
 
 __all__ = [
-    "MAX_FRAMES",
+    "MAX_REPLY_FRAMES",
+    "MAX_REQUEST_FRAMES",
     "ForeignCall",
     "ForeignCommand",
+    "MalformedCommand",
     "is_worker_command",
     "read",
     "read_worker",
     "return_path_of",
 ]
 
-#: Frames of a message outside the native dialect, envelope and all (docs/reference/statuses.md).
-MAX_FRAMES: Final = 32
+#: Frames of a body outside the native dialect (docs/reference/statuses.md). A worker may add
+#: some to what it was given: an echo of a request that we pass on must be one that we read.
+MAX_REQUEST_FRAMES: Constant = 32
+MAX_REPLY_FRAMES: Constant = 64
+
+#: Addresses of one envelope: one for each queue on the way.
+_MAX_ADDRESSES: Constant = 32
 
 #: libzmq: "The routing id must be ... at most 255 bytes long".
-_MAX_ADDRESS: Final = 255
+_MAX_ADDRESS: Constant = 255
 
-_HEADERS: Final = CLIENT_HEADERS | WORKER_HEADERS
+_HEADERS: Constant = CLIENT_HEADERS | WORKER_HEADERS
 
 #: How each dialect's worker commands begin, all but the code.
-_WORKERS: Final = {
+_WORKERS: Constant = {
     opening[:-1]: codec for codec in MDP.values() for opening in codec.worker.values()
 }
 
@@ -71,11 +81,26 @@ class ForeignCommand(NamedTuple):
     command: Command
 
 
+class MalformedCommand(RemoteProtocolError):  # noqa: N818 (the cause is the name)
+    """What begins as a worker's command does, and is none: send its sender away.
+
+    Attributes:
+      dialect: of MDP.
+
+    """
+
+    def __init__(self, message: str, dialect: str) -> None:
+        super().__init__(message)
+        self.dialect = dialect
+
+
 def read(frames: list[bytes]) -> list[Item] | ForeignCall:
     """Read what a client sent to the frontend.
 
     Raises:
-      MalformedCall: if it is a call with a mistake in it: answer along ``.return_path``.
+      MalformedCall: if it is a call with a mistake in it, or anything else from a REQ socket:
+        answer along ``.return_path``.
+      MalformedCommand: if it is a worker's command: workers use the backend.
       RemoteProtocolError: if it is anything else: drop it. No other exception leaves.
 
     """
@@ -90,36 +115,46 @@ def read(frames: list[bytes]) -> list[Item] | ForeignCall:
 
 
 def _read_foreign(frames: list[bytes]) -> ForeignCall:
-    if is_worker_command(frames):
-        raise RemoteProtocolError("a worker command on the frontend: workers use the backend")
-    found = _recognise(frames)
-    if found is None:
+    codec = _worker_codec(frames)
+    if codec is not None:
+        raise MalformedCommand("a worker command on the frontend", codec.name)
+    return_path = return_path_of(frames)
+    if return_path is None:
         raise RemoteProtocolError(f"no client's dialect known here: {len(frames)} frames")
-    dialect, start = found
-    if dialect == PLAIN:
-        return _read_plain(frames, start)
-    return _read_mdp(MDP[dialect], frames, start)
+    start = len(return_path.envelope)
+    try:
+        if return_path.dialect == PLAIN:
+            call = plain.decode_request(frames[start - 1 :])
+        else:
+            call = _read_mdp(MDP[return_path.dialect], frames, start)
+        if isinstance(call.body, list) and len(call.body) > MAX_REQUEST_FRAMES:
+            raise RemoteProtocolError(
+                f"a body of {len(call.body)} frames; at most {MAX_REQUEST_FRAMES} are read"
+            )
+    except RemoteProtocolError as error:
+        raise MalformedCall(str(error), return_path) from error
+    return ForeignCall(call, return_path)
+
+
+def _read_mdp(codec: Codec, frames: list[bytes], start: int) -> Call:
+    return bridge.call_of(codec.decode_request(frames[start - codec.is_delimited :]))
 
 
 def return_path_of(frames: list[bytes]) -> ReturnPath | None:
-    """Return how to answer a message that could not be read, if its dialect can be told."""
-    try:
-        found = _recognise(frames)
-        if found is None:
-            return None
-        dialect, start = found
-        if dialect == PLAIN:
-            return ReturnPath(PLAIN, tuple(frames[:start]))
-        codec = MDP[dialect]
-        request = codec.decode_request(frames[start - 1 if codec.is_delimited else start :])
-    except Exception:
-        return None  # whatever made it unreadable does so again
-    return ReturnPath(dialect, tuple(frames[:start]), request.service)
+    """Return how to answer a message, whether it can be read or not; None if nobody knows."""
+    found = _recognise(frames)
+    if found is None:
+        return None
+    dialect, start = found
+    envelope = tuple(frames[:start])
+    if dialect == PLAIN:
+        return ReturnPath(PLAIN, envelope)
+    codec = MDP[dialect]
+    return ReturnPath(dialect, envelope, codec.service_of(frames[start - codec.is_delimited :]))
 
 
 def _recognise(frames: list[bytes]) -> tuple[str, int] | None:
     """Return the dialect of a foreign call, and the number of frames in its envelope."""
-    _refuse_too_many(frames)
     if frames[:1] == [b"MDPC02"]:
         return mdp02.CODEC.name, 0
     start = _envelope_length(frames)
@@ -132,59 +167,44 @@ def _recognise(frames: list[bytes]) -> tuple[str, int] | None:
             return majortomo.CODEC.name, start
         case [b"MDPC02", *_]:
             return mdp02.CODEC.name, start
-        case [payload, *_] if payload.lstrip()[:1] == b"{":
-            return PLAIN, start
-    return None
-
-
-def _refuse_too_many(frames: list[bytes]) -> None:
-    if len(frames) > MAX_FRAMES:
-        raise RemoteProtocolError(f"{len(frames)} frames; at most {MAX_FRAMES} outside native")
+    return PLAIN, start
 
 
 def _envelope_length(frames: list[bytes]) -> int:
     """Return the number of frames up to the delimiter, with it; 0 if there is no envelope."""
-    if DELIMITER not in frames:
+    opening = frames[: _MAX_ADDRESSES + 1]
+    if DELIMITER not in opening:
         return 0
-    end = frames.index(DELIMITER)
-    return end + 1 if all(map(_may_be_address, frames[:end])) else 0
+    end = opening.index(DELIMITER)
+    return end + 1 if all(map(_may_be_address, opening[:end])) else 0
 
 
 def _may_be_address(frame: bytes) -> bool:
     return len(frame) <= _MAX_ADDRESS and frame not in _HEADERS
 
 
-def _read_mdp(codec: Codec, frames: list[bytes], start: int) -> ForeignCall:
-    request = codec.decode_request(frames[start - 1 if codec.is_delimited else start :])
-    return_path = ReturnPath(codec.name, tuple(frames[:start]), request.service)
-    try:
-        return ForeignCall(bridge.call_of(request), return_path)
-    except RemoteProtocolError as error:
-        raise MalformedCall(str(error), return_path) from error
-
-
-def _read_plain(frames: list[bytes], start: int) -> ForeignCall:
-    return_path = ReturnPath(PLAIN, tuple(frames[:start]))
-    try:
-        return ForeignCall(plain.decode_request(frames[start - 1 :]), return_path)
-    except RemoteProtocolError as error:
-        raise MalformedCall(str(error), return_path) from error
-
-
 def read_worker(frames: list[bytes]) -> list[Item] | ForeignCommand:
     """Read what a worker sent to the backend.
 
     Raises:
-      RemoteProtocolError: if it is anything else: drop it. No other exception leaves.
+      MalformedCommand: if it begins as a command of MDP does, and is none.
+      RemoteProtocolError: if it is anything else. No other exception leaves.
 
     """
     if frames and frames[0][:1] in native.FIRST_BYTES:
         return native.decode(frames)
-    _refuse_too_many(frames)
     codec = _worker_codec(frames)
     if codec is None:
         raise RemoteProtocolError(f"no worker's dialect known here: {len(frames)} frames")
-    return ForeignCommand(codec.name, codec.decode_worker(frames))
+    try:
+        command = codec.decode_worker(frames)
+        if isinstance(command, Partial | Final) and len(command.body) > MAX_REPLY_FRAMES:
+            raise RemoteProtocolError(
+                f"a body of {len(command.body)} frames; at most {MAX_REPLY_FRAMES} are read"
+            )
+    except RemoteProtocolError as error:
+        raise MalformedCommand(str(error), codec.name) from error
+    return ForeignCommand(codec.name, command)
 
 
 def is_worker_command(frames: list[bytes]) -> bool:

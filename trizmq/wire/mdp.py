@@ -92,7 +92,7 @@ class Codec:
         """Read one command between a worker and a broker.
 
         Raises:
-          RemoteProtocolError: if it is none: drop it. No other exception leaves.
+          RemoteProtocolError: if it is none. No other exception leaves.
 
         """
         for kind, opening in self.worker.items():
@@ -117,14 +117,21 @@ class Codec:
         """Read a client's request; whether the service frame makes sense is left to `head`.
 
         Raises:
-          RemoteProtocolError: if it is none: drop it. No other exception leaves.
+          RemoteProtocolError: if it is none. No other exception leaves.
 
         """
         opening = self.client[ClientRequest]
+        if not _opens(frames, opening):
+            raise _unknown(self.name, "client", frames)
         match frames[len(opening) :]:
-            case [service, *body] if body and _opens(frames, opening):
+            case [service, *body] if body:
                 return ClientRequest(service, tuple(body))
-        raise _unknown(self.name, "client", frames)
+        raise RemoteProtocolError("a request has a service frame and a body of one frame or more")
+
+    def service_of(self, frames: Sequence[bytes]) -> bytes:
+        """Return the service frame of what may be a request; empty if it has none."""
+        at = len(self.client[ClientRequest])
+        return frames[at] if len(frames) > at else b""
 
     def encode_request(self, request: ClientRequest) -> list[bytes]:
         """Write a client's request.
@@ -184,6 +191,10 @@ def _read_command(kind: type[Command], frames: Sequence[bytes]) -> Command:
         case [client, b"", *body] if client and body:
             if kind is Request or kind is Partial or kind is Final:
                 return kind(client, tuple(body))
+        case [client, first, *rest] if client and first and (kind is Partial or kind is Final):
+            # Some workers leave out the empty frame (the zguide's in PHP). The address is a
+            # token of ours, so that it is known where the body begins.
+            return kind(client, (first, *rest))
     raise RemoteProtocolError(f"an MDP {kind.__name__} with {len(frames)} frames that do not fit")
 
 

@@ -160,11 +160,10 @@ def encode_reply(response: Response) -> list[bytes]:
 
     What claims to be JSON and is not, is not believed: the object is valid JSON, always.
     """
-    headers = response.headers
-    body, raw = _carried(headers, frames_of(response.body))
-    if not raw:
-        headers = _without_json_type(headers)
-    reply = _Reply(response.status, headers, body)
+    body, raw = _carried(response.headers, frames_of(response.body))
+    # A type that claims JSON is left out where the object shows it, and stays beside frames.
+    headers = dict(response.headers) if raw else _without_json_type(response.headers)
+    reply = _Reply(response.status, headers, body)  # only an empty `dict` is left out, no subclass
     return [DELIMITER, msgspec.json.encode(reply), *raw]
 
 
