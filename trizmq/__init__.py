@@ -3,7 +3,7 @@
 A name is imported when it is first asked for (PEP 562): ``trizmq --help`` needs no
 sockets, and a plugin that only declares routes needs no client.
 
-Layout: `errors` and `messages` are the ground; `wire`, `engine` and `transport` are the
+Layout: `errors`, `headers` and `messages` are the ground; `wire`, `engine` and `transport` are the
 left wing (frames, state, sockets), `app` the right one (routes, handlers, plugins);
 `service` joins them; `cli` is the command line; `testing` is for plugin authors.
 """
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from .errors import ResponseError as ResponseError
     from .errors import TrizmqError as TrizmqError
     from .errors import Unreachable as Unreachable
+    from .headers import Headers as Headers
     from .later import Later as Later
-    from .messages import Headers as Headers
     from .messages import Principal as Principal
     from .messages import Request as Request
     from .messages import Response as Response
@@ -71,8 +71,9 @@ _ROOMS = {
         "TrizmqError",
         "Unreachable",
     ],
+    "headers": ["Headers"],
     "later": ["Later"],
-    "messages": ["Headers", "Principal", "Request", "Response", "problem"],
+    "messages": ["Principal", "Request", "Response", "problem"],
     "service.client": ["Client"],
     "service.opening": ["open_client"],
     "service.serve": ["serve"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
@@ -11,10 +10,11 @@ import msgspec
 
 from . import json_codec
 from .errors import ResponseError
+from .headers import Headers, no_headers
 from .later import Later  # noqa: TC001 (msgspec looks up the types of a Request's fields)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from .errors import Executed
 
@@ -38,40 +38,6 @@ PROBLEM: Final = "application/problem+json"
 
 #: RFC 9110, section 9.2.2: doing them twice is as good as once (promise P4).
 IDEMPOTENT_METHODS: Final = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
-
-
-class Headers(dict[str, str]):
-    """Header fields: names in any case, kept in lower case; values are text.
-
-    A dict, so that it costs what a dict costs. Two fields of one name do not exist here:
-    join the values with a comma, as RFC 9110, section 5.3 has it.
-    """
-
-    __slots__ = ()
-
-    def __init__(self, fields: Mapping[str, str] | None = None) -> None:
-        super().__init__({name.lower(): value for name, value in fields.items()} if fields else {})
-
-    def __getitem__(self, name: str) -> str:
-        return super().__getitem__(name.lower())
-
-    def __setitem__(self, name: str, value: str) -> None:
-        super().__setitem__(name.lower(), value)
-
-    def __delitem__(self, name: str) -> None:
-        super().__delitem__(name.lower())
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and super().__contains__(name.lower())
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """Return the value of ``name``, in whatever case, or ``default``."""
-        return super().get(name.lower(), default)
-
-
-#: Makes empty headers without a Python call: one for each request and response. Fields whose
-#: names are in lower case already may be added by ``headers |= fields``, without one either.
-no_headers: Callable[[], Headers] = partial(dict.__new__, Headers)
 
 
 class Principal(msgspec.Struct, frozen=True, array_like=True):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from .. import messages
 from ..errors import DeadlineExceeded, Overloaded, RemoteProtocolError, Unreachable
+from ..headers import add_lower_case, no_headers
 from ..wire.items import VERSION, Call, Cancel, Goaway, Heartbeat, Hello, Part, Response, frames_of
 from .broker_limits import BrokerLimits
 from .deadlines import Deadlines
@@ -235,9 +236,10 @@ class Client:
         whole = body if type(body) is bytes else b"".join(frames_of(body))
         if pending.parts is not None and status < 400:
             whole = pending.parts.before(whole)
-        headers = messages.no_headers()
-        headers |= item.headers
-        self._end(pending, messages.Response(status, headers, whole))
+        fields = no_headers()
+        if item.headers:
+            add_lower_case(fields, item.headers)
+        self._end(pending, messages.Response(status, fields, whole))
 
     def _gather(self, link: Link, item: Part) -> None:
         pending = link.in_flight.get(item.id)

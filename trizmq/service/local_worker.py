@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Generic, final
 
 import trio
 
+from ..headers import add_lower_case, no_headers
 from ..later import Later
-from ..messages import no_headers, problem
+from ..messages import problem
 from ..wire.items import frames_of
 from .pool import WorkerPool
 from .served import Served, W
@@ -103,7 +104,8 @@ class LocalWorker(Generic[W]):
     def _request(self, flight: W) -> Served[W]:
         path, _, query_string = flight.target.partition("?")
         headers = no_headers()
-        headers |= flight.headers
+        if flight.headers:
+            add_lower_case(headers, flight.headers)
         body: Any = flight.body
         frames: tuple[bytes, ...] = ()
         if type(body) is not bytes:
