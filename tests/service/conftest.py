@@ -34,6 +34,29 @@ async def json_back(request: trizmq.Request) -> Any:
     return request.json()
 
 
+@ROUTES.post("/test/left")
+async def left(request: trizmq.Request) -> float:
+    return request.deadline - trio.current_time()
+
+
+CANCELLED = trio.Event()
+
+
+@ROUTES.post("/test/sleep")
+async def sleep() -> None:
+    try:
+        await trio.sleep_forever()
+    finally:
+        CANCELLED.set()
+
+
+@ROUTES.post("/test/cancelled")
+async def cancelled() -> bool:
+    """Wait until a call of /test/sleep has been cancelled."""
+    await CANCELLED.wait()
+    return True
+
+
 @ROUTES.get("/test/nan")
 async def nan() -> Any:
     return {"a": [math.nan]}

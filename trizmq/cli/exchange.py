@@ -66,7 +66,7 @@ def exchange(outgoing: Outgoing) -> Response:
         raise Failure(str(error), Exit.NOBODY) from error
     except LocalProtocolError as error:
         raise Failure(str(error), Exit.USAGE) from error
-    except (CallError, RemoteProtocolError) as error:
+    except (CallError, RemoteProtocolError, OSError) as error:
         raise Failure(str(error), Exit.FAULT) from error
     except BaseExceptionGroup as group:
         # Ctrl-C that arrived inside a nursery.

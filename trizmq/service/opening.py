@@ -35,6 +35,8 @@ async def open_client(
 
     Raises:
       ConfigError: ``connect`` is no endpoint.
+      LocalProtocolError: a header cannot carry ``token``.
+      OSError: there are too few file descriptors left.
 
     """
     async with (

@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
-from concurrent.futures import Future
-from functools import partial
-from typing import TYPE_CHECKING, Self, Unpack, final
+import time
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack, final
+from weakref import WeakSet
 
-import trio
-
-from ..engine.limits import Limits
+from ..errors import Unreachable
 from ..transport.endpoints import split_endpoints
-from ..transport.zeromq import ZmqTransport
-from .client import DEFAULT_SECONDS
-from .connection import Connection
+from .client import DEFAULT_SECONDS, MAX_SECONDS
+from .client_thread import ClientThread
 from .requests import Details, RequestMaker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
 
-    from ..engine.links import Pending
     from ..messages import Response
 
 __all__ = ["SyncClient", "SyncDetails"]
+
+#: How long ``with`` waits for the thread.
+START_SECONDS: Final = 10.0
 
 
 class SyncDetails(Details, total=False):
     """What a call may have besides method and target: `Details`, and a timeout.
 
     Attributes:
-      timeout: seconds, 30 by default; it travels with the call, and the handler is
-        cancelled when it has passed.
+      timeout: seconds, more than 0, 30 by default; it travels with the call, and the handler
+        is cancelled when it has passed. At most an hour, which None and infinity mean, too.
 
     """
 
-    timeout: float
+    timeout: float | None
 
 
 @final
@@ -45,41 +46,58 @@ class SyncClient:
     Any number of threads may share one client, and with it one connection. The ``with``
     block owns one thread, which runs Trio. A call made while no server is there waits.
 
+    A call ends a second after its timeout at the latest, whatever happens. After a fork the
+    child makes a connection of its own, at its first call; the parent's goes on. So does a
+    client whose thread has died. It needs real threads: gevent's and eventlet's are refused.
+
     Args:
       connect: endpoints of brokers, separated by commas: the first that is up is used.
       token: sent with each call, as ``authorization: Bearer``.
+      timeout: of each call that has none of its own, in seconds.
 
     Raises in every method that calls:
-      Unreachable: nobody answered in time, or the broker was lost with the call.
+      Unreachable: nobody answered in time, or the broker, or this client's thread, was lost.
       DeadlineExceeded: the timeout passed.
       Overloaded: too many calls wait in this client.
-      LocalProtocolError: target, headers or body are not what a call can carry.
+      LocalProtocolError: target, query, headers or body are not what a call can carry.
+      TypeError: a keyword is not known, or ``json`` is no JSON.
+      ValueError: the timeout is not more than 0.
       RuntimeError: outside the ``with`` block.
 
     """
 
-    def __init__(self, connect: str = "tcp://127.0.0.1:5555", *, token: str | None = None) -> None:
+    def __init__(
+        self,
+        connect: str = "tcp://127.0.0.1:5555",
+        *,
+        token: str | None = None,
+        timeout: float | None = DEFAULT_SECONDS,
+    ) -> None:
         self._endpoints = split_endpoints(connect)
         self._maker = RequestMaker(token)
-        self._thread: threading.Thread | None = None
-        self._run_soon: Callable[..., None] | None = None
-        self._connection: Connection | None = None
-        self._stop = trio.CancelScope()
+        self._timeout = _seconds(timeout)
+        self._is_open = False
+        self._thread: ClientThread | None = None
+        self._lock = threading.Lock()  # held while a thread is started
+        _CLIENTS.add(self)
 
     def __enter__(self) -> Self:
-        """Start the thread; raises ConfigError if ``connect`` is no endpoint."""
-        if self._thread is not None:
+        """Start the thread.
+
+        Raises:
+          ConfigError: ``connect`` is no endpoint.
+          Unreachable: the thread cannot start, or has no descriptors left.
+          RuntimeError: this client is in use; or gevent or eventlet has replaced threads.
+
+        """
+        if self._is_open:
             raise RuntimeError("this client is in use: open another one")
-        is_up: Future[None] = Future()
-        self._stop = trio.CancelScope()
-        self._thread = threading.Thread(
-            target=trio.run, args=(self._serve, is_up), name="trizmq client", daemon=True
-        )
-        self._thread.start()
+        _refuse_green_threads()
+        self._is_open = True
         try:
-            is_up.result()
+            self._started(START_SECONDS)
         except BaseException:
-            self._join()
+            self._is_open = False
             raise
         return self
 
@@ -90,28 +108,38 @@ class SyncClient:
         traceback: TracebackType | None,
     ) -> None:
         """End the thread, and with it what is still in flight in other threads."""
-        run_soon, self._run_soon = self._run_soon, None
-        if run_soon is not None:
-            run_soon(self._stop.cancel)
-        self._join()
+        self._is_open = False
+        with self._lock:  # a thread that is being started, by another, is up first
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.stop()
 
-    def _join(self) -> None:
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+    def _started(self, timeout: float) -> ClientThread:
+        """Return a thread that runs: a new one, if there is none or it has ended."""
+        if not self._lock.acquire(timeout=timeout):
+            raise Unreachable("this client's thread does not start", executed="no")
+        try:
+            if not self._is_open:
+                raise RuntimeError("use this client inside its with block")
+            thread = self._thread
+            if thread is None or thread.has_ended:
+                thread = ClientThread(self._endpoints)
+                try:
+                    thread.start(timeout)
+                except BaseException:
+                    thread.stop()
+                    raise
+                self._thread = thread
+            return thread
+        finally:
+            self._lock.release()
 
-    async def _serve(self, is_up: Future[None]) -> None:
-        transport = ZmqTransport(max_frame=Limits().frame_bytes)
-        with self._stop:
-            try:
-                self._connection = Connection(transport, self._endpoints)
-            except BaseException as error:  # belongs to who waits in __enter__
-                is_up.set_exception(error)
-            else:
-                self._run_soon = trio.lowlevel.current_trio_token().run_sync_soon
-                is_up.set_result(None)
-                await self._connection.run()
-        await transport.aclose()
+    def _forget_thread(self) -> None:
+        """Be told that this process is a child: the thread is the parent's."""
+        self._lock = threading.Lock()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            _INHERITED.append(thread)
 
     def request(self, method: str, target: str, **details: Unpack[SyncDetails]) -> Response:
         """Call ``method`` on ``target``, and block until it has ended.
@@ -122,33 +150,15 @@ class SyncClient:
           details: ``query``, ``headers``, ``body`` or ``json``, ``timeout``: see `SyncDetails`.
 
         """
-        run_soon = self._run_soon
-        if run_soon is None:
+        if not self._is_open:
             raise RuntimeError("use this client inside its with block")
-        timeout = details.pop("timeout", DEFAULT_SECONDS)
+        timeout = _seconds(details.pop("timeout")) if "timeout" in details else self._timeout
         pending = self._maker.make(method, target, details, deadline=timeout, is_timed=True)
-        ended: Future[Response] = Future()
-        run_soon(self._start, pending, ended)
-        try:
-            return ended.result()
-        except BaseException:  # KeyboardInterrupt, say: the handler is to stop
-            if not ended.done() and self._run_soon is not None:
-                run_soon(self._cancel, pending)
-            raise
-
-    def _start(self, pending: Pending, ended: Future[Response]) -> None:
-        assert self._connection is not None
-        now = trio.current_time()
-        pending.deadline += now
-        pending.waiter = partial(_settle, pending, ended)
-        try:
-            self._connection.submit(pending, now)
-        except Exception as error:  # belongs to the thread that called
-            ended.set_exception(error)
-
-    def _cancel(self, pending: Pending) -> None:
-        assert self._connection is not None
-        self._connection.cancel([pending])
+        ends_at = time.monotonic() + timeout
+        thread = self._thread
+        if thread is None or thread.has_ended:
+            thread = self._started(timeout)
+        return thread.call(pending, ends_at)
 
     def get(self, target: str, **details: Unpack[SyncDetails]) -> Response:
         """GET ``target``; see `request`."""
@@ -179,9 +189,45 @@ class SyncClient:
         return self.request("DELETE", target, **details)
 
 
-def _settle(pending: Pending, ended: Future[Response]) -> None:
-    outcome, pending.outcome = pending.outcome, None
-    if isinstance(outcome, Exception):
-        ended.set_exception(outcome)
-    elif outcome is not None:
-        ended.set_result(outcome)
+def _seconds(timeout: Any) -> float:
+    if timeout is None:
+        return MAX_SECONDS
+    if isinstance(timeout, bool) or not isinstance(timeout, Real):
+        raise TypeError(f"a timeout is a number of seconds, or None, not {timeout!r}")
+    seconds: Any = timeout
+    if not seconds > 0:  # so is NaN
+        raise ValueError(f"a timeout is more than 0 seconds, not {timeout!r}")
+    return float(min(seconds, MAX_SECONDS))
+
+
+def _refuse_green_threads() -> None:
+    patched = {
+        "gevent": _is_patched("gevent.monkey", "is_module_patched", "threading", "select"),
+        "eventlet": _is_patched("eventlet.patcher", "is_monkey_patched", "thread", "select"),
+    }
+    for library, is_patched in patched.items():
+        if is_patched:
+            raise RuntimeError(
+                f"SyncClient needs real threads, and {library} has replaced them. Patch without "
+                "thread and select, or call with a REQ socket of pyzmq's zmq.green"
+            )
+
+
+def _is_patched(module: str, question: str, *parts: str) -> bool:
+    asked = getattr(sys.modules.get(module), question, None)
+    return asked is not None and any(map(asked, parts))
+
+
+_CLIENTS: Final[WeakSet[SyncClient]] = WeakSet()
+
+#: Threads of the parent, and what they hold: never closed here, for their sockets are its own.
+_INHERITED: Final[list[ClientThread]] = []
+
+
+def _forget_parents_threads() -> None:
+    for client in list(_CLIENTS):
+        client._forget_thread()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parents_threads)

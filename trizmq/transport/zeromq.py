@@ -11,6 +11,7 @@ import trio
 import zmq
 
 from ..errors import ConfigError
+from .descriptors import check_descriptors
 from .endpoints import check_bind, check_connect, is_local, split_endpoints
 from .face import PeerGone
 
@@ -189,9 +190,13 @@ class ZmqTransport(trio.abc.AsyncResource):
     Args:
       max_frame: bytes in one frame; libzmq drops the connection of who sends more.
 
+    Raises:
+      OSError: there are too few file descriptors left.
+
     """
 
     def __init__(self, *, max_frame: int) -> None:
+        check_descriptors()
         self._max_frame = max_frame
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._sockets: list[_ZmqSocket] = []
