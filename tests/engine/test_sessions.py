@@ -220,7 +220,8 @@ def test_an_mdp_worker_that_says_something_native_is_sent_away(backend) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_heartbeats_go_out_every_second_unless_something_else_did(backend, dialect) -> None:
+def test_heartbeats_go_out_every_second_whatever_else_does(backend, dialect) -> None:
+    """Some workers count no other command as a sign of life."""
     backend.say(b"w", READY, dialect)
     for now in (1.0, 2.0, 3.0):
         backend.now = now - 0.1
@@ -229,9 +230,37 @@ def test_heartbeats_go_out_every_second_unless_something_else_did(backend, diale
         assert backend.heard(b"w") == [Heartbeat()]
     backend.call(1)
     backend.tick(4.0)
-    assert len(backend.given(b"w")) == 1  # the REQUEST was as good as a heartbeat
-    backend.tick(5.0)
-    assert backend.heard(b"w") == [Heartbeat()]
+    [request, beat] = backend.heard(b"w")
+    assert (type(request), beat) == (Request, Heartbeat())
+
+
+def test_a_native_worker_is_sent_heartbeats_if_nothing_else_is(backend) -> None:
+    backend.employ(b"n")
+    backend.pass_time(0.9)
+    backend.call(1)
+    backend.tick(1.0)
+    assert len(backend.heard(b"n")) == 1
+    backend.tick(2.0)
+    assert backend.heard(b"n") == [Beat()]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_worker_may_beat_every_six_seconds(backend, dialect) -> None:
+    backend.say(b"w", READY, dialect)
+    for step in range(1, 11):
+        backend.pass_time(6.0 * step)
+        backend.say(b"w", Heartbeat(), dialect)
+    assert len(backend.broker.workers) == 1
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_how_long_a_worker_may_be_silent_is_a_setting(make_backend, dialect) -> None:
+    backend = make_backend(mdp_silence=30.0)
+    backend.say(b"w", READY, dialect)
+    backend.pass_time(29.0)
+    assert len(backend.broker.workers) == 1
+    backend.pass_time(32.0)
+    assert backend.broker.workers == []
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

@@ -280,6 +280,15 @@ def test_it_beats_every_second_also_while_busy(mdp) -> None:
     assert mdp.take() == [Heartbeat()] * 3
 
 
+def test_it_beats_every_second_whatever_else_it_says(mdp) -> None:
+    """Some brokers count no other command as a sign of life."""
+    for now in (1, 2, 3):
+        mdp.hear(Request(b"client%d" % now, (b"",)))
+        mdp.finish(mdp.jobs[-1])
+        mdp.pass_time(now)
+        assert [type(said) for said in mdp.take()] == [Final, Heartbeat]
+
+
 @pytest.mark.parametrize("command", [Disconnect(), Ready("x"), Final(b"c", (b"",))], ids=repr)
 def test_who_is_sent_away_or_lied_to_begins_anew(mdp, command) -> None:
     mdp.hear(REQUEST)

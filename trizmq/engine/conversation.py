@@ -76,6 +76,8 @@ class Conversation(ABC):
     """
 
     _patience: float = HEARTBEAT * LIVENESS
+    #: Whether heartbeats go out beside other messages, too.
+    _beats_regardless: bool = False
 
     def __init__(self, now: float) -> None:
         self.jobs: dict[bytes, Job] = {}
@@ -229,7 +231,7 @@ class Conversation(ABC):
             # Also while nobody has ever answered: the opening may have been lost with a
             # broker that died at that moment.
             self.restart(now)
-        elif not self._has_spoken and not self.is_draining:
+        elif not self.is_draining and (self._beats_regardless or not self._has_spoken):
             self._beat()
         self._has_spoken, self._openings = False, 0
 

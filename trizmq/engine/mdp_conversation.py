@@ -29,6 +29,7 @@ class MDPConversation(Conversation):
     """One service and one call at a time: what MDP knows of a worker (RFC 7, RFC 18)."""
 
     _patience = MDP_PATIENCE
+    _beats_regardless = True  # RFC 18 says SHOULD NOT, but some brokers count nothing else
 
     def __init__(self, codec: Codec, service: str, now: float) -> None:
         self._codec = codec

@@ -262,7 +262,9 @@ class Sessions:
             worker.heard_at += now - self.next_heartbeat
             if now - worker.heard_at > self._patience(worker):
                 self.lose(address, f"silent for {now - worker.heard_at:.1f} s")
-            elif not worker.was_told:
+            elif not worker.was_told or worker.dialect != NATIVE:
+                # Some MDP workers count HEARTBEAT commands, and nothing else (nodejs-mdp02,
+                # C majordomo): so these go out regardless, though RFC 18 says SHOULD NOT.
                 self._beat(address, worker)
             worker.was_told = False
         interval = self._limits.heartbeat
