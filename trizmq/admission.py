@@ -26,8 +26,8 @@ class AdmittedCall(msgspec.Struct, frozen=True):
       target: the path, with the query behind a ``?``.
       headers: the caller's; names in lower case.
       body: the frames as they came.
-      dialect: what the client speaks: ``"native"``, ``"mdp01"``, ``"mdp02"``, ``"majortomo"``
-        or ``"plain"``.
+      dialect: what the client speaks: ``"native"``, ``"mdp01"``, ``"mdp02"``, ``"majortomo"``,
+        ``"packed"`` or ``"plain"``.
       request_id: as in everybody's logs.
       has_public_routes: whether some route of the service is public.
       principal: who calls, once a hook has said so (`Forward`).

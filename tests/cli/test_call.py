@@ -80,7 +80,7 @@ def test_headers_of_one_name_are_joined(echo: CommandLine) -> None:
     assert {"a: 1, 2", "b: 3"} <= set(result.stderr.splitlines())
 
 
-@pytest.mark.parametrize("dialect", ["native", "plain", "mdp01", "mdp02", "majortomo"])
+@pytest.mark.parametrize("dialect", ["native", "plain", "mdp01", "mdp02", "majortomo", "packed"])
 def test_what_cannot_be_sent_is_one_line(echo: CommandLine, dialect: str) -> None:
     (echo.directory / "large").write_bytes(bytes(17 * 1024 * 1024))
     large = echo("call", "POST", "/echo", "-d", "@large", "--dialect", dialect)
@@ -201,7 +201,7 @@ def test_the_token_is_the_flag_s_or_the_environment_s_or_the_admin_s(trizmq: Com
         assert trizmq("call", "GET", "/auth/whoami", "--token", tokens["flag"]).exit_code == 4
 
 
-@pytest.mark.parametrize("dialect", ["mdp01", "mdp02", "majortomo", "plain", "native"])
+@pytest.mark.parametrize("dialect", ["mdp01", "mdp02", "majortomo", "packed", "plain", "native"])
 def test_any_dialect_will_do(trizmq: CommandLine, dialect: str) -> None:
     trizmq.module("echo", ECHO)
     call = ["call", "--dialect", dialect]

@@ -131,7 +131,7 @@ def test_a_broker_and_a_worker_in_either_order(trizmq: CommandLine, backend: str
         assert one.stop() == 0
 
 
-@pytest.mark.parametrize("dialect", ["mdp01", "mdp02", "majortomo"])
+@pytest.mark.parametrize("dialect", ["mdp01", "mdp02", "majortomo", "packed"])
 def test_a_worker_of_any_dialect(trizmq: CommandLine, backend: str, dialect: str) -> None:
     options = ["--connect", backend, "--dialect", dialect, "--capacity", "3"]
     with trizmq.serving("--backend", backend, "--wait", "10", command="broker"):

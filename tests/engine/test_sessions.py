@@ -21,7 +21,7 @@ from trizmq.wire.items import (
 )
 from trizmq.wire.items import Heartbeat as Beat
 
-DIALECTS = ["mdp01", "mdp02", "majortomo"]
+DIALECTS = ["mdp01", "mdp02", "majortomo", "packed"]
 
 READY = Ready("users")
 TOKEN = b"0123456789abcdef"

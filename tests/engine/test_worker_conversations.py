@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 OK = messages.Response(200, body=b'"ok"')
 HELLO = Hello(VERSION, "me", 4, ("users",))
-DIALECTS = ["mdp01", "mdp02", "majortomo"]
+DIALECTS = ["mdp01", "mdp02", "majortomo", "packed"]
 
 
 class Talk:
@@ -270,8 +270,11 @@ def test_an_idle_worker_knows_that_old_brokers_beat_every_two_and_a_half_seconds
     assert mdp.reopened == 0
     mdp.take()
     mdp.pass_time(20)
-    assert mdp.reopened == 1
-    assert Ready("users") in mdp.take()
+    if mdp.codec.is_packed:  # the broker of C majordomo beats to no worker that beats
+        assert mdp.reopened == 0
+    else:
+        assert mdp.reopened == 1
+        assert Ready("users") in mdp.take()
 
 
 def test_it_beats_every_second_also_while_busy(mdp) -> None:

@@ -96,6 +96,34 @@ async def serve_raw(worker, service, start, final, partial_code) -> None:
             worker.send(*start, final, address, b"", said)
 
 
+@asynccontextmanager
+async def packed_worker(open_server, connect) -> AsyncIterator[Any]:
+    """Two workers as those of the C library are, byte by byte."""
+    async with open_server() as server, trio.open_nursery() as nursery:
+        for service in (b"echo", b"parts"):
+            worker = connect(server.backend)
+            worker.send(b"\xaa\xa4\x04\x06MDPW02\x01" + bytes([len(service)]) + service)
+            nursery.start_soon(serve_packed, worker, service)
+        await until_served(server)
+        yield server
+        nursery.cancel_scope.cancel()
+
+
+async def serve_packed(worker, service) -> None:
+    while True:
+        first, *frames = await worker.receive(60)
+        if first != b"\xaa\xa4\x05\x06MDPW02\x02":
+            continue
+        address, body = frames[0], frames[2:]
+        partial, final = b"\xaa\xa4\x06\x06MDPW02\x03", b"\xaa\xa4\x07\x06MDPW02\x04"
+        if service == b"parts":
+            for part in (b"one", b"two", b"three"):
+                worker.send(partial, address, b"", part)
+            worker.send(final, address, b"", b"end")
+        else:
+            worker.send(final, address, b"", b"%d:" % len(body) + b"|".join(body))
+
+
 async def until_served(server) -> None:
     with trio.fail_after(5):
         while not all(
@@ -105,7 +133,10 @@ async def until_served(server) -> None:
             await trio.sleep(0.002)
 
 
-WORKERS = ["in-process", "native", "ours-mdp01", "ours-mdp02", "mdp01", "mdp02", "delimited"]
+WORKERS = [
+    *("in-process", "native", "ours-mdp01", "ours-mdp02", "ours-packed"),
+    *("mdp01", "mdp02", "delimited", "packed"),
+]
 
 
 @pytest.fixture
@@ -118,8 +149,10 @@ def open_worker(open_server, connect, plugin, tmp_path):
                 return in_process(open_server, connect, tmp_path)
             case "native":
                 return native_worker(open_server, plugin, tmp_path)
-            case "ours-mdp01" | "ours-mdp02":
+            case "ours-mdp01" | "ours-mdp02" | "ours-packed":
                 return native_worker(open_server, plugin, tmp_path, kind.removeprefix("ours-"))
+            case "packed":
+                return packed_worker(open_server, connect)
             case "mdp01":
                 return raw_worker(open_server, connect, [b"", b"MDPW01"], b"\x03")
             case "mdp02":
@@ -167,6 +200,19 @@ async def call_mdp(request, reply, last, server, connect, service: str) -> list[
             return replies
 
 
+async def call_packed(server, connect, service: str) -> list[list[bytes]]:
+    peer = connect(server.endpoint)
+    name = bytes([len(service)]) + service.encode()
+    peer.send(b"\xaa\xa4\x01\x06MDPC02\x01" + name, b"a", b"b")
+    replies = []
+    while True:
+        first, *frames = await peer.receive()
+        replies.append(frames)
+        if first == b"\xaa\xa4\x03\x06MDPC02\x03" + name:
+            return replies
+        assert first == b"\xaa\xa4\x02\x06MDPC02\x02" + name
+
+
 CLIENTS: dict[str, Any] = {
     "native": call_native,
     "plain": call_plain,
@@ -174,6 +220,7 @@ CLIENTS: dict[str, Any] = {
     "mdp02": partial(call_mdp, [b"MDPC02", b"\x01"], [b"MDPC02"], b"\x03"),
     "delimited": partial(call_mdp, [b"", b"MDPC02", b"\x01"], [b"", b"MDPC02"], b"\x03"),
     "majortomo": partial(call_mdp, [b"", b"MDPC02", b"\x02"], [b"", b"MDPC02"], b"\x04"),
+    "packed": call_packed,
 }
 
 PAIRS = pytest.mark.parametrize(

@@ -51,6 +51,8 @@ def client_messages(every_item: list[Item]) -> list[list[bytes]]:
         [b"", b"MDPC02", b"\x01", b"users", b"{}"],
         [b"", b"MDPC02", b"\x02", b"users", b"{}"],
         [b"\0\1\2\3\4", b"\x91queue", b"", b"MDPC01", b"users", b"", b"x"],
+        [b"\xaa\xa4\x01\x06MDPC02\x01\x05users", b"{}"],
+        [b"", b"\xaa\xa4\x01\x06MDPC02\x01\x05users", b"a", b"b"],
         [b"", b'{"path": "/users"}'],
         [
             b"",
@@ -78,6 +80,9 @@ def worker_messages(every_item: list[Item]) -> list[list[bytes]]:
         [b"", b"MDPW01", b"\x03", b"client", b"", b"{}", b""],
         [b"", b"MDPW01", b"\x04"],
         [b"", b"MDPW01", b"\x05"],
+        [b"\xaa\xa4\x04\x06MDPW02\x01\x05users"],
+        [b"\xaa\xa4\x07\x06MDPW02\x04", b"client", b"", b"{}"],
+        [b"\xaa\xa4\x08\x06MDPW02\x05"],
         *([b"MDPW02", *command] for command in commands),
         *([b"", b"MDPW02", *command] for command in commands),
     ]

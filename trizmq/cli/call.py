@@ -90,7 +90,7 @@ def _field(line: str) -> tuple[str, str]:
     type=click.Choice([NATIVE, *FOREIGN_DIALECTS]),
     default=NATIVE,
     show_default=True,
-    help="What to speak: mdp01, mdp02 and majortomo suit brokers of other makes too.",
+    help="What to speak: mdp01, mdp02, majortomo and packed suit brokers of other makes too.",
 )
 @token_option
 @timeout_option

@@ -82,8 +82,9 @@ class MDPConversation(Conversation):
 
     @property
     def _expects_silence(self) -> bool:
-        # Brokers of the zguide, and of majortomo, beat only to workers that wait.
-        return bool(self.jobs)
+        # Brokers of the zguide, and of majortomo, beat only to workers that wait; that of C
+        # majordomo to no worker that beats.
+        return bool(self.jobs) or self._codec.is_packed
 
     def _beat(self) -> None:
         if self.is_ready:

@@ -52,9 +52,9 @@ async def work(
 
     Args:
       connect: the brokers' endpoints for workers, separated by commas: it works for all.
-      dialect: ``"native"``, or ``"mdp01"``, ``"mdp02"``, ``"majortomo"`` at a broker of
-        another make. MDP knows one service and one call at a time for a worker: a
-        ``capacity`` of N appears as N workers of each service.
+      dialect: ``"native"``, or at a broker of another make ``"mdp01"``, ``"mdp02"``,
+        ``"majortomo"`` or ``"packed"``. MDP knows one service and one call at a time for a
+        worker: a ``capacity`` of N appears as N workers of each service.
       name: what the broker calls this worker; made up if None.
       plugins: as for `trizmq.serve`, and so are ``modules``, ``config``, ``state_dir``,
         ``capacity``, ``threads``, ``grace``, ``limits``, ``access_log`` and ``handle_signals``.

@@ -6,13 +6,14 @@ How the frontend tells (`read`), in this order:
 
 1. The first byte is that of a msgpack array, and the message as a whole reads as native:
    ``native``.
-2. The first frame is ``MDPC02``: ``mdp02`` without a delimiter; no envelope.
+2. The first frame is ``MDPC02``: ``mdp02`` without a delimiter; or it begins as a ``packed``
+   one does: ``AA A4``, and ``MDPC02`` behind it. No envelope.
 3. There is an empty frame: it and the frames before it are the envelope. A REQ socket sends
    that empty frame alone; each ROUTER in a queue between puts one address in front. An
    address has 1 to 255 bytes (ZeroMQ's own bound) and is no MDP header. What follows is
-   ``MDPC01``; or ``MDPC02``, with 02 ``majortomo`` and else ``mdp02``; or anything else,
-   ``plain``: a REQ socket that gets no answer is stuck for good, so what is not a request is
-   answered 400.
+   ``MDPC01``; or ``MDPC02``, with 02 ``majortomo`` and else ``mdp02``; or ``packed``; or
+   anything else, ``plain``: a REQ socket that gets no answer is stuck for good, so what is
+   not a request is answered 400.
 
 The order matters. An address may begin like a msgpack array, hence "as a whole" in 1: a batch
 must also use up every frame behind it, which an envelope's first frame does not. And a body may
@@ -26,10 +27,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from typing import Final as Constant
 
 from ..errors import RemoteProtocolError
-from . import bridge, majortomo, mdp01, mdp02, native, plain
+from . import bridge, majortomo, mdp01, mdp02, native, packed, plain
 from .commands import Command, Final, Partial
 from .items import Call  # noqa: TC001
 from .mdp import CLIENT_HEADERS, DELIMITER, WORKER_HEADERS
+from .packing import CLIENT, WORKER, is_packed
 from .return_path import MDP, PLAIN, MalformedCall, ReturnPath
 
 if TYPE_CHECKING:
@@ -63,7 +65,10 @@ _HEADERS: Constant = CLIENT_HEADERS | WORKER_HEADERS
 
 #: How each dialect's worker commands begin, all but the code.
 _WORKERS: Constant = {
-    opening[:-1]: codec for codec in MDP.values() for opening in codec.worker.values()
+    opening[:-1]: codec
+    for codec in MDP.values()
+    if not codec.is_packed
+    for opening in codec.worker.values()
 }
 
 
@@ -157,6 +162,8 @@ def _recognise(frames: list[bytes]) -> tuple[str, int] | None:
     """Return the dialect of a foreign call, and the number of frames in its envelope."""
     if frames[:1] == [b"MDPC02"]:
         return mdp02.CODEC.name, 0
+    if frames and is_packed(frames[0], CLIENT):
+        return packed.CODEC.name, 0
     start = _envelope_length(frames)
     match frames[start : start + 2]:
         case _ if not start:
@@ -167,6 +174,8 @@ def _recognise(frames: list[bytes]) -> tuple[str, int] | None:
             return majortomo.CODEC.name, start
         case [b"MDPC02", *_]:
             return mdp02.CODEC.name, start
+        case [first, *_] if is_packed(first, CLIENT):
+            return packed.CODEC.name, start
     return PLAIN, start
 
 
@@ -213,4 +222,6 @@ def is_worker_command(frames: list[bytes]) -> bool:
 
 
 def _worker_codec(frames: list[bytes]) -> Codec | None:
+    if frames and is_packed(frames[0], WORKER):
+        return packed.CODEC
     return _WORKERS.get(tuple(frames[:2] if frames[:1] == [DELIMITER] else frames[:1]))

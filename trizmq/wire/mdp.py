@@ -10,7 +10,8 @@ a worker's HEARTBEAT, DISCONNECT      nothing
 a client's REQUEST, PARTIAL, FINAL    service, body...
 ====================================  ==============================
 
-So a dialect is its table of openings, and this file is all the code there is.
+So a dialect is its table of openings, and this file is all the code there is; but for
+`packing`, which makes one frame of what comes before the body.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from .commands import (
     Ready,
     Request,
 )
+from .packing import pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,6 +72,7 @@ class Codec:
       worker: how each worker command opens.
       client: how each client command opens.
       replies_name_service: whether a reply repeats the service frame of its request.
+      is_packed: whether the opening, and the service, are packed into one frame.
 
     """
 
@@ -77,6 +80,7 @@ class Codec:
     worker: Mapping[type[Command], Opening]
     client: Mapping[type[ClientRequest | ClientPartial | ClientFinal], Opening]
     replies_name_service: bool = True
+    is_packed: bool = False
 
     @property
     def is_delimited(self) -> bool:
@@ -95,6 +99,8 @@ class Codec:
           RemoteProtocolError: if it is none. No other exception leaves.
 
         """
+        if self.is_packed:
+            frames = unpack(frames)
         for kind, opening in self.worker.items():
             if _opens(frames, opening):
                 return _read_command(kind, frames[len(opening) :])
@@ -111,7 +117,7 @@ class Codec:
         opening = self.worker.get(type(command))
         if opening is None:
             raise LocalProtocolError(f"{self.name} has no {type(command).__name__}")
-        return [*opening, *_write_command(command)]
+        return self._framed([*opening, *_write_command(command)])
 
     def decode_request(self, frames: Sequence[bytes]) -> ClientRequest:
         """Read a client's request; whether the service frame makes sense is left to `head`.
@@ -121,6 +127,8 @@ class Codec:
 
         """
         opening = self.client[ClientRequest]
+        if self.is_packed:
+            frames = unpack(frames)
         if not _opens(frames, opening):
             raise _unknown(self.name, "client", frames)
         match frames[len(opening) :]:
@@ -131,6 +139,11 @@ class Codec:
     def service_of(self, frames: Sequence[bytes]) -> bytes:
         """Return the service frame of what may be a request; empty if it has none."""
         at = len(self.client[ClientRequest])
+        if self.is_packed:
+            try:
+                frames = unpack(frames)
+            except RemoteProtocolError:
+                return b""
         return frames[at] if len(frames) > at else b""
 
     def encode_request(self, request: ClientRequest) -> list[bytes]:
@@ -140,7 +153,8 @@ class Codec:
           LocalProtocolError: if its body has no frame.
 
         """
-        return [*self.client[ClientRequest], request.service, *_at_least_one(request.body)]
+        opening = self.client[ClientRequest]
+        return self._framed([*opening, request.service, *_at_least_one(request.body)])
 
     def decode_reply(self, frames: Sequence[bytes]) -> Reply:
         """Read a broker's reply; ``service`` is empty where the dialect does not repeat it.
@@ -149,6 +163,8 @@ class Codec:
           RemoteProtocolError: if it is none: drop it. No other exception leaves.
 
         """
+        if self.is_packed:
+            frames = unpack(frames)
         for kind in (ClientPartial, ClientFinal):
             opening = self.client.get(kind)
             if opening is None or not _opens(frames, opening):
@@ -172,7 +188,10 @@ class Codec:
         if opening is None:
             raise LocalProtocolError(f"{self.name} has no partial replies: gather the parts")
         service = [reply.service] if self.replies_name_service else []
-        return [*opening, *service, *_at_least_one(reply.body)]
+        return self._framed([*opening, *service, *_at_least_one(reply.body)])
+
+    def _framed(self, frames: list[bytes]) -> list[bytes]:
+        return pack(frames) if self.is_packed else frames
 
 
 def _opens(frames: Sequence[bytes], opening: Opening) -> bool:

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..errors import LocalProtocolError, RemoteProtocolError
-from . import bridge, majortomo, mdp01, mdp02, plain
+from . import bridge, majortomo, mdp01, mdp02, packed, plain
 from .items import Part, Response
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ __all__ = ["MDP", "PLAIN", "MalformedCall", "ReturnPath"]
 
 #: Every dialect of MDP, by name.
 MDP: Final[Mapping[str, Codec]] = MappingProxyType(
-    {codec.name: codec for codec in (mdp01.CODEC, mdp02.CODEC, majortomo.CODEC)}
+    {codec.name: codec for codec in (mdp01.CODEC, mdp02.CODEC, majortomo.CODEC, packed.CODEC)}
 )
 
 #: The name of the one other foreign dialect.
@@ -29,7 +29,7 @@ class ReturnPath(NamedTuple):
     """How to answer one foreign call: in its dialect, along its envelope.
 
     Args:
-      dialect: ``"mdp01"``, ``"mdp02"``, ``"majortomo"`` or ``"plain"``.
+      dialect: ``"mdp01"``, ``"mdp02"``, ``"majortomo"``, ``"packed"`` or ``"plain"``.
       envelope: the frames to repeat in front: addresses, and the empty frame that ended them.
         Empty if the peer used no delimiter.
       service: the service frame that was asked for, byte for byte; empty for ``plain``.
