@@ -95,7 +95,8 @@ class Event(msgspec.Struct, frozen=True):
 
     Attributes:
       kind: ``"worker-ready"``, ``"worker-lost"``, ``"worker-left"``, ``"worker-refused"``,
-        ``"client-gone"``, ``"drain"``, ``"reload"``.
+        ``"client-gone"``, ``"oversize"`` (a response was larger than its caller takes),
+        ``"drain"``, ``"reload"``.
       name: of whom: a worker's name, a client's instance; a refused worker's dialect; else
         empty.
       services: the worker's.

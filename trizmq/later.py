@@ -23,20 +23,23 @@ class Later:
 
     Attributes:
       is_over: whether the call has ended, in whatever way.
+      sent: bytes that were sent by `acknowledge`.
 
     """
 
-    __slots__ = ("_end", "_part", "is_over")
+    __slots__ = ("_end", "_part", "is_over", "sent")
 
     def __init__(self, part: Callable[[bytes], object], end: Callable[[object], object]) -> None:
         self.is_over = False
+        self.sent = 0
         self._part = part
         self._end = end
 
     def acknowledge(self, data: bytes) -> bool:
         """Send ``data`` now, as a part of the response, ahead of what `respond` sends.
 
-        A client whose dialect knows no parts gets it in front of the body.
+        A client whose dialect knows no parts gets it in front of the body. All parts and the
+        body together may be as large as one body; a part beyond that ends the call with a 500.
 
         Raises:
           TypeError: if ``data`` is not bytes.
@@ -46,8 +49,9 @@ class Later:
             raise TypeError(f"a part is bytes, not {type(data).__name__}")
         if self.is_over:
             return False
+        self.sent += len(data)
         self._part(data)
-        return True
+        return not self.is_over
 
     def respond(self, value: object) -> bool:
         """Answer the call with ``value``: what a handler may return; None is 404.

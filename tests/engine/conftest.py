@@ -268,7 +268,8 @@ class BackendRig:
     def employ(self, address: bytes, *services: str, capacity: int = 1) -> None:
         """Let a native worker say hello, and forget the answer."""
         self.work(address, Hello(VERSION, address.decode(), capacity, services or ("users",)))
-        self.told.remove((address, Hello(VERSION, "broker01")))
+        hello = Hello(VERSION, "broker01", takes=self.broker.limits.takes)
+        self.told.remove((address, hello))
 
     def heard(self, address: bytes) -> list[Item | commands.Command]:
         """Take what the worker at ``address`` was told so far."""

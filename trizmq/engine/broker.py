@@ -210,6 +210,18 @@ class Broker:
         """Tell whether ``address`` is a worker's: one socket may serve both roles."""
         return address in self._sessions.workers
 
+    def client_message_bytes(self, address: bytes) -> int:
+        """Return how large a message to the native client at ``address`` may be."""
+        return self._clients.message_bytes(address)
+
+    def worker_message_bytes(self, address: bytes) -> int:
+        """Return how large a message to the native worker at ``address`` may be."""
+        return self._sessions.message_bytes(address)
+
+    def take_back(self, address: bytes, item: Item) -> None:
+        """Be told that ``item`` could not be written for the worker at ``address``."""
+        self._sessions.take_back(address, item)
+
     def _answer_mmi(self, flight: Flight) -> messages.Response:
         return mmi.answer(flight, self)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, final
 
 from ..messages import Response, problem
+from ..wire.items import DEFAULT_TAKES
 from .bounds import find_oversize_part
-from .limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..wire.items import Takes
     from .links import Link, Pending
 
 __all__ = ["BrokerLimits"]
@@ -32,14 +33,14 @@ class BrokerLimits:
         #: When to call `assume`, at the latest.
         self.assumed_at = now + PATIENCE
         self._links = links
-        self._assumed: tuple[Limits, ...] = ()
+        self._assumed: tuple[Takes, ...] = ()
 
     def assume(self, now: float) -> bool:
         """Let time pass; tell whether the default limits hold from now on."""
         if now < self.assumed_at:
             return False
         self.assumed_at = float("inf")
-        self._assumed = (Limits(),)
+        self._assumed = (DEFAULT_TAKES,)
         return True
 
     def refusal(self, pending: Pending, link: Link | None) -> Response | None:
@@ -53,7 +54,7 @@ class BrokerLimits:
                 return None
         return problem(*oversize, executed="no") if oversize else None
 
-    def _known(self, link: Link | None) -> Sequence[Limits]:
+    def _known(self, link: Link | None) -> Sequence[Takes]:
         if link is not None:
-            return (link.limits or Limits(),)
+            return (link.limits or DEFAULT_TAKES,)
         return [link.limits for link in self._links if link.limits] or self._assumed

@@ -202,6 +202,7 @@ class Client:
                 elif kind is Hello and link.state is not LinkState.REFUSED:
                     link.losses = 0
                     link.credit = item.credit  # type: ignore[union-attr]
+                    link.learn(item.takes)  # type: ignore[union-attr]
                     link.state = LinkState.READY
                 elif kind is Goaway:
                     self._leave(link, item.reason, now)  # type: ignore[union-attr]

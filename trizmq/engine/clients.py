@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, final
 
 from ..wire.items import VERSION, Goaway, Heartbeat, Hello
+from .bounds import narrower
 from .records import Peer
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ class Clients:
         self.next_heartbeat = float("inf")
         self._interval = limits.heartbeat
         self._outbox = outbox
-        self._hello = Hello(VERSION, instance, limits.client_calls)
+        self._takes = limits.takes
+        self._hello = Hello(VERSION, instance, limits.client_calls, takes=self._takes)
 
     def greet(self, address: bytes, hello: Hello, now: float) -> Peer | None:
         """Answer the hello of a new native client; return it, None if it cannot stay."""
@@ -38,8 +40,15 @@ class Clients:
         if not self.native:
             self.next_heartbeat = now + self._interval
         peer = self.native[address] = Peer(address, hello.instance[:MAX_INSTANCE])
+        peer.takes = narrower(hello.takes, self._takes)
         self.say_hello(address)
         return peer
+
+    def message_bytes(self, address: bytes) -> int:
+        """Return how large a message to the native client at ``address`` may be."""
+        peer = self.native.get(address)
+        takes = self._takes if peer is None or peer.takes is None else peer.takes
+        return takes.message_bytes
 
     def say_hello(self, address: bytes) -> None:
         """Tell a native client who we are, and how much we take."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, final
 
 from ..errors import RemoteProtocolError
+from ..wire.items import DEFAULT_TAKES
 from .deadlines import Deadlines
 from .records import Work
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .. import messages
-    from ..wire.items import Body, Call
+    from ..wire.items import Body, Call, Takes
 
 __all__ = ["Conversation", "Job", "WorkerOutbox"]
 
@@ -71,6 +72,9 @@ class Conversation(ABC):
     at that moment is stopped: the broker that wants it is not there any more. Draining
     says goodbye, takes nothing more, and finishes what is in hand.
 
+    ``takes`` is how large a response may be: what the broker has said in its hello, or else the
+    default limits, or our own where the dialect has no word for it.
+
     A job is in ``jobs`` until its handler is done with it, though it may have ended before:
     the broker keeps its room until it is told.
     """
@@ -79,7 +83,8 @@ class Conversation(ABC):
     #: Whether heartbeats go out beside other messages, too.
     _beats_regardless: bool = False
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, takes: Takes = DEFAULT_TAKES) -> None:
+        self.takes = takes
         self.jobs: dict[bytes, Job] = {}
         self.is_draining = False
         self.is_ready = False

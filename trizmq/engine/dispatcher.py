@@ -5,11 +5,12 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, final
 
+from ..admission import Event
 from ..wire import commands
 from ..wire.items import MAX_BODY_FRAMES, Call, Cancel, Part, Response, body_of, frames_of
 from ..wire.return_path import MDP
 from . import refusals
-from .bounds import size_of
+from .bounds import MIN_BODY_BYTES, find_oversize, find_oversize_response, size_of
 from .deadlines import Deadlines
 from .records import LOCAL, NATIVE, Flight, Worker
 from .retries import MAX_ATTEMPTS, RetryBudget
@@ -62,6 +63,7 @@ class Dispatcher:
         self.deadlines: Deadlines[Flight] = Deadlines()
         self.now = 0.0  # as last told: the deadlines that workers are given count from it
         self._limits = limits
+        self._takes = limits.takes
         self._counters = counters
         self._outbox = outbox
         self._clients = clients
@@ -194,6 +196,11 @@ class Dispatcher:
             self._queue(flight)
 
     def _dispatch(self, flight: Flight, worker: Worker) -> None:
+        if worker.takes is not None and (oversize := find_oversize(flight, worker.takes)):
+            flight.size = 0  # it is in no queue any more
+            self._counters.refused += 1
+            self.answer(flight, refusals.refusal(flight, *oversize))
+            return
         flight.worker = worker
         flight.attempts += 1
         self._occupy(worker)
@@ -260,10 +267,16 @@ class Dispatcher:
         """Pass on a part of a response, or keep it where the client's dialect has none."""
         if flight.ended:
             return
-        if flight.return_path is None:
+        takes = flight.peer.takes or self._takes
+        size = sum(map(len, frames_of(body)))
+        # Our clients gather the parts, so that all of them are one body.
+        if size + (flight.sent if flight.return_path is None else 0) > takes.body_bytes:
+            self._stop_oversize(flight, f"its parts are larger than {takes.body_bytes} bytes")
+        elif flight.return_path is None:
             flight.peer.was_told = True
             self._outbox.say(flight.peer.address, Part(flight.id, flight.parts, body))
             flight.parts += 1
+            flight.sent += size
         elif flight.return_path.streams:
             frames = flight.return_path.encode(Part(flight.id, flight.parts, body))
             self._outbox.messages.append((flight.peer.address, frames))
@@ -278,9 +291,8 @@ class Dispatcher:
             len(flight.gathered) >= MAX_BODY_FRAMES
             or sum(map(len, flight.gathered)) > self._limits.body_bytes
         ):
-            self._counters.lost += 1
-            detail = f"the parts are too many, or larger than {self._limits.body_bytes} bytes"
-            self.stop(flight, refusals.refusal(flight, 502, detail, executed="maybe"))
+            most = self._limits.body_bytes
+            self._stop_oversize(flight, f"its parts are too many, or larger than {most} bytes")
 
     def stop(self, flight: Flight, outcome: Outcome | None = None) -> None:
         """End a call from outside: a worker that has it is told to stop."""
@@ -314,9 +326,22 @@ class Dispatcher:
 
     def succeed(self, flight: Flight, response: Outcome) -> None:
         """End a call with its worker's response."""
-        self.answer(flight, response, flight.gathered)
+        self.respond(flight, response)
         self._counters.answered += 1
         self._budget.succeed()
+
+    def respond(self, flight: Flight, response: Outcome) -> None:
+        """End a call with a response and the parts before it, or a 500 if these are too large."""
+        gathered = flight.gathered
+        if gathered or flight.sent or len(response.body) > MIN_BODY_BYTES or response.headers:
+            takes = flight.peer.takes or self._takes
+            sent = flight.sent + sum(map(len, gathered))
+            oversize = find_oversize_response(response, sent, takes)
+            if oversize is not None:
+                self._note_oversize(flight, oversize)
+                self.answer(flight, refusals.refusal(flight, 500, oversize, executed="maybe"))
+                return
+        self.answer(flight, response, gathered)
 
     def answer(
         self,
@@ -327,8 +352,8 @@ class Dispatcher:
         taken: bool = True,
     ) -> None:
         """End a call, and tell its caller how; ``gathered`` are frames ahead of the body."""
-        body = body_of([*gathered, outcome.body]) if gathered else outcome.body
         peer = flight.peer
+        body = body_of([*gathered, outcome.body]) if gathered else outcome.body
         item = Response(flight.id, outcome.status, outcome.headers, body, taken)
         # Closed only when it is sure that there is something to send: a call that is neither in
         # flight nor answered would leave its caller waiting.
@@ -340,6 +365,17 @@ class Dispatcher:
             frames = flight.return_path.encode(item)
             self.close(flight)
             self._outbox.messages.append((peer.address, frames))
+
+    def _stop_oversize(self, flight: Flight, detail: str) -> None:
+        self._counters.lost += 1
+        self._note_oversize(flight, detail)
+        self.stop(flight, refusals.refusal(flight, 500, detail, executed="maybe"))
+
+    def _note_oversize(self, flight: Flight, detail: str) -> None:
+        path, _, _ = flight.target.partition("?")
+        reason = f"{flight.method} {path}: {detail}; answered 500 (request {flight.request_id})"
+        name = flight.worker.name if flight.worker is not None else ""
+        self._outbox.events.append(Event("oversize", name, (flight.service.name,), reason))
 
     def close(self, flight: Flight) -> None:
         """Take the call out of everything but its worker. Every call passes here, once."""

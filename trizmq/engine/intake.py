@@ -127,7 +127,7 @@ class Intake:
             self._dispatcher.place(flight)
         elif mmi.is_mmi(service.name):
             self._counters.answered += 1
-            self._dispatcher.answer(flight, self._answer_mmi(flight))
+            self._dispatcher.respond(flight, self._answer_mmi(flight))
         elif not self._waits:
             detail = f"no service {service.name!r} here"
             self._refuse(flight, refusals.refusal(flight, 404, detail))

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from ..errors import ConfigError
+from ..wire.items import Takes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +20,11 @@ KIB: Final = 1024
 MIB: Final = 1024 * KIB
 GIB: Final = 1024 * MIB
 
+#: Bytes of an item besides its body, its target and its headers: above all its principal.
+REST_OF_ITEM: Final = 30 * KIB
+
 # Beyond 32 KiB no dialect but ours reads a path or headers (`wire.head.MAX_HEAD`).
-_HeadBytes = Annotated[int, Meta(ge=64, le=32 * KIB)]
+_HeadBytes = Annotated[int, Meta(ge=KIB, le=32 * KIB)]
 _Bytes = Annotated[int, Meta(ge=64 * KIB, le=1024 * GIB)]
 _Count = Annotated[int, Meta(ge=1, le=10_000_000)]
 
@@ -33,7 +37,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     target_bytes: _HeadBytes = 2 * KIB
-    header_fields: Annotated[int, Meta(ge=1, le=1024)] = 64
+    header_fields: Annotated[int, Meta(ge=8, le=1024)] = 64
     header_bytes: _HeadBytes = 4 * KIB
     headers_bytes: _HeadBytes = 16 * KIB
     body_bytes: Annotated[int, Meta(ge=KIB, le=GIB)] = 16 * MIB
@@ -64,9 +68,31 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return min(self.header_bytes, self.headers_bytes, self.body_bytes)
 
     @property
+    def takes(self) -> Takes:
+        """What our hello says of them. Whoever heeds it never meets `frame_bytes`."""
+        return Takes(
+            self.body_bytes,
+            self.body_bytes + self._around_body,
+            self.target_bytes,
+            self.header_fields,
+            self.header_bytes,
+            self.headers_bytes,
+        )
+
+    @property
     def frame_bytes(self) -> int:
-        """The most that one frame may hold: a body, and what goes around it."""
-        return self.body_bytes + 64 * KIB
+        """The most that libzmq takes in one frame: it cuts the connection for more.
+
+        That ends all calls on the connection. Hence the distance from `takes`: a body of up to
+        twice the limit is read, so that it can be refused with an answer; and a hello fits
+        that comes before ours has told the limits.
+        """
+        return 2 * max(self.body_bytes, MIB) + self._around_body
+
+    @property
+    def _around_body(self) -> int:
+        # Twice the headers: a request id may be as long as its header field.
+        return self.target_bytes + 2 * self.headers_bytes + REST_OF_ITEM
 
 
 _UNITS: Final = {"": 1, "kib": KIB, "mib": MIB, "gib": GIB}

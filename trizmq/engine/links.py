@@ -7,21 +7,21 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, final
 
 from ..messages import IDEMPOTENT_METHODS
+from ..wire.items import DEFAULT_TAKES
 from .bounds import small_of
-from .limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .. import messages
     from ..errors import TrizmqError
-    from ..wire.items import Body, Headers, Item
+    from ..wire.items import Body, Headers, Item, Takes
     from .parts import Parts
 
 __all__ = ["SMALL", "Link", "LinkState", "Pending", "nobody"]
 
 #: The same as `Link.small`, for the default limits.
-SMALL: Final = small_of(Limits())
+SMALL: Final = small_of(DEFAULT_TAKES)
 
 #: The weight of a call that was not weighed: it is always looked at.
 UNKNOWN_WEIGHT: Final = 1 << 40
@@ -70,12 +70,14 @@ class Link:
     hello_at: float = float("inf")
     has_spoken: bool = False
     #: What the broker takes, once its hello has told; a call of a weight up to ``small`` fits.
-    limits: Limits | None = None
+    limits: Takes | None = None
     small: int = SMALL
+    message_bytes: int = DEFAULT_TAKES.message_bytes
 
-    def learn(self, limits: Limits) -> None:
+    def learn(self, limits: Takes) -> None:
         """Note what the broker takes."""
         self.limits, self.small = limits, small_of(limits)
+        self.message_bytes = limits.message_bytes
 
     @property
     def has_room(self) -> bool:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final, final
 from ..errors import RemoteProtocolError
 from ..messages import problem
 from ..wire import bridge, commands
-from ..wire.items import Call, Response, body_of, frames_of
+from ..wire.items import DEFAULT_TAKES, Call, Response, body_of, frames_of
 from .conversation import Conversation, Job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .. import messages
-    from ..wire.items import Body
+    from ..wire.items import Body, Takes
     from ..wire.mdp import Codec
 
 __all__ = ["MDPConversation"]
@@ -31,10 +31,12 @@ class MDPConversation(Conversation):
     _patience = MDP_PATIENCE
     _beats_regardless = True  # RFC 18 says SHOULD NOT, but some brokers count nothing else
 
-    def __init__(self, codec: Codec, service: str, now: float) -> None:
+    def __init__(
+        self, codec: Codec, service: str, now: float, takes: Takes = DEFAULT_TAKES
+    ) -> None:
         self._codec = codec
         self._service = service
-        super().__init__(now)
+        super().__init__(now, takes)
 
     def _say(self, command: commands.Command) -> None:
         self._outbox.messages.append(self._codec.encode_worker(command))

@@ -33,7 +33,7 @@ class NativeConversation(Conversation):
 
     def take_outbox(self) -> WorkerOutbox:
         items, self._items = self._items, []
-        self._outbox.messages += [frames for frames, _ in batches(items)]
+        self._outbox.messages += [frames for frames, _ in batches(items, self.takes.message_bytes)]
         return super().take_outbox()
 
     def _read(self, frames: Sequence[bytes], now: float) -> None:
@@ -49,8 +49,8 @@ class NativeConversation(Conversation):
                         job = self.jobs.get(b"%d" % item.id)
                         if job is not None:  # else it has just been answered
                             self._stop(job)
-                    case Hello():
-                        self.is_ready = True
+                    case Hello(takes=takes):
+                        self.is_ready, self.takes = True, takes
                     case Goaway("draining"):
                         self._is_cut_off = True
                         self._leave_if_drained()

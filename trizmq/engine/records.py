@@ -10,7 +10,7 @@ from .services import RequestQueue
 
 if TYPE_CHECKING:
     from ..messages import Principal
-    from ..wire.items import Body, Call
+    from ..wire.items import Body, Call, Takes
     from ..wire.return_path import ReturnPath
     from .services import Service
 
@@ -42,6 +42,8 @@ class Peer:
     queued_bytes: int = 0
     #: Something was sent to it since the last heartbeat was due.
     was_told: bool = False
+    #: How large may be what it is sent, if that is less than what we take.
+    takes: Takes | None = None
 
 
 class Work:
@@ -80,6 +82,7 @@ class Flight(Work):
     Attributes:
       attempts: how often it was given to a worker.
       parts: how many parts of its response its caller has been sent.
+      sent: how many bytes these have.
       gathered: parts that wait for the end.
       wanted: the one worker that may have it, if a hook has said so.
 
@@ -102,6 +105,7 @@ class Flight(Work):
         self.token: Token = 0
         self.attempts = 0
         self.parts = 0
+        self.sent = 0
         self.gathered: list[bytes] = []
         self.wanted: Worker | None = None
 
@@ -144,6 +148,8 @@ class Worker:
     beats_while_busy: bool = False
     #: Heartbeats since it was given the call that it has, in MDP.
     beats: int = 0
+    #: How large may be what it is sent, if that is less than what we take.
+    takes: Takes | None = None
 
     @property
     def has_room(self) -> bool:

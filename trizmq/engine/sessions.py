@@ -12,6 +12,7 @@ from ..names import are_fields_normal, check_fields, is_service
 from ..wire import commands
 from ..wire.items import (
     VERSION,
+    Call,
     Credit,
     Goaway,
     Heartbeat,
@@ -23,6 +24,7 @@ from ..wire.items import (
 )
 from ..wire.return_path import MDP
 from . import refusals
+from .bounds import narrower
 from .mmi import is_mmi
 from .records import NATIVE, Flight, Worker
 
@@ -89,7 +91,8 @@ class Sessions:
         self._dispatcher = dispatcher
         self._respond = respond
         self._guard = guard
-        self._hello = Hello(VERSION, instance)
+        self._takes = limits.takes
+        self._hello = Hello(VERSION, instance, takes=self._takes)
 
     # -- native ------------------------------------------------------------------------
 
@@ -152,6 +155,7 @@ class Sessions:
             frozenset(first.public),
             first.routes,
         )
+        worker.takes = narrower(first.takes, self._takes)
         self._outbox.assign(address, self._hello)
         self.welcome(worker, now)
         return worker
@@ -178,6 +182,24 @@ class Sessions:
             self._counters.forged += 1
         else:
             self._dispatcher.part(flight, body)
+
+    def message_bytes(self, address: bytes) -> int:
+        """Return how large a message to the native worker at ``address`` may be."""
+        worker = self.workers.get(address)
+        takes = self._takes if worker is None or worker.takes is None else worker.takes
+        return takes.message_bytes
+
+    def take_back(self, address: bytes, item: Item) -> None:
+        """Be told that ``item``, if it is a call, could not be written for the worker there."""
+        worker = self.workers.get(address)
+        flight = worker.flights.get(item.id) if worker and isinstance(item, Call) else None
+        if flight is not None:
+            if not flight.ended:
+                self._counters.lost += 1
+                detail = "the call is too large for its worker"
+                outcome = refusals.refusal(flight, 500, detail, executed="no")
+                self._dispatcher.answer(flight, outcome)
+            self._dispatcher.release(flight)
 
     # -- both --------------------------------------------------------------------------
 

@@ -224,7 +224,7 @@ class BrokerLoop:
 
     def _send_to_clients(self, outbox: Outbox) -> None:
         for address, items in outbox.items.items():
-            for frames, count in batches(items):
+            for frames, count in batches(items, self.broker.client_message_bytes(address)):
                 self._send(address, frames, count)
         for address, frames in outbox.messages:
             self._send(address, frames, 1)
@@ -244,8 +244,12 @@ class BrokerLoop:
 
     def _send_to_workers(self, outbox: Outbox) -> None:
         for address, items in outbox.worker_items.items():
-            for frames, _ in batches(items):
+            left_out: list[Item] = []
+            most = self.broker.worker_message_bytes(address)
+            for frames, _ in batches(items, most, left_out):
                 self._send_to_worker(address, frames)
+            for item in left_out:
+                self.broker.take_back(address, item)
         for address, frames in outbox.worker_messages:
             self._send_to_worker(address, frames)
         assert self._backend is not None
@@ -272,6 +276,8 @@ class BrokerLoop:
             level = logging.WARNING if event.kind == "worker-lost" else logging.INFO
             services = ", ".join(event.services)
             LOGGER.log(level, "%s: %s (%s): %s", event.kind, event.name, services, event.reason)
+        elif event.kind == "oversize":
+            LOGGER.error("%s", event.reason)
         self._observe(event)
 
 

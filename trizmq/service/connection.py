@@ -183,21 +183,27 @@ class Connection:
     def _written(self, link: Link) -> tuple[list[bytes], int]:
         """Write the next message: (frames, number of items).
 
-        If one item of it cannot be written, they go one by one until that one is the first;
-        then it is discarded, which ends its call and no other, and there are no frames.
+        If they cannot be written, or are more than the broker takes in one message, half of
+        them go first. One that cannot be written by itself is discarded, which ends its call
+        and no other; then there are no frames.
         """
         batch = link.outgoing[: native.BATCH]
-        try:
-            return native.encode(batch), len(batch)
-        except LocalProtocolError:
-            pass
-        try:
-            return native.encode(batch[:1]), 1
-        except LocalProtocolError as error:
-            pending = self.engine.discard_first(link, error)
-            if pending is not None:
-                pending.tell()
-            return [], 0
+        while True:
+            try:
+                frames = native.encode(batch)
+            except LocalProtocolError as error:
+                if len(batch) == 1:
+                    self._discard_first(link, error)
+                    return [], 0
+            else:
+                if len(batch) == 1 or sum(map(len, frames)) <= link.message_bytes:
+                    return frames, len(batch)
+            batch = batch[: len(batch) // 2]
+
+    def _discard_first(self, link: Link, error: LocalProtocolError) -> None:
+        pending = self.engine.discard_first(link, error)
+        if pending is not None:
+            pending.tell()
 
     def _close(self) -> None:
         self._is_closed = True

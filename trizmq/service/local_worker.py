@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Generic, final
 
 import trio
 
+from ..engine.bounds import MIN_BODY_BYTES, find_oversize_response
 from ..headers import add_lower_case, no_headers
 from ..later import Later
-from ..messages import problem
-from ..wire.items import frames_of
+from ..messages import Response, problem
+from ..wire.items import DEFAULT_TAKES, frames_of
 from .pool import WorkerPool
 from .served import Served, W
 
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..app.application import App
-    from ..messages import Request, Response
+    from ..messages import Request
+    from ..wire.items import Takes
 
 __all__ = ["LocalWorker"]
 
 ACCESS = logging.getLogger("trizmq.access")
+LOGGER = logging.getLogger("trizmq.worker")
 
 
 @final
@@ -45,6 +48,7 @@ class LocalWorker(Generic[W]):
       part: told of a part of a response that is not over: (flight, bytes).
       flush: called when what was told should be sent.
       access_log: write one line a call, to the logger ``trizmq.access``.
+      takes: how large a response to a flight may be.
 
     """
 
@@ -57,10 +61,12 @@ class LocalWorker(Generic[W]):
         flush: Callable[[], object],
         part: Callable[[W, bytes], object],
         access_log: bool,
+        takes: Callable[[W], Takes] = lambda _: DEFAULT_TAKES,
     ) -> None:
         self._app = app
         self._finish = finish
         self._part = part
+        self._takes = takes
         self._flush = flush
         self._access_log = access_log
         self._owed: dict[W, tuple[Served[W], Later]] = {}
@@ -131,9 +137,31 @@ class LocalWorker(Generic[W]):
         return request
 
     def _end(self, request: Served[W], response: Response | None) -> None:
+        if response is not None and (
+            len(response.body) > MIN_BODY_BYTES or response.headers or request.later is not None
+        ):
+            response = self._fitting(request, response)
         if self._access_log:
             _log_access(request, response, trio.current_time() - request.began)
         self._finish(request.flight, response)
+
+    def _fitting(self, request: Served[W], response: Response) -> Response:
+        """Return ``response``, or a 500 if it is larger than what its receiver takes.
+
+        Sent as it is, it would end the connection, and with it the calls of everybody.
+        """
+        sent = request.later.sent if request.later is not None else 0
+        too_large = find_oversize_response(response, sent, self._takes(request.flight))
+        if too_large is None:
+            return response
+        LOGGER.error(
+            "%s %s: %s; answered 500 (request %s)",
+            request.method,
+            request.route,
+            too_large,
+            request.request_id,
+        )
+        return problem(500, too_large, executed="maybe", request_id=request.request_id or None)
 
     # -- later ---------------------------------------------------------------------------
 
@@ -146,9 +174,14 @@ class LocalWorker(Generic[W]):
         return later
 
     def _acknowledge(self, request: Served[W], data: bytes) -> None:
-        if request.method != "HEAD":
+        if request.method == "HEAD":
+            return
+        assert request.later is not None
+        if request.later.sent > self._takes(request.flight).body_bytes:
+            self._end_owed(request.flight, Response(200))  # `_end` sees that it is too large
+        else:
             self._part(request.flight, data)
-            self._flush()
+        self._flush()
 
     def _answer(self, request: Served[W], outcome: object) -> None:
         response = problem(502, "the answer was cancelled", executed="maybe")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 import trio
 
@@ -11,6 +11,7 @@ from ..admission import Event
 from ..engine.broker import Broker
 from ..engine.records import Worker
 from ..transport.endpoints import split_endpoints
+from ..wire.items import MAX_ROUTES
 from .broker_loop import BrokerLoop
 from .local_worker import LocalWorker
 
@@ -22,10 +23,13 @@ if TYPE_CHECKING:
     from ..transport.face import Router, Transport
     from .supervisor import Supervisor
 
-__all__ = ["Server", "route_lines"]
+__all__ = ["Server", "fitting_lines", "route_lines"]
 
 #: How long replies that are sent may still travel when the server has ended, in seconds.
 FLUSH_SECONDS = 1.0
+
+#: Bytes of all routes in a hello; every broker takes a message of that size.
+HELLO_BYTES: Final = 512 * 1024
 
 
 @final
@@ -91,12 +95,13 @@ class Server:
             raise
 
     def _employ(self, app: App, capacity: int, *, access_log: bool) -> None:
-        broker, loop = self.broker, self._loop
+        broker, loop, takes = self.broker, self._loop, self.broker.limits.takes
         loop.local = LocalWorker(
             app,
             capacity=capacity,
             finish=broker.finish,
             part=broker.part,
+            takes=lambda _: takes,
             flush=loop.act,
             access_log=access_log,
         )
@@ -166,6 +171,16 @@ class Server:
 
 def _takes_any_port(bind: str) -> bool:
     return any(endpoint.endswith((":*", ":0")) for endpoint in split_endpoints(bind))
+
+
+def fitting_lines(lines: tuple[str, ...]) -> tuple[str, ...]:
+    """Return as many of the lines as a hello has room for: it comes before any limit is known."""
+    size = 0
+    for number, line in enumerate(lines):
+        size += len(line.encode())
+        if size > HELLO_BYTES or number == MAX_ROUTES:
+            return lines[:number]
+    return lines
 
 
 def route_lines(app: App) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from ..engine.limits import limits_of
 from ..errors import ConfigError
 from ..transport.endpoints import split_endpoints
 from ..transport.zeromq import ZmqTransport
+from ..wire.items import DEFAULT_TAKES
 from ..wire.return_path import MDP
 from .serve import DEFAULT_BACKEND
 from .signals import obey, receiving
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..transport.face import Transport
+    from ..wire.items import Takes
 
 __all__ = ["work", "work_on"]
 
@@ -82,6 +84,7 @@ async def work(
             dialect=dialect,
             capacity=capacity,
             name=name,
+            takes=bounds.takes,
             access_log=access_log,
         )
 
@@ -97,6 +100,7 @@ async def work_on(
     dialect: str = NATIVE,
     capacity: int = 256,
     name: str | None = None,
+    takes: Takes = DEFAULT_TAKES,
     access_log: bool = False,
 ) -> None:
     """Serve ``app`` over ``transport``, which stays the caller's to close; else as `work`."""
@@ -109,6 +113,7 @@ async def work_on(
                 dialect=dialect,
                 capacity=capacity,
                 name=name or f"worker-{secrets.token_hex(4)}",
+                takes=takes,
                 access_log=access_log,
             )
             async with trio.open_nursery() as nursery:

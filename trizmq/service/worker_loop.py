@@ -9,11 +9,11 @@ import trio
 
 from ..engine.mdp_conversation import MDPConversation
 from ..engine.native_conversation import NativeConversation
-from ..wire.items import VERSION, Hello
+from ..wire.items import DEFAULT_TAKES, VERSION, Hello
 from ..wire.return_path import MDP
 from .faults import Faults
 from .local_worker import LocalWorker
-from .server import route_lines
+from .server import fitting_lines, route_lines
 from .ticker import Ticker
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..engine.conversation import Conversation, Job, WorkerOutbox
     from ..messages import Response
     from ..transport.face import Dealer, Transport
-    from ..wire.items import Body
+    from ..wire.items import Body, Takes
 
 __all__ = ["NATIVE", "WorkerLoop"]
 
@@ -90,6 +90,7 @@ class WorkerLoop:
         knows of a worker: one service, one call at a time.
       capacity: how many handlers may run at once.
       name: what the broker calls this worker.
+      takes: how large may be what it is sent.
 
     """
 
@@ -102,6 +103,7 @@ class WorkerLoop:
         dialect: str,
         capacity: int,
         name: str,
+        takes: Takes = DEFAULT_TAKES,
         access_log: bool = False,
     ) -> None:
         self._worker: LocalWorker[Job] = LocalWorker(
@@ -109,6 +111,7 @@ class WorkerLoop:
             capacity=capacity,
             finish=self._finish,
             part=self._part,
+            takes=_takes,
             flush=self.act,
             access_log=access_log,
         )
@@ -116,7 +119,7 @@ class WorkerLoop:
         self._talks = [
             _Talk(conversation, transport, endpoint)
             for endpoint in connect
-            for conversation in _conversations(app, dialect, capacity, name, now)
+            for conversation in _conversations(app, dialect, capacity, name, takes, now)
         ]
         self._talk_of = {talk.conversation: talk for talk in self._talks}
         # Those to which something has happened: a worker at a foreign broker holds hundreds.
@@ -217,8 +220,12 @@ class WorkerLoop:
             talk.dealer.close(GOODBYE_SECONDS if talk.conversation.is_ready else 0)
 
 
+def _takes(job: Job) -> Takes:
+    return job.conversation.takes
+
+
 def _conversations(
-    app: App, dialect: str, capacity: int, name: str, now: float
+    app: App, dialect: str, capacity: int, name: str, takes: Takes, now: float
 ) -> Iterator[Conversation]:
     services = sorted(app.services)
     if dialect == NATIVE:
@@ -228,10 +235,11 @@ def _conversations(
             capacity,
             tuple(services),
             tuple(sorted(app.public_services)),
-            route_lines(app),
+            fitting_lines(route_lines(app)),
+            takes,
         )
         yield NativeConversation(hello, now)
         return
     for service in services:
         for _ in range(capacity):
-            yield MDPConversation(MDP[dialect], service, now)
+            yield MDPConversation(MDP[dialect], service, now, takes)

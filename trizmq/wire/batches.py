@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import native
-from .bridge import unwritable
-from .items import Response
+from .bridge import unsent
+from .items import DEFAULT_TAKES, Response
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,37 +16,53 @@ if TYPE_CHECKING:
 __all__ = ["batches"]
 
 
-def batches(items: Sequence[Item]) -> list[tuple[list[bytes], int]]:
-    """Write ``items`` as messages of at most `native.BATCH` items each.
+def batches(
+    items: Sequence[Item],
+    message_bytes: int = DEFAULT_TAKES.message_bytes,
+    left_out: list[Item] | None = None,
+) -> list[tuple[list[bytes], int]]:
+    """Write ``items`` as messages of at most `native.BATCH` items and ``message_bytes`` each.
 
-    A response in which a handler has put what cannot be written becomes a 500: it must
-    take nobody else's response with it.
+    A response that is larger by itself, or in which a handler has put what cannot be written,
+    becomes a 500: it must take no other response with it. Any other such item is left out,
+    and put into ``left_out``, if that is given.
 
     Returns:
       (frames, number of items) of each message.
 
     """
     if len(items) <= native.BATCH:
-        return _written(items)
+        return _written(items, message_bytes, left_out)
     written = []
     for start in range(0, len(items), native.BATCH):
-        written += _written(items[start : start + native.BATCH])
+        written += _written(items[start : start + native.BATCH], message_bytes, left_out)
     return written
 
 
-def _written(batch: Sequence[Item]) -> list[tuple[list[bytes], int]]:
+def _written(
+    batch: Sequence[Item], message_bytes: int, left_out: list[Item] | None
+) -> list[tuple[list[bytes], int]]:
     if not batch:
         return []
-    try:
-        return [(native.encode(batch), len(batch))]
-    except Exception:
-        return [(_writable(item), 1) for item in batch]
+    frames = _message(batch)
+    if frames and sum(map(len, frames)) <= message_bytes:
+        return [(frames, len(batch))]
+    if len(batch) > 1:
+        half = len(batch) // 2
+        return [
+            *_written(batch[:half], message_bytes, left_out),
+            *_written(batch[half:], message_bytes, left_out),
+        ]
+    item = batch[0]
+    if isinstance(item, Response):
+        return [(native.encode([unsent(item)]), 1)]
+    if left_out is not None:
+        left_out.append(item)
+    return []
 
 
-def _writable(item: Item) -> list[bytes]:
+def _message(batch: Sequence[Item]) -> list[bytes]:
     try:
-        return native.encode([item])
-    except Exception:
-        if not isinstance(item, Response):
-            raise  # nothing else has in it what handlers made
-        return native.encode([unwritable(item)])
+        return native.encode(batch)
+    except Exception:  # because of whatever a handler has put into a response
+        return []

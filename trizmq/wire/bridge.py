@@ -13,7 +13,7 @@ from . import head
 from .commands import ClientFinal, ClientPartial, ClientRequest, Reply
 from .items import Call, Part, Response, body_of, frames_of
 
-__all__ = ["DEFAULT_TTL_MS", "call_of", "media_type", "reply_of", "request_of", "unwritable"]
+__all__ = ["DEFAULT_TTL_MS", "call_of", "media_type", "reply_of", "request_of", "unsent"]
 
 #: Milliseconds for a call that comes without a deadline: MDP has no word for one (promise P6).
 DEFAULT_TTL_MS: Final = 30_000
@@ -56,9 +56,9 @@ def _told(response: Response) -> list[bytes]:
     return [problem(response.status).body]
 
 
-def unwritable(response: Response) -> Response:
-    """Return what takes the place of a response in which a handler has put no text, or worse."""
-    failure = problem(500, "the response cannot be written", executed="maybe")
+def unsent(response: Response, detail: str = "the response cannot be written") -> Response:
+    """Return what takes the place of a response that cannot be sent."""
+    failure = problem(500, detail, executed="maybe")
     return Response(response.id, failure.status, failure.headers, failure.body)
 
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "DEFAULT_TAKES",
     "MAX_BODY_FRAMES",
+    "MAX_ROUTES",
     "VERSION",
     "Body",
     "Call",
@@ -33,6 +35,7 @@ __all__ = [
     "Item",
     "Part",
     "Response",
+    "Takes",
     "body_of",
     "frames_of",
 ]
@@ -47,7 +50,7 @@ MAX_BODY_FRAMES: Final = 1024
 _MAX_SERVICES: Final = 256
 
 #: Routes that one worker may tell of: more than any program has.
-_MAX_ROUTES: Final = 20_000
+MAX_ROUTES: Final = 20_000
 
 #: ``bytes``: one frame, the usual case. A list: as many frames (an MDP peer's body). An
 #: int: the body is that many frames of the message itself, after the batch (large bodies,
@@ -67,6 +70,31 @@ class _Bodiless(msgspec.Struct, frozen=True):
     body: ClassVar[bytes] = b""
 
 
+class Takes(msgspec.Struct, array_like=True, frozen=True):
+    """How large may be what a peer is sent: it says so in its hello, and a sender looks first.
+
+    ``message_bytes``: of all frames of one message together. Of a request ``target_bytes`` are
+    those of method and path, ``header_bytes`` of the name and value of one field,
+    ``headers_bytes`` of all fields; a response has no target.
+    """
+
+    body_bytes: int = 16 * 1024 * 1024
+    message_bytes: int = 16 * 1024 * 1024 + 64 * 1024
+    target_bytes: int = 2 * 1024
+    header_fields: int = 64
+    header_bytes: int = 4 * 1024
+    headers_bytes: int = 16 * 1024
+
+    @property
+    def part_bytes(self) -> int:
+        """In a message of so few bytes no header field and no body is over a bound."""
+        return min(self.header_bytes, self.headers_bytes, self.body_bytes)
+
+
+#: What a peer takes that does not say: the default limits.
+DEFAULT_TAKES: Final = Takes()
+
+
 class Hello(_Bodiless, array_like=True, tag=0, frozen=True):
     """The first item either way: who speaks, and what it can take.
 
@@ -74,7 +102,7 @@ class Hello(_Bodiless, array_like=True, tag=0, frozen=True):
     what the old one held is gone. ``credit`` is how many calls the sender takes at once;
     more wait at the other side. ``services``: what a worker offers, empty from a client;
     ``public``: those of them that have a route for which nobody needs a token; ``routes``:
-    its routes, for people to read.
+    its routes, for people to read. ``takes``: how large may be what the sender is sent.
     """
 
     version: int
@@ -82,7 +110,8 @@ class Hello(_Bodiless, array_like=True, tag=0, frozen=True):
     credit: int = 0
     services: Annotated[tuple[str, ...], msgspec.Meta(max_length=_MAX_SERVICES)] = ()
     public: Annotated[tuple[str, ...], msgspec.Meta(max_length=_MAX_SERVICES)] = ()
-    routes: Annotated[tuple[str, ...], msgspec.Meta(max_length=_MAX_ROUTES)] = ()
+    routes: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_ROUTES)] = ()
+    takes: Takes = DEFAULT_TAKES
 
 
 class Call(msgspec.Struct, array_like=True, tag=1, gc=False):

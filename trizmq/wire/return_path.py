@@ -59,7 +59,7 @@ class ReturnPath(NamedTuple):
         except Exception:
             if isinstance(item, Part):
                 raise
-            return [*self.envelope, *self._payload(bridge.unwritable(item))]
+            return [*self.envelope, *self._payload(bridge.unsent(item))]
 
     def _payload(self, item: Response | Part) -> list[bytes]:
         # The codecs write a delimiter where their dialect has one; here it is the envelope's.
