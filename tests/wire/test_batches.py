@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from random import Random
+
+import pytest
+
+from trizmq.engine.limits import limits_of
 from trizmq.wire import native
 from trizmq.wire.batches import batches
-from trizmq.wire.items import MAX_BODY_FRAMES, Call, Heartbeat, Item, Response
+from trizmq.wire.items import MAX_BODY_FRAMES, Call, Heartbeat, Item, Part, Response
 
 
 def call(number: int, body: bytes | list[bytes]) -> Call:
@@ -46,3 +51,59 @@ def test_a_response_that_cannot_be_written_takes_no_other_with_it() -> None:
     assert isinstance(first, Response)
     assert (first.id, first.status) == (1, 500)
     assert second == Response(2, 200, {}, b"")
+
+
+@pytest.mark.parametrize("body_bytes", [1024, 40 * 1024, 2**20, 2**24, 2**26])
+@pytest.mark.parametrize("headers_bytes", [1024, 16 * 1024, 32 * 1024])
+def test_no_message_is_larger_than_its_receiver_takes(body_bytes: int, headers_bytes: int) -> None:
+    limits = limits_of({"body_bytes": body_bytes, "headers_bytes": headers_bytes})
+    most = limits.takes.message_bytes
+    random = Random(body_bytes + headers_bytes)
+    fields = {f"a{n}": "x" * 1000 for n in range(headers_bytes // 1024)}
+    sizes = [0, 100, min(body_bytes, 32 * 1024), min(body_bytes, 32 * 1024 + 1), body_bytes]
+    items: list[Item] = []
+    for number in range(100):
+        body = bytes(random.choice(sizes if number % 10 == 0 else sizes[:4]))
+        headers = random.choice([{}, fields])
+        made: list[Item] = [
+            Response(number, 200, headers, body),
+            Call(number, 1, "GET", "/" + "x" * 2000, headers, body, None, "x" * 1000),
+            Part(number, 0, body),
+        ]
+        items.append(random.choice(made))
+    left_out: list[Item] = []
+    found: list[Item] = []
+    for frames, count in batches(items, most, left_out):
+        assert sum(map(len, frames)) <= most
+        decoded = native.decode(frames)
+        assert len(decoded) == count
+        found += decoded
+    assert found == items
+    assert left_out == []
+
+
+def test_what_is_too_large_by_itself_takes_no_other_with_it() -> None:
+    large = {"a": "x" * 70_000}
+    items: list[Item] = [
+        Response(1, 200, {}, b"1"),
+        Response(2, 200, large, b"2"),
+        Call(3, 1, "GET", "/", large, b""),
+        Response(4, 200, {}, b"4"),
+    ]
+    left_out: list[Item] = []
+    written = batches(items, 65_000, left_out)
+    found = [item for frames, _ in written for item in native.decode(frames)]
+    assert left_out == [items[2]]
+    assert [(item.id, item.status) for item in found if isinstance(item, Response)] == [
+        (1, 200),
+        (2, 500),
+        (4, 200),
+    ]
+
+
+def test_one_that_cannot_be_written_and_is_no_response_is_left_out() -> None:
+    bad = Call(1, 1, "GET", "/\ud800", {}, b"")
+    left_out: list[Item] = []
+    ((frames, count),) = batches([bad, Heartbeat()], left_out=left_out)
+    assert (native.decode(frames), count, left_out) == ([Heartbeat()], 1, [bad])
+    assert batches([bad]) == []

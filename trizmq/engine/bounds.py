@@ -62,9 +62,10 @@ def find_oversize_part(
 def find_oversize_response(response: Response, sent: int, takes: Takes | Limits) -> str | None:
     """Hold a response against what its receiver takes; return what is wrong, or None.
 
-    ``sent``: bytes of its parts that went ahead. They count, because most callers gather them.
+    ``sent``: bytes of its parts that went ahead. They count, because most callers gather them,
+    but in front of an error nothing is kept.
     """
-    size = sent + len(response.body)
+    size = len(response.body) + (0 if response.is_error else sent)
     if size > takes.body_bytes:
         return f"the response has {size} bytes, and the limit body_bytes is {takes.body_bytes}"
     if not response.headers:
