@@ -7,7 +7,7 @@ unknown (promise P2).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,13 +99,14 @@ class HTTPError(TrizmqError):
 
     Args:
       status: 400..599.
-      detail: what went wrong, for the caller's eyes.
+      detail: what went wrong, for the caller's eyes: text, or any value that JSON has; another
+        one, such as an exception, is sent as its text.
       headers: added to the response.
 
     """
 
     def __init__(
-        self, status: int, detail: str | None = None, *, headers: Mapping[str, str] | None = None
+        self, status: int, detail: Any = None, *, headers: Mapping[str, str] | None = None
     ) -> None:
         if not 400 <= status <= 599:
             raise ValueError(f"HTTPError wants a status of 400..599, got {status}")

@@ -12,7 +12,7 @@ from ..errors import ConfigError, HTTPError, PluginError
 from ..messages import Headers, Request, Response
 from ..names import is_service
 from .broker_hooks import compile_admit, compile_admit_reply, compile_on_event
-from .failures import answer_failure
+from .failures import answer_failure, complete
 from .handlers import Endpoint, compile_endpoint
 from .hookspecs import Route
 from .lifespan import lifespan
@@ -125,7 +125,7 @@ class App:
         try:
             if isinstance(outcome, BaseException):
                 raise outcome
-            response = _write_late(outcome)
+            response = complete(_write_late(outcome), request, "maybe")
         except BaseException as error:  # as in `handle`
             response = answer_failure(error, request, "maybe")
         return _without_body(response) if request.method == "HEAD" else response

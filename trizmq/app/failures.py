@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
+from .. import json_codec
 from ..errors import HTTPError
-from ..messages import problem
+from ..messages import PROBLEM, Response, problem
 from .results import check_response
 
 if TYPE_CHECKING:
     from ..errors import Executed
-    from ..messages import Request, Response
+    from ..messages import Request
 
-__all__ = ["answer_failure", "lone"]
+__all__ = ["answer_failure", "complete", "lone"]
 
 LOGGER = logging.getLogger("trizmq.app")
 
@@ -70,14 +72,42 @@ def _give_back(group: BaseExceptionGroup[BaseException], request: Request) -> No
 
 
 def _refusal(error: HTTPError, request: Request, executed: Executed) -> Response:
-    refusal = problem(
+    make = partial(
+        problem,
         error.status,
-        error.detail,
         executed=executed,
         request_id=request.request_id or None,
         headers=error.headers,
     )
+    try:
+        refusal = make(error.detail)
+    except (TypeError, ValueError):
+        if isinstance(error.detail, bytes):  # its text would be `b'...'`
+            raise
+        refusal = make(str(error.detail).encode("utf-8", "backslashreplace").decode())
     return check_response(refusal)
+
+
+def complete(response: Response, request: Request, executed: Executed) -> Response:
+    """Return ``response``, which a plugin made, with what every problem document says.
+
+    That is ``executed`` and ``request_id``. A plugin that made a `problem` need not know them;
+    where it says them, they are its own. It may return one response many times: what lacks
+    them is copied.
+    """
+    if response.status < 400 or response.content_type != PROBLEM:
+        return response
+    try:
+        document = json_codec.decode(response.body)
+    except ValueError:
+        return response
+    if not isinstance(document, dict):
+        return response
+    members = {"executed": executed, "request_id": request.request_id}
+    lacking = {name: text for name, text in members.items() if text and name not in document}
+    if not lacking:
+        return response
+    return Response(response.status, response.headers, json_codec.encode(document | lacking))
 
 
 def _fault(error: BaseException, request: Request, executed: Executed) -> Response:

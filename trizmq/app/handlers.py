@@ -11,7 +11,7 @@ import trio
 
 from ..messages import Request, Response
 from .arguments import compile_arguments, refusal
-from .failures import answer_failure
+from .failures import answer_failure, complete
 from .hints import returns_nothing, underlying
 from .results import check_response, result_writer
 
@@ -57,11 +57,14 @@ def compile_endpoint(
                 if verdict is not None:
                     refusal = await _refusal(verdict)
                     if refusal is not None:
-                        return refusal
+                        return complete(refusal, request, "no")
             values = values_of(request)
             executed = "maybe"
             result = await call(*values) if waits else call(*values)
-            return write(result) if request.later is None else _no_response_yet(result)
+            if request.later is not None:
+                return _no_response_yet(result)
+            response = write(result)
+            return response if response.status < 400 else complete(response, request, "maybe")
         except BaseException as error:  # answer_failure says why, and gives back what passes
             return answer_failure(error, request, executed)
 
