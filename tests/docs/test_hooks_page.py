@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import inspect
 import re
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import trio
 
+import trizmq
 from trizmq.app import hookspecs
 from trizmq.app.plugins import load
+from trizmq.testing import open_app
 
 HOOKS = [name for name in hookspecs.__all__ if name.startswith("trizmq_")]
 TESTS = Path(__file__).parents[1]
@@ -41,6 +45,23 @@ def test_its_example_is_a_plugin(section, name: str) -> None:
     exec(compile(block.text, name, "exec"), vars(module))
     implementations = load([module]).hooks.of(name)
     assert [found.plugin for found in implementations] == ["example"]
+
+
+@pytest.mark.parametrize("name", ["trizmq_lifespan"])
+async def test_the_lifespan_of_the_page_runs_to_its_end(section, tmp_path: Path) -> None:
+    (block,) = section.blocks
+    module = ModuleType("example")
+    exec(compile(block.text, "example", "exec"), vars(module))
+    (tmp_path / "words.txt").write_text("some words")
+    async with open_app(plugins=[module], state_dir=tmp_path):
+        assert module.words == ["some", "words"]
+    assert module.words == []
+    async with trio.open_nursery() as nursery:
+        serving = partial(trizmq.serve, plugins=[module], state_dir=tmp_path)
+        await nursery.start(partial(serving, bind="tcp://127.0.0.1:*"))
+        assert module.words == ["some", "words"]
+        nursery.cancel_scope.cancel()
+    assert module.words == []
 
 
 @pytest.mark.parametrize("name", HOOKS)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..errors import Executed
     from ..messages import Request
 
-__all__ = ["answer_failure", "complete", "lone"]
+__all__ = ["answer_failure", "complete", "lone", "without_cancelled"]
 
 LOGGER = logging.getLogger("trizmq.app")
 
@@ -60,6 +60,13 @@ def lone(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
+
+
+def without_cancelled(error: BaseException | None) -> BaseException | None:
+    """Return ``error`` without what is Trio's of it; None if nothing is left."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(trio.Cancelled)[1]
+    return None if isinstance(error, trio.Cancelled) else error
 
 
 def _give_back(group: BaseExceptionGroup[BaseException], request: Request) -> None:

@@ -162,7 +162,10 @@ def trizmq_lifespan(state_dir: Path, config: Any) -> AbstractAsyncContextManager
     """Return an async context manager for what lives as long as the app does.
 
     Entered before the first request, in the order in which the plugins are named; left
-    after the last one, in reverse. If entering raises, the start stops with that exception.
+    after the last one, in reverse, whatever ended the server, and as if nothing had: a plugin
+    need not put what it does then in a ``finally``. It has five seconds for that. If entering
+    raises, the start stops with that exception; if a task of one fails, the server ends with
+    that.
 
     Args:
       state_dir: this plugin may keep files there; mode 0700, shared by all plugins.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from ..app.failures import lone, without_cancelled
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -24,8 +26,7 @@ async def running(start: Callable[..., Awaitable[Any]]) -> AsyncIterator[Any]:
       What ``start`` gave to ``task_status.started``.
 
     Raises:
-      The block's own error, as it is, in no group. Else what ``start`` raised, in a group
-      if it had started, or as it is if not.
+      The block's own error, as it is, in no group. Else what ``start`` raised, likewise.
 
     """
     error: BaseException | None = None
@@ -36,10 +37,10 @@ async def running(start: Callable[..., Awaitable[Any]]) -> AsyncIterator[Any]:
             except BaseException as raised:
                 error = raised
             nursery.cancel_scope.cancel()
-    except BaseExceptionGroup:
+    except BaseExceptionGroup as group:
         # The block's own error goes first. But that the block was cancelled may be
         # because ``start`` failed, and then that is what happened.
-        if error is None or isinstance(error, trio.Cancelled):
-            raise
+        if without_cancelled(error) is None:
+            raise lone(group) from None
     if error is not None:
         raise error
