@@ -29,6 +29,7 @@ __all__ = [
     "is_printable",
     "is_request_line",
     "is_service",
+    "label",
     "path_in_service",
     "path_of_service",
     "service_of",
@@ -40,6 +41,7 @@ MAX_SERVICE_BYTES: Final = 255
 # No control characters of either set, no line or paragraph separator, no lone surrogates:
 # a log cannot show them, and some of them end its lines.
 _UNPRINTABLE: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+_UNPRINTABLE_CHARACTER: Final = re.compile(f"[{_UNPRINTABLE}]")
 _PRINTABLE: Final = re.compile(f"[^{_UNPRINTABLE}]*")
 
 _METHOD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,15}")
@@ -68,6 +70,12 @@ _USUAL_FIELDS: Final = frozenset(
 def is_printable(text: str) -> bool:
     """Tell whether a log can show ``text``: it has no control characters and no line ends."""
     return (text.isascii() and text.isprintable()) or bool(_PRINTABLE.fullmatch(text))
+
+
+def label(text: str, most: int) -> str:
+    """Return what a log shows of a name that a peer gave itself: ``most`` characters of it."""
+    text = text[:most]
+    return text if is_printable(text) else _UNPRINTABLE_CHARACTER.sub("?", text)
 
 
 def is_method(text: str) -> bool:

@@ -85,6 +85,15 @@ def test_send_to_another_service_rewrites_the_path(make_backend) -> None:
     assert backend.given(b"n") == []
 
 
+def test_send_to_a_service_of_any_name(make_backend) -> None:
+    backend = make_backend(Hooks(SendTo(service="a/b c")))
+    backend.employ(b"n", "users")
+    backend.say(b"w", Ready("a/b c"))
+    backend.call(1, "/%75sers/1?full=1")
+    assert len(backend.given(b"w")) == 1
+    assert backend.broker.services["a/b c"].in_flight == 1
+
+
 def test_send_to_a_worker_waits_for_that_one(make_backend) -> None:
     backend = make_backend(Hooks(None, SendTo(worker="m"), SendTo(worker="m")))
     backend.employ(b"n", capacity=9)

@@ -539,3 +539,12 @@ def test_who_says_ever_new_nonsense_fills_neither_memory_nor_log(backend) -> Non
     backend.pass_time(30.0)
     assert len(backend.told) == 10 + 1024
     assert backend.broker.refused_workers.next_tick == float("inf")
+
+
+def test_a_peers_own_name_cannot_end_a_line_of_the_log(backend) -> None:
+    backend.work(b"n", Hello(VERSION, "n\nERROR all is lost", 1, ("users",)))
+    assert [worker.name for worker in backend.broker.workers] == ["n?ERROR all is lost"]
+    backend.receive(Hello(VERSION, "c\nERROR"), address=b"c")
+    backend.call(1, "/nobody", address=b"c", ttl=0)
+    [response] = backend.responses(b"c")
+    assert b'"request_id":"c?ERROR-1"' in response.body

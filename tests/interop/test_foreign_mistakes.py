@@ -261,3 +261,14 @@ async def test_what_is_no_request_is_told_so(open_server, connect) -> None:
         reply = json.loads(head)
         assert (reply["status"], reply["headers"]) == (400, {"content-type": PROBLEM})
         assert reply["body"]["executed"] == "no"
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [[b'{"path": "/here"}'], [b"MDPC01", b"here", b""], [b"MDPC02", b"\x01", b"here", b""]],
+)
+async def test_a_client_at_the_workers_port_is_told_so(open_server, connect, frames) -> None:
+    async with open_server(routes) as server:
+        client = connect(server.backend, zmq.REQ)
+        client.send(*frames)
+        assert b"this port is for workers" in (await client.receive(2.0))[-1]

@@ -261,10 +261,7 @@ def test_workers_are_told_apart(frames: Frames, dialect: str) -> None:
     ("frames", "message"),
     [
         ([], "no worker's dialect"),
-        ([b""], "no worker's dialect"),
-        ([b"", b"MDPC01", b"users", b""], "no worker's dialect"),
         ([b"MDPW01", b"\x01", b"users"], "no worker's dialect"),
-        ([b"x", b"", b"MDPW02", b"\x05"], "no worker's dialect"),
         ([b"\x91"], "not a native batch"),
     ],
 )
@@ -272,6 +269,23 @@ def test_what_no_worker_may_say(frames: Frames, message: str) -> None:
     with pytest.raises(RemoteProtocolError, match=message) as caught:
         dialects.read_worker(frames)
     assert type(caught.value) is RemoteProtocolError
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [b""],
+        [b"", b"hello"],
+        [b"", b"MDPC01", b"users", b""],
+        [b"MDPC02", b"\x01", b"users", b""],
+        [b"x", b"", b"MDPW02", b"\x05"],
+        [b"", b'{"path": "/users"}'],
+    ],
+)
+def test_a_client_at_the_workers_port_can_be_answered(frames: Frames) -> None:
+    with pytest.raises(MalformedCall) as caught:
+        dialects.read_worker(frames)
+    assert caught.value.return_path.encode(OK)
 
 
 @pytest.mark.parametrize(

@@ -140,3 +140,9 @@ def test_a_normal_call_passes_every_check(method: str, target: str) -> None:
     if names.is_call_normal(method, target, {}):
         assert names.check_method(method) == method
         assert names.check_target(target) == target
+
+
+def test_what_a_log_shows_of_a_peers_own_name() -> None:
+    assert names.label("ada-1", 64) == "ada-1"
+    assert names.label("é" * 99, 64) == "é" * 64
+    assert names.label("a\nERROR b\x1b[2J\u2028", 64) == "a?ERROR b?[2J?"

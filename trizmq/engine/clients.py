@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, final
 
+from ..names import label
 from ..wire.items import VERSION, Goaway, Heartbeat, Hello
 from .bounds import narrower
 from .records import Peer
@@ -39,7 +40,7 @@ class Clients:
             return None
         if not self.native:
             self.next_heartbeat = now + self._interval
-        peer = self.native[address] = Peer(address, hello.instance[:MAX_INSTANCE])
+        peer = self.native[address] = Peer(address, label(hello.instance, MAX_INSTANCE))
         peer.takes = narrower(hello.takes, self._takes)
         self.say_hello(address)
         return peer

@@ -5,14 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, final
 
 from ..admission import Event
+from ..messages import problem
 from ..wire import commands
+from ..wire.items import Response
 from ..wire.return_path import MDP
 
 if TYPE_CHECKING:
+    from ..wire.return_path import ReturnPath
     from .counters import Counters
     from .outbox import Outbox
 
 __all__ = ["RefusedWorkers"]
+
+NOT_FOR_CLIENTS: Final = "this port is for workers: clients connect to the endpoint of --bind"
 
 #: Many workers come back the moment that they are sent away, as often as they are. So many a
 #: second are sent away at once, and the rest at the end of that second.
@@ -50,6 +55,12 @@ class RefusedWorkers:
             self._send_away(address, dialect, at_frontend)
         elif len(self._waiting) < MAX_WAITING:
             self._waiting[address] = dialect, at_frontend
+
+    def answer_client(self, address: bytes, return_path: ReturnPath) -> None:
+        """Tell a client at the workers' port: it may be a REQ socket that waits for an answer."""
+        outcome = problem(400, NOT_FOR_CLIENTS, executed="no")
+        item = Response(0, outcome.status, outcome.headers, outcome.body)
+        self._outbox.worker_messages.append((address, return_path.encode(item)))
 
     def tick(self, now: float) -> None:
         """Let time pass: send away those that wait for it."""

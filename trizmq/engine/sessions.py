@@ -8,7 +8,7 @@ from ..admission import Event
 from ..errors import LocalProtocolError
 from ..messages import Headers, no_headers
 from ..messages import Response as Outcome
-from ..names import are_fields_normal, check_fields, is_service
+from ..names import are_fields_normal, check_fields, is_service, label
 from ..wire import commands
 from ..wire.items import (
     VERSION,
@@ -149,7 +149,7 @@ class Sessions:
         worker = Worker(
             first.services,
             max(1, first.credit),
-            first.instance[:MAX_NAME],
+            label(first.instance, MAX_NAME),
             NATIVE,
             address,
             frozenset(first.public),

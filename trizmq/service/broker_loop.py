@@ -172,8 +172,10 @@ class BrokerLoop:
         except RemoteProtocolError as error:
             if self.broker.is_worker(address):
                 self.broker.mdp.refuse(address, None, str(error), now)
-            else:
-                self._drop(error, now)
+                return
+            self._drop(error, now)
+            if isinstance(error, MalformedCall):
+                self.broker.refused_workers.answer_client(address, error.return_path)
         else:
             if isinstance(received, dialects.ForeignCommand):
                 self.broker.receive_command(address, received.dialect, received.command, now)

@@ -197,6 +197,7 @@ def read_worker(frames: list[bytes]) -> list[Item] | ForeignCommand:
 
     Raises:
       MalformedCommand: if it begins as a command of MDP does, and is none.
+      MalformedCall: if a client has sent it, perhaps: tell it along ``.return_path``.
       RemoteProtocolError: if it is anything else. No other exception leaves.
 
     """
@@ -204,7 +205,11 @@ def read_worker(frames: list[bytes]) -> list[Item] | ForeignCommand:
         return native.decode(frames)
     codec = _worker_codec(frames)
     if codec is None:
-        raise RemoteProtocolError(f"no worker's dialect known here: {len(frames)} frames")
+        message = f"no worker's dialect known here: {len(frames)} frames"
+        return_path = return_path_of(frames)
+        if return_path is None:
+            raise RemoteProtocolError(message)
+        raise MalformedCall(message, return_path)
     try:
         command = codec.decode_worker(frames)
         if isinstance(command, Partial | Final) and len(command.body) > MAX_REPLY_FRAMES:
