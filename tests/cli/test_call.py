@@ -75,6 +75,18 @@ def test_headers_go_there_and_include_shows_those_that_come_back(echo: CommandLi
     assert {"content-type: text/x", "x-one: 1", "x-two: 2:2"} <= set(lines)
 
 
+@pytest.mark.parametrize("dialect", ["native", "plain"])
+def test_a_timeout_of_any_length(echo: CommandLine, dialect: str) -> None:
+    for seconds in ("inf", "1e300", "3601"):
+        result = echo("call", "POST", "/echo", "--timeout", seconds, "--dialect", dialect)
+        assert (result.exit_code, result.stderr) == (0, "")
+    for seconds in ("nan", "0", "-1", "-inf", "x"):
+        result = echo("call", "POST", "/echo", "--timeout", seconds, "--dialect", dialect)
+        assert result.exit_code == 2
+        assert "Error: Invalid value for '--timeout'" in result.stderr
+    assert echo("bench", "--duration", "nan").exit_code == 2
+
+
 def test_headers_of_one_name_are_joined(echo: CommandLine) -> None:
     result = echo("call", "POST", "/echo", "-H", "a:1", "-H", "A: 2", "-H", "b:3", "-i")
     assert {"a: 1, 2", "b: 3"} <= set(result.stderr.splitlines())
@@ -232,7 +244,6 @@ def test_in_another_dialect_nobody_there_and_no_reply_are_the_same(
         ["--dialect", "http", "GET", "/users"],
         ["--dialect", "mdp01", "GET", "/users", "--connect", "ipc://a,ipc://b"],
         ["--dialect", "mdp01", "GET", "/users users"],
-        ["--dialect", "plain", "GET", "/users", "--timeout", "4000"],
         ["GET", "/users\n"],
     ],
 )

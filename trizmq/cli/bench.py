@@ -17,7 +17,14 @@ from ..service.opening import open_client
 from .exchange import Outgoing, exchange, find_token
 from .exits import Exit
 from .histogram import Histogram
-from .options import connect_option, json_option, state_dir_option, timeout_option, token_option
+from .options import (
+    Seconds,
+    connect_option,
+    json_option,
+    state_dir_option,
+    timeout_option,
+    token_option,
+)
 from .settings import config_option
 
 if TYPE_CHECKING:
@@ -74,7 +81,7 @@ class Tally:
 )
 @click.option(
     "--duration",
-    type=click.FloatRange(0, min_open=True),
+    type=Seconds(0, min_open=True),
     default=10.0,
     show_default=True,
     help="Seconds to measure, after half a second that is not counted.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BACKEND",
     "ENDPOINT",
+    "Seconds",
     "broker_options",
     "connect_option",
     "endpoints",
@@ -36,7 +38,22 @@ __all__ = [
 ENDPOINT: Final = "tcp://127.0.0.1:5555"
 BACKEND: Final = "tcp://127.0.0.1:5556"
 
+MAX_SECONDS: Final = 3600.0
+
 Command = TypeVar("Command", bound="Callable[..., Any]")
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds: what is over an hour is an hour, as it is for a call's deadline."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the seconds; NaN, which is in no range and outside of none, is refused."""
+        seconds: float = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return min(seconds, MAX_SECONDS)
 
 
 def words(value: str | Sequence[str]) -> tuple[str, ...]:
@@ -110,7 +127,7 @@ connect_option = click.option(
 
 timeout_option = click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=Seconds(0, min_open=True),
     default=30.0,
     envvar="TRIZMQ_TIMEOUT",
     show_default=True,
@@ -191,7 +208,7 @@ _bind = click.option(
 
 _wait = click.option(
     "--wait",
-    type=click.FloatRange(0),
+    type=Seconds(0),
     default=1.0,
     envvar="TRIZMQ_WAIT",
     show_default=True,
@@ -231,7 +248,7 @@ _access_log = click.option(
 
 _grace = click.option(
     "--grace",
-    type=click.FloatRange(0),
+    type=Seconds(0),
     default=20.0,
     envvar="TRIZMQ_GRACE",
     show_default=True,
