@@ -64,3 +64,21 @@ def test_whoever_is_asked_again_begins_with_the_first_part(rig) -> None:
     rig.welcome(link)
     rig.receive(link, Part(pending.id, 0, b"all"), Response(pending.id, 200, {}, b""))
     assert pending.outcome.body == b"all"
+
+
+@pytest.mark.parametrize("came", [0, 1, 3])
+def test_an_end_that_counts_other_parts_than_came_is_an_error(rig, came) -> None:
+    (link,) = rig.links
+    pending = rig.submit()
+    for seq in range(came):
+        rig.receive(link, Part(pending.id, seq, b"x"))
+    rig.receive(link, Response(pending.id, 200, {}, b"", parts=2))
+    assert isinstance(pending.outcome, RemoteProtocolError)
+    rig.assert_nothing_is_left()
+
+
+def test_an_end_that_counts_the_parts_that_came_is_a_response(rig) -> None:
+    (link,) = rig.links
+    pending = rig.submit()
+    rig.receive(link, Part(pending.id, 0, b"x"), Response(pending.id, 200, {}, b"y", parts=1))
+    assert pending.outcome.body == b"xy"

@@ -144,7 +144,7 @@ def test_partials_of_a_call_are_its_parts_in_order(backend) -> None:
     assert backend.items == [
         (b"a", Part(1, 0, b"a")),
         (b"a", Part(1, 1, b"b")),
-        (b"a", Response(1, 200, {}, b"c")),
+        (b"a", Response(1, 200, {}, b"c", parts=2)),
     ]
 
 
@@ -427,7 +427,7 @@ def test_a_cancelled_call_keeps_its_room_until_the_worker_has_stopped(backend) -
     (token,) = backend.given(b"n")
     backend.receive(Cancel(1))
     assert backend.heard(b"n") == [Cancel(token)]
-    backend.work(b"n", Response(token, 0, {}, b""))
+    backend.work(b"n", Response(token, 504, {}, b"", stopped=True))
     assert len(backend.given(b"n")) == 1
     assert backend.broker.counters.late == 0
 

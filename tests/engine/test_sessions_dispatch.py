@@ -149,13 +149,25 @@ def test_an_idempotency_key_makes_any_call_repeatable(backend) -> None:
     assert len(backend.given(b"y")) == 1
 
 
-def test_three_workers_at_most_are_given_a_call(backend) -> None:
+def test_two_workers_at_most_are_lost_with_a_call(backend, read_problem) -> None:
+    backend.call(1, method="GET")
+    for address in (b"x", b"y"):
+        assert backend.answers() == []
+        backend.employ(address)
+        assert len(backend.given(address)) == 1
+        lose(backend, address, "gone")
+    (response,) = backend.responses()
+    assert response.status == 502
+    assert "2 workers were lost" in read_problem(response)["detail"]
+
+
+def test_three_workers_at_most_are_given_a_call_though_they_say_goodbye(backend) -> None:
     backend.call(1, method="GET")
     for address in (b"x", b"y", b"z"):
         assert backend.answers() == []
         backend.employ(address)
         assert len(backend.given(address)) == 1
-        lose(backend, address, "gone")
+        lose(backend, address, "goaway")
     assert backend.answers() == [(1, 502)]
 
 

@@ -126,7 +126,7 @@ def test_a_cancelled_call_gives_its_room_back_when_it_has_stopped(talk, response
     assert talk.take() == []
     talk.talk.part(talk.jobs[0], b"late")
     talk.finish(talk.jobs[0], response)
-    assert talk.take() == [Response(7, 0, {}, b"")]
+    assert talk.take() == [Response(7, 504, {}, b"", stopped=True)]
 
 
 def test_so_does_one_whose_deadline_has_passed(talk) -> None:
@@ -134,7 +134,7 @@ def test_so_does_one_whose_deadline_has_passed(talk) -> None:
     talk.pass_time(0.5)
     assert talk.stopped == talk.jobs
     talk.finish(talk.jobs[0], None)
-    assert talk.take() == [Response(7, 0, {}, b"")]
+    assert talk.take() == [Response(7, 504, {}, b"", stopped=True)]
 
 
 def test_what_a_former_broker_wanted_is_of_no_concern_to_the_next(talk) -> None:
@@ -167,7 +167,7 @@ def test_ids_are_the_broker_s_business(talk, call_id) -> None:
     talk.hear(call(call_id))
     talk.hear(Cancel(call_id))
     talk.finish(talk.jobs[0], None)
-    assert talk.take() == [Response(call_id, 0, {}, b"")]
+    assert talk.take() == [Response(call_id, 504, {}, b"", stopped=True)]
 
 
 def test_a_native_broker_that_is_silent_for_three_seconds_is_lost(talk) -> None:
@@ -211,7 +211,8 @@ def test_a_call_that_was_cancelled_while_draining_is_waited_for(talk) -> None:
     talk.hear(Goaway("draining"), Cancel(7))
     assert not talk.talk.is_drained
     talk.finish(talk.jobs[0], None)
-    assert talk.take() == [Goaway("draining"), Response(7, 0, {}, b""), Goaway("closing")]
+    stopped = Response(7, 504, {}, b"", stopped=True)
+    assert talk.take() == [Goaway("draining"), stopped, Goaway("closing")]
 
 
 # -- MDP -----------------------------------------------------------------------------------

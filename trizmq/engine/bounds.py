@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MIN_BODY_BYTES",
+    "body_size",
     "find_oversize",
     "find_oversize_part",
     "find_oversize_response",
@@ -39,7 +40,7 @@ OVERHEAD: Final = 512
 def size_of(call: Work) -> int:
     """Return about how many bytes ``call`` keeps while it waits."""
     fields = sum(_text_size(name) + _text_size(value) for name, value in call.headers.items())
-    return OVERHEAD + len(call.method) + _text_size(call.target) + fields + _body_size(call)
+    return OVERHEAD + len(call.method) + _text_size(call.target) + fields + body_size(call)
 
 
 def find_oversize(call: Work, limits: Limits | Takes) -> tuple[int, str] | None:
@@ -112,5 +113,7 @@ def _text_size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode(errors="replace"))
 
 
-def _body_size(call: Work) -> int:
-    return sum(map(len, frames_of(call.body)))
+def body_size(call: Work) -> int:
+    """Return the bytes of the body of ``call``."""
+    body = call.body
+    return len(body) if isinstance(body, bytes) else sum(map(len, frames_of(body)))

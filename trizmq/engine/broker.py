@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..wire import commands
     from ..wire.items import Body, Item
     from ..wire.return_path import ReturnPath
-    from .records import Flight, Peer, Worker
+    from .records import Flight, Peer, Token, Worker
     from .services import Service
 
 __all__ = ["Broker"]
@@ -135,21 +135,27 @@ class Broker:
 
     def join(self, worker: Worker) -> None:
         """Let the local worker take calls of its services from now on."""
+        worker.heard_at = float("inf")  # it is this process
         self._local.append(worker)
         self._dispatcher.join(worker)
 
-    def finish(self, flight: Flight, response: messages.Response | None) -> None:
+    def finish(
+        self, flight: Flight, response: messages.Response | None, now: float | None = None
+    ) -> None:
         """Be told that the local worker is done with ``flight``: its room is free again.
 
         To be called once for each dispatched flight, also for one that was abandoned; the
-        response, None from a handler that was stopped, is then dropped.
+        response, None from a handler that was stopped, is then dropped. ``now``: if None, it
+        is not later than at the last input.
         """
+        if now is not None:
+            self._dispatcher.now = now
         try:
             self._end(flight, response)
         except Exception as error:
             self._guard.end_flight(flight, error)
         try:
-            self._dispatcher.release(flight)
+            self._dispatcher.release(flight, was_stopped=response is None)
         except Exception as error:
             self._guard.note(error)
 
@@ -187,9 +193,17 @@ class Broker:
             self._guard.note(error)
             self._sessions.dismiss(address, dialect, "the broker failed at what it sent")
 
-    def lose_worker(self, address: bytes, reason: str = "it is not connected") -> None:
-        """Be told that no worker is at ``address`` any more."""
-        self._sessions.lose(address, reason)
+    def lose_worker(
+        self,
+        address: bytes,
+        reason: str = "it is not connected",
+        undelivered: Collection[Token] = (),
+    ) -> None:
+        """Be told that no worker is at ``address`` any more.
+
+        ``undelivered``: tokens of calls that could not even be sent to it.
+        """
+        self._sessions.lose(address, reason, undelivered)
 
     def lose_named(self, name: str, reason: str) -> None:
         """Be told that the process of the worker ``name`` has ended."""
@@ -312,7 +326,7 @@ class Broker:
     def next_tick(self) -> float:
         """When to call `tick`, at the latest; infinity if nothing is expected."""
         return min(
-            self._dispatcher.deadlines.next,
+            self._dispatcher.next_tick,
             self._clients.next_heartbeat,
             self._sessions.next_heartbeat,
             self._intake.next_tick,
@@ -328,6 +342,7 @@ class Broker:
                 self._dispatcher.stop(flight, refusals.expiry(flight))
             except Exception as error:
                 self._guard.note(error)
+        self._dispatcher.tick(now)
         self._intake.tick(now)
         self._clients.tick(now)
         self._sessions.tick(now)

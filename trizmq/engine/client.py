@@ -235,8 +235,12 @@ class Client:
             return
         self._budget.succeed()
         whole = body if type(body) is bytes else b"".join(frames_of(body))
-        if pending.parts is not None and status < 400:
-            whole = pending.parts.before(whole)
+        if status < 400 and (item.parts or pending.parts is not None):
+            try:
+                whole = (pending.parts or Parts()).before(whole, item.parts)
+            except RemoteProtocolError as error:
+                self._end(pending, error)
+                return
         fields = no_headers()
         if item.headers:
             add_lower_case(fields, item.headers)

@@ -61,6 +61,9 @@ class Clients:
         peer = peers.get(return_path.envelope)
         if peer is None:
             peer = Peer(address, return_path.dialect, return_path.envelope)
+            for other in peers.values():
+                peer.connection = other.connection
+                break
             peers[return_path.envelope] = peer
         return peer
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, final
 from ..errors import LocalProtocolError
 from ..names import is_call_normal, service_of
 from ..wire.head import check
+from ..wire.return_path import MDP
 from . import mmi, refusals
 from .bounds import find_oversize
 from .records import Flight
@@ -115,9 +116,24 @@ class Intake:
             return refusals.refusal(flight, 400, fault)
         if flight.deadline <= self._dispatcher.now:
             return refusals.expiry(flight)
-        if len(flight.peer.flights) > self._limits.client_calls:
+        peer = flight.peer
+        if peer.connection.calls > limits.client_calls and self._has_too_many(peer, flight):
             return self._busy(flight, 429, "this client has too many calls in flight")
+        if self._dispatcher.held_bytes > limits.broker_bytes:
+            return self._busy(flight, 503, "the server holds too many bytes of calls in flight")
         return None
+
+    def _has_too_many(self, peer: Peer, flight: Flight) -> bool:
+        """Tell whether a connection, or one of the clients behind it, has too many calls."""
+        limits, path = self._limits, flight.return_path
+        if path is None or path.dialect not in MDP:
+            return True
+        # MDP clients pipeline, and take each reply for the next one that they wait for. So
+        # they get no other replies than these as long as the service's queue can bear it.
+        is_behind_a_queue = len(path.envelope) > 1
+        return (is_behind_a_queue and len(peer.flights) > limits.client_calls) or (
+            peer.connection.calls > limits.service_calls // 2
+        )
 
     def _place(self, flight: Flight) -> None:
         service = flight.service
@@ -150,7 +166,7 @@ class Intake:
         """Let calls of ``services`` wait as if somebody had offered them once."""
         for name in services:
             service = self._dispatcher.services.setdefault(name, Service(name))
-            service.was_offered, service.has_public_routes = True, name in public
+            service.expect(is_public=name in public)
 
     def suspend(self) -> None:
         """Refuse calls of services that have no worker, until one comes."""

@@ -46,6 +46,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     service_calls: _Count = 10_000
     service_bytes: _Bytes = 64 * MIB
     broker_bytes: _Bytes = 256 * MIB
+    #: Bytes of the bodies that one worker has in hand; over it the next ones wait.
+    worker_bytes: _Bytes = 64 * MIB
     services: Annotated[int, Meta(ge=1, le=100_000)] = 256
     workers: Annotated[int, Meta(ge=1, le=100_000)] = 1024
     max_ttl: Annotated[float, Meta(ge=1, le=3600)] = 3600.0
@@ -60,6 +62,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     busy_silence: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
     #: How long calls wait for a service that nobody has ever offered.
     wait: Annotated[float, Meta(ge=0)] = 1.0
+    #: How long calls may wait for a service whose last worker has left, as if one were to
+    #: come: then its name is forgotten.
+    remembered: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
     retry_after_ms: Annotated[int, Meta(ge=1, le=60_000)] = 100
 
     @property

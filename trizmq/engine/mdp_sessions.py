@@ -6,11 +6,11 @@ from itertools import count
 from typing import TYPE_CHECKING, final
 
 from ..wire import commands
-from ..wire.items import body_of
+from ..wire.items import Response, body_of
 from . import refusals
 from .mmi import is_mmi
 from .records import NATIVE, Token, Worker
-from .sessions import CHANGED, Sessions
+from .sessions import CHANGED, GOODBYE, Sessions
 
 if TYPE_CHECKING:
     from .counters import Counters
@@ -45,12 +45,12 @@ class MDPSessions:
             sessions.dismiss(address, worker.dialect, CHANGED)
             return
         if worker is not None:
-            worker.heard_at = now
+            sessions.note_heard(worker, now)
         match command:
             case commands.Ready(service) if worker is None:
                 self._welcome(address, dialect, service, now)
             case commands.Disconnect():
-                sessions.lose(address, "it said goodbye")
+                sessions.lose(address, GOODBYE)
             case commands.Heartbeat() if worker is not None:
                 self._note_beat(worker)
             case commands.Partial(token, body) if worker is not None:
@@ -110,6 +110,6 @@ class MDPSessions:
                 self._sessions.dismiss(worker.address, worker.dialect, "it replied to nothing")
         elif is_last:
             worker.beats = 0
-            self._sessions.finish(flight, 200, {}, body_of(body))
+            self._sessions.finish(flight, Response(0, 200, {}, body_of(body)))
         else:
             self._dispatcher.part(flight, body_of(body))

@@ -74,7 +74,7 @@ class NativeConversation(Conversation):
         self._items.append(item)
 
     def _say_stopped(self, job: Job) -> None:
-        self._items.append(Response(job.id, 0, {}, b""))
+        self._items.append(Response(job.id, 504, {}, b"", stopped=True))
 
     def part(self, job: Job, body: Body) -> None:
         if not job.ended:

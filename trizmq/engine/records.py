@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias, final
 
 from ..messages import IDEMPOTENT_METHODS
-from .services import RequestQueue
+from .queues import RequestQueue
 
 if TYPE_CHECKING:
     from ..messages import Principal
     from ..wire.items import Body, Call, Takes
     from ..wire.return_path import ReturnPath
+    from .crews import Crew
     from .services import Service
 
-__all__ = ["LOCAL", "NATIVE", "Flight", "Peer", "Token", "Work", "Worker"]
+__all__ = ["LOCAL", "NATIVE", "Connection", "Flight", "Peer", "Token", "Work", "Worker"]
 
 #: What a worker speaks that is in the broker's own process: function calls.
 LOCAL: Final = "local"
@@ -23,6 +25,15 @@ NATIVE: Final = "native"
 #: What a worker knows a call by: an id in the native dialect; in MDP a client address that
 #: was minted for this one dispatch, so that a routing id is never seen, nor of use.
 Token: TypeAlias = int | bytes
+
+
+@final
+@dataclass(eq=False)
+class Connection:
+    """What all clients behind one routing id have together: they share its bounds, and its turn."""
+
+    calls: int = 0
+    queued_bytes: int = 0
 
 
 @final
@@ -39,11 +50,16 @@ class Peer:
     instance: str
     envelope: tuple[bytes, ...] | None = None
     flights: dict[int, Flight] = field(default_factory=dict)
-    queued_bytes: int = 0
+    connection: Connection = field(default_factory=Connection)
     #: Something was sent to it since the last heartbeat was due.
     was_told: bool = False
     #: How large may be what it is sent, if that is less than what we take.
     takes: Takes | None = None
+
+    @property
+    def queued_bytes(self) -> int:
+        """About how many bytes the calls keep that wait, of everybody on its connection."""
+        return self.connection.queued_bytes
 
 
 class Work:
@@ -76,11 +92,15 @@ class Work:
 class Flight(Work):
     """One call in flight, from the broker's reading it to its end.
 
-    Queued while ``worker`` is None. When it has ``ended`` its caller has had its outcome;
+    When it has ``ended`` its caller has had its outcome;
     the worker may still be busy with it, and says so by `Broker.finish`.
 
     Attributes:
       attempts: how often it was given to a worker.
+      deaths: how often the worker was lost that had it.
+      given_at: when it was given to its worker.
+      held: bytes of its body, as long as they are counted.
+      is_queued: it waits for a worker.
       parts: how many parts of its response its caller has been sent.
       sent: how many bytes these have.
       gathered: parts that wait for the end.
@@ -104,6 +124,10 @@ class Flight(Work):
         self.size = 0
         self.token: Token = 0
         self.attempts = 0
+        self.deaths = 0
+        self.given_at = 0.0
+        self.held = 0
+        self.is_queued = False
         self.parts = 0
         self.sent = 0
         self.gathered: list[bytes] = []
@@ -150,8 +174,27 @@ class Worker:
     beats: int = 0
     #: How large may be what it is sent, if that is less than what we take.
     takes: Takes | None = None
+    #: Those that offer the same services.
+    crew: Crew | None = None
+    #: Where its crew keeps it: by how many calls it has; -1 if it has no room.
+    level: int = -1
+    #: It was silent for so long that others are given calls first.
+    is_quiet: bool = False
+    #: It is given nothing, because it has a suspect, or is to have one when it is empty.
+    is_reserved: bool = False
+    #: Bytes of the bodies that it was given, and the most that it is given.
+    held: int = 0
+    most_held: int = 64 * 1024 * 1024
+    #: How many calls it may have now: it came while many waited, and others may be coming.
+    window: int = sys.maxsize
 
     @property
     def has_room(self) -> bool:
         """Whether it can take one call more."""
-        return self.busy < self.capacity and not self.is_leaving
+        return (
+            self.busy < self.capacity
+            and not self.is_leaving
+            and not self.is_reserved
+            and self.busy < self.window
+            and self.held < self.most_held
+        )

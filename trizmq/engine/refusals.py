@@ -51,4 +51,6 @@ def expiry(flight: Flight) -> Response:
 def lost(flight: Flight) -> Response:
     """Return the 502 of a call whose worker has gone."""
     detail = "the worker was lost while it had the call"
+    if flight.deaths > 1:
+        detail = f"{flight.deaths} workers were lost while they had the call: no other is given it"
     return refusal(flight, 502, detail, executed="maybe")

@@ -2,115 +2,111 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
+
+from .estimates import Estimates
+from .queues import RequestQueue
 
 if TYPE_CHECKING:
-    from .records import Flight, Peer, Worker
+    from .crews import Crew
+    from .records import Worker
 
-__all__ = ["RequestQueue", "Service"]
-
-
-class RequestQueue:
-    """Calls that wait for a worker: fair to clients, first in first out for each.
-
-    One client with a thousand calls delays another's single call by one call, not by a
-    thousand (RFC 7: the broker SHOULD be fair).
-    """
-
-    def __init__(self) -> None:
-        # Ordered dicts, because a call can leave from anywhere in its line, and at once:
-        # were it only marked, a client that calls and cancels could fill the memory.
-        self._lines: OrderedDict[Peer, OrderedDict[Flight, None]] = OrderedDict()
-        self.count = 0
-        self.bytes = 0
-
-    def push(self, flight: Flight) -> None:
-        """Put ``flight`` at the end of its client's line."""
-        self._lines.setdefault(flight.peer, OrderedDict())[flight] = None
-        self._count(flight, 1)
-
-    def push_front(self, flight: Flight) -> None:
-        """Put ``flight`` before all others: it has waited its turn once already."""
-        line = self._lines.setdefault(flight.peer, OrderedDict())
-        line[flight] = None
-        line.move_to_end(flight, last=False)
-        self._lines.move_to_end(flight.peer, last=False)
-        self._count(flight, 1)
-
-    def pop(self) -> Flight | None:
-        """Take the first call of the client whose turn it is, or None."""
-        if not self._lines:
-            return None
-        peer = next(iter(self._lines))
-        self._lines.move_to_end(peer)
-        flight = next(iter(self._lines[peer]))
-        self.leave(flight)
-        return flight
-
-    def leave(self, flight: Flight) -> None:
-        """Take out a call that was pushed: it is dispatched, or has ended."""
-        line = self._lines[flight.peer]
-        del line[flight]
-        if not line:
-            del self._lines[flight.peer]
-        self._count(flight, -1)
-
-    def flights(self) -> list[Flight]:
-        """Return all that waits."""
-        return [flight for line in self._lines.values() for flight in line]
-
-    def _count(self, flight: Flight, sign: int) -> None:
-        self.count += sign
-        self.bytes += sign * flight.size
-        flight.peer.queued_bytes += sign * flight.size
+__all__ = ["Service"]
 
 
+@final
 class Service:
-    """A name, the workers that have announced it, and the calls that wait for one."""
+    """A name, the workers that offer it now, and the calls that wait for one.
+
+    What workers have announced ends with them. The name alone is remembered for a while,
+    because calls may wait for the next worker; it takes nobody's place.
+
+    Attributes:
+      was_offered: a worker has offered it, or is expected to: calls wait for the next one.
+      is_expected: the process that serves it starts workers for it by itself.
+      is_suspended: there is no worker, and none will come soon.
+      is_overloaded: calls were refused because they would have waited for too long, and the
+        queue has not been empty since.
+      deserted_at: when its last worker left; infinity while it has one.
+
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.queue = RequestQueue()
+        self.estimates = Estimates()
         self.in_flight = 0
-        #: Some worker has offered it once: its callers wait for the next one.
         self.was_offered = False
-        #: No worker is there, and none will come soon.
+        self.is_expected = False
         self.is_suspended = False
-        #: Some worker has said that some route of it is public.
+        self.is_overloaded = False
+        self.deserted_at = float("inf")
+        #: Every worker says that some route of it is public, so the others do not check.
         self.has_public_routes = False
+        self._is_public = False  # as expected, while there is no worker
         self._workers: dict[Worker, None] = {}
-        # Who has room, the least recently used first. Kept apart, so that picking one does
-        # not walk over all that are busy.
-        self._free: OrderedDict[Worker, None] = OrderedDict()
+        self._crews: list[Crew] = []
 
     @property
     def workers(self) -> int:
         """How many workers offer it, busy ones included."""
         return len(self._workers)
 
-    def join(self, worker: Worker) -> None:
+    @property
+    def takes_a_place(self) -> bool:
+        """Whether it counts against the limit on services."""
+        return bool(self._workers) or self.is_expected
+
+    def expect(self, *, is_public: bool) -> None:
+        """Be told that the process starts workers for it, which say ``is_public``."""
+        self.was_offered = self.is_expected = True
+        self._is_public = is_public
+        self._note_workers()
+
+    def join(self, worker: Worker, crew: Crew) -> None:
         """Add a worker."""
         self.was_offered, self.is_suspended = True, False
+        self.deserted_at = float("inf")
         self._workers[worker] = None
-        self.has_public_routes |= self.name in worker.public
-        self.note_room(worker)
+        if crew not in self._crews:
+            self._crews.append(crew)
+        self.estimates.note_routes(self.name, worker.routes)
+        self._note_workers()
 
-    def leave(self, worker: Worker) -> None:
+    def leave(self, worker: Worker, crew: Crew, now: float) -> None:
         """Take out a worker."""
         self._workers.pop(worker, None)
-        self._free.pop(worker, None)
+        if not crew.workers and crew in self._crews:
+            self._crews.remove(crew)
+        if not self._workers:
+            self.deserted_at = now
+        self._note_workers()
 
-    def note_room(self, worker: Worker) -> None:
-        """Be told that ``worker``'s having room may have changed."""
-        if not worker.has_room:
-            self._free.pop(worker, None)
-        elif worker in self._workers:
-            self._free[worker] = None
+    def _note_workers(self) -> None:
+        # If one of them does not check, nobody must get to it without a token.
+        self.has_public_routes = (
+            all(self.name in worker.public for worker in self._workers)
+            if self._workers
+            else self._is_public
+        )
 
-    def pick(self) -> Worker | None:
-        """Return the least recently used worker that has room, or None."""
-        for worker in self._free:
-            self._free.move_to_end(worker)
-            return worker
-        return None
+    @property
+    def crews(self) -> list[Crew]:
+        """Its workers, those together that offer the same."""
+        return self._crews
+
+    def pick(self, now: float) -> Worker | None:
+        """Return the worker that should have the next call, or None if none has room."""
+        best: Worker | None = None
+        for crew in self._crews:
+            worker = crew.first(now)
+            if worker is None:
+                continue
+            if best is None or (worker.is_quiet, worker.busy) < (best.is_quiet, best.busy):
+                best = worker
+        return best
+
+    def least_busy(self) -> Worker | None:
+        """Return the worker that is likely to be the first to have nothing in hand."""
+        staying = [worker for worker in self._workers if not worker.is_leaving]
+        return min(staying, key=lambda worker: worker.busy, default=None)

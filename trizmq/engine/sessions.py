@@ -26,10 +26,10 @@ from ..wire.return_path import MDP
 from . import refusals
 from .bounds import narrower
 from .mmi import is_mmi
-from .records import NATIVE, Flight, Worker
+from .records import NATIVE, Flight, Token, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from ..wire.items import Body
     from .counters import Counters
@@ -38,13 +38,17 @@ if TYPE_CHECKING:
     from .limits import Limits
     from .outbox import Outbox
 
-__all__ = ["CHANGED", "Sessions"]
+__all__ = ["CHANGED", "GOODBYE", "Sessions"]
 
 #: As much as is kept of what a worker calls itself.
 MAX_NAME: Final = 64
 
 #: Why a session ends, where two places say so.
 CHANGED: Final = "it changed its dialect"
+GOODBYE: Final = "it said goodbye"
+
+#: Of what a lost worker had in hand, so many calls are named.
+NAMED: Final = 3
 
 
 @final
@@ -106,7 +110,7 @@ class Sessions:
         elif worker.dialect != NATIVE:
             self.dismiss(address, worker.dialect, CHANGED)
             return
-        worker.heard_at = now
+        self.note_heard(worker, now)
         self._read(worker, address, items)
 
     def _read(self, worker: Worker, address: bytes, items: Sequence[Item]) -> None:
@@ -121,7 +125,7 @@ class Sessions:
                         self._dispatcher.retire(worker)
                         self._outbox.assign(address, item)  # nothing was sent after this
                     case Goaway():
-                        self.lose(address, "it said goodbye")
+                        self.lose(address, GOODBYE)
                         return
                     case Heartbeat() | Hello() | Credit():
                         pass  # it may say hello again until it hears ours
@@ -174,7 +178,7 @@ class Sessions:
         if flight is None:
             self._counters.forged += 1
         else:
-            self.finish(flight, item.status, item.headers, item.body)
+            self.finish(flight, item)
 
     def _part(self, worker: Worker, token: int, body: Body) -> None:
         flight = worker.flights.get(token)
@@ -203,12 +207,16 @@ class Sessions:
 
     # -- both --------------------------------------------------------------------------
 
-    def has_room_for(self, services: Iterable[str]) -> bool:
+    def has_room_for(self, services: Collection[str]) -> bool:
         """Tell whether one more worker, with ``services``, is within the limits."""
-        known = self._dispatcher.services
-        new = sum(name not in known or not known[name].was_offered for name in services)
-        offered = sum(service.was_offered for service in known.values())
-        return len(self.workers) < self._limits.workers and offered + new <= self._limits.services
+        roster = self._dispatcher.roster
+        return len(self.workers) < self._limits.workers and roster.has_room_for(services)
+
+    def note_heard(self, worker: Worker, now: float) -> None:
+        """Be told that ``worker`` has said something."""
+        worker.heard_at = now
+        if worker.is_quiet:
+            self._dispatcher.note_heard(worker)
 
     def welcome(self, worker: Worker, now: float) -> None:
         """Begin a session."""
@@ -220,26 +228,33 @@ class Sessions:
         self._note("worker-ready", worker, worker.dialect)
         self._dispatcher.join(worker)
 
-    def finish(self, flight: Flight, status: int, headers: dict[str, str], body: Body) -> None:
-        """End a call with a worker's response; status 0 says only that it has stopped."""
+    def finish(self, flight: Flight, item: Response) -> None:
+        """End a call with what its worker says of it."""
         if flight.ended:
-            self._counters.late += status != 0
-            self._dispatcher.release(flight)
-            return
+            self._counters.late += item.status >= 100 and not item.stopped
+        elif item.stopped:
+            # By its own clock the deadline has passed: ours would say so in a moment.
+            self._counters.expired += 1
+            self._dispatcher.answer(flight, refusals.expiry(flight))
+        else:
+            self._end_with(flight, item)
+        self._dispatcher.release(flight, was_stopped=item.stopped)
+
+    def _end_with(self, flight: Flight, item: Response) -> None:
+        status = item.status
         try:
-            fields = _checked(status, headers)
+            fields = _checked(status, item.headers)
         except LocalProtocolError as error:
             self._counters.lost += 1
             detail = f"the worker answered with {error}"
             outcome = refusals.refusal(flight, 502, detail, executed="maybe")
             self._dispatcher.answer(flight, outcome)
         else:
-            frames = frames_of(body)
+            frames = frames_of(item.body)
             if status >= 400:
                 flight.gathered.clear()  # what had been said before it failed
             flight.gathered += frames[:-1]  # so that their boundaries are kept
             self._respond(flight, Outcome(status, fields, frames[-1]))
-        self._dispatcher.release(flight)
 
     def dismiss(self, address: bytes, dialect: str, reason: str) -> None:
         """Send away who is at ``address``: what it said is out of place."""
@@ -247,13 +262,19 @@ class Sessions:
         self.lose(address, reason)
         self._send_away(address, dialect, "unknown")
 
-    def lose(self, address: bytes, reason: str) -> None:
-        """End the session at ``address``, if there is one; its calls go to others."""
+    def lose(self, address: bytes, reason: str, undelivered: Collection[Token] = ()) -> None:
+        """End the session at ``address``, if there is one; its calls go to others.
+
+        ``undelivered``: tokens of calls that it was certainly never sent.
+        """
         worker = self.workers.pop(address, None)
-        if worker is not None:
-            left = worker.is_leaving or reason == "it said goodbye"
-            self._note("worker-left" if left else "worker-lost", worker, reason)
-            self._dispatcher.lose(worker)
+        if worker is None:
+            return
+        is_goodbye = reason == GOODBYE
+        left = worker.is_leaving or is_goodbye
+        held = [one for one in worker.flights.values() if one.token not in undelivered]
+        self._note("worker-left" if left else "worker-lost", worker, reason + _in_words(held))
+        self._dispatcher.lose(worker, is_death=not is_goodbye, undelivered=undelivered)
 
     def lose_named(self, name: str, reason: str) -> None:
         """End the sessions of the worker that calls itself ``name``: its process has ended."""
@@ -316,6 +337,19 @@ class Sessions:
 
 def _may_be_offered(service: str) -> bool:
     return is_service(service) and not is_mmi(service)
+
+
+def _in_words(held: Sequence[Flight]) -> str:
+    """Return what a lost worker had in hand: one of these calls may be what ended it."""
+    if not held:
+        return ""
+    named = [
+        f"{flight.method} {flight.target.partition('?')[0]:.200} ({flight.request_id:.64})"
+        for flight in held[:NAMED]
+    ]
+    if len(held) > NAMED:
+        named.append(f"{len(held) - NAMED} more")
+    return f"; it had {', '.join(named)}"
 
 
 def _checked(status: int, headers: dict[str, str]) -> Headers:

@@ -11,7 +11,7 @@ from ..errors import RemoteProtocolError
 from ..transport.face import PeerGone
 from ..wire import dialects
 from ..wire.batches import batches
-from ..wire.items import Hello
+from ..wire.items import Call, Hello
 from ..wire.return_path import MalformedCall
 from .faults import Faults
 from .ticker import Ticker
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..engine.broker import Broker
     from ..engine.outbox import Outbox
     from ..engine.records import Flight
+    from ..messages import Response
     from ..transport.face import Router
     from ..wire.items import Item
     from .local_worker import LocalWorker
@@ -74,6 +75,7 @@ class BrokerLoop:
         self._faults = Faults(LOGGER)
         self._ticker = Ticker(broker, self.act, self._faults)
         self._nothing_in_flight = trio.Event()
+        self._clock = trio.lowlevel.current_clock().current_time
         self._next_complaint = 0.0
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -89,6 +91,10 @@ class BrokerLoop:
                 task_status.started()
         finally:
             self._leave()
+
+    def finish(self, flight: Flight, response: Response | None) -> None:
+        """Be told by the worker of this process that it is done with ``flight``."""
+        self.broker.finish(flight, response, self._clock())
 
     async def drain(self, grace: float) -> None:
         """Take no new calls; return when the running ones are answered, or cut off.
@@ -247,29 +253,50 @@ class BrokerLoop:
     def _send_to_workers(self, outbox: Outbox) -> None:
         for address, items in outbox.worker_items.items():
             left_out: list[Item] = []
-            most = self.broker.worker_message_bytes(address)
-            for frames, _ in batches(items, most, left_out):
-                self._send_to_worker(address, frames)
+            most, sent = self.broker.worker_message_bytes(address), 0
+            for frames, count in batches(items, most, left_out):
+                reason = self._send_to_worker(address, frames)
+                if reason is not None:
+                    self._note_unsent(address, reason, items, sent, left_out)
+                    break
+                sent += count
             for item in left_out:
                 self.broker.take_back(address, item)
         for address, frames in outbox.worker_messages:
-            self._send_to_worker(address, frames)
+            reason = self._send_to_worker(address, frames)
+            if reason is not None:
+                self.broker.lose_worker(address, reason, frames)  # a call's token is one of them
         assert self._backend is not None
         self._backend.settle()
 
-    def _send_to_worker(self, address: bytes, frames: Sequence[bytes]) -> None:
+    def _send_to_worker(self, address: bytes, frames: Sequence[bytes]) -> str | None:
+        """Send one message; return why nothing of it could be sent, or None."""
         assert self._backend is not None
         try:
             self._backend.send_nowait(address, frames)
         except trio.WouldBlock:
-            self.broker.lose_worker(address, "it reads too slowly")
+            return "it reads too slowly"
         except PeerGone:
-            self.broker.lose_worker(address)
+            return "it is not connected"
         except trio.ClosedResourceError:
             raise
         except Exception as error:
             self.broker.note_fault(error)
             self.broker.lose_worker(address, "the broker failed at sending to it")
+        return None
+
+    def _note_unsent(
+        self,
+        address: bytes,
+        reason: str,
+        items: Sequence[Item],
+        sent: int,
+        left_out: Sequence[Item],
+    ) -> None:
+        """Give up a worker; of ``items``, all but the first ``sent`` it was certainly not given."""
+        written = [item for item in items if not any(item is one for one in left_out)]
+        tokens = [item.id for item in written[sent:] if isinstance(item, Call)]
+        self.broker.lose_worker(address, reason, tokens)
 
     def _note(self, event: Event) -> None:
         if event.kind == "worker-refused":

@@ -99,7 +99,7 @@ class Server:
         loop.local = LocalWorker(
             app,
             capacity=capacity,
-            finish=broker.finish,
+            finish=self._loop.finish,
             part=broker.part,
             takes=lambda _: takes,
             flush=loop.act,

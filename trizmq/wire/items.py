@@ -142,7 +142,9 @@ class Response(msgspec.Struct, array_like=True, tag=3, gc=False):
     """The end of call ``id``.
 
     ``taken`` is false where a broker that drains has turned the call away: no worker was
-    given it, so that another broker may be.
+    given it, so that another broker may be. ``parts``: how many parts went before; who has
+    read fewer has lost some. ``stopped``: a worker's word that it has stopped its handler,
+    because it was told to or the deadline had passed: then this is no response.
     """
 
     id: int
@@ -150,6 +152,8 @@ class Response(msgspec.Struct, array_like=True, tag=3, gc=False):
     headers: Headers
     body: Body
     taken: bool = True
+    parts: int = 0
+    stopped: bool = False
 
 
 class Part(msgspec.Struct, array_like=True, tag=4, gc=False):

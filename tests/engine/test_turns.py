@@ -1,0 +1,237 @@
+"""Who is given the next call: the least busy worker, of those that have been heard of late."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from trizmq.wire import dialects
+from trizmq.wire.commands import Ready
+from trizmq.wire.items import Goaway, Heartbeat, Response
+
+
+def answer(backend, address: bytes, token: int) -> None:
+    backend.work(address, Response(token, 200, {}, b""))
+
+
+def shares(backend, addresses) -> list[int]:
+    return [len(backend.given(address)) for address in addresses]
+
+
+# -- the least busy ------------------------------------------------------------------------
+
+
+def test_calls_are_spread_over_the_workers_that_are_there(backend) -> None:
+    workers = [b"w", b"x", b"y", b"z"]
+    for address in workers:
+        backend.employ(address, capacity=256)
+    for call_id in range(100):
+        backend.call(call_id)
+    assert shares(backend, workers) == [25, 25, 25, 25]
+
+
+def test_long_and_short_calls_in_turn_do_not_part_the_workers(backend) -> None:
+    """Were each given every second call, one of them would have all the long ones."""
+    workers = [b"x", b"y"]
+    for address in workers:
+        backend.employ(address, capacity=8)
+    long_ones: Counter[bytes] = Counter()
+    for call_id in range(8):
+        backend.call(call_id)
+        for address in workers:
+            for token in backend.given(address):
+                if call_id % 2:
+                    answer(backend, address, token)
+                else:
+                    long_ones[address] += 1
+    assert long_ones == {b"x": 2, b"y": 2}
+
+
+def test_the_first_of_several_newcomers_does_not_take_the_whole_queue(backend) -> None:
+    backend.broker.expect(["users"])
+    for call_id in range(100):
+        backend.call(call_id)
+    workers = [b"w", b"x", b"y", b"z"]
+    for address in workers:
+        backend.employ(address, capacity=256)
+    backend.pass_time(1.0)
+    given = shares(backend, workers)
+    assert sum(given) == 100
+    assert max(given) <= 30
+
+
+def test_a_newcomer_that_stays_alone_has_the_whole_queue_soon(backend) -> None:
+    backend.broker.expect(["users"])
+    for call_id in range(200):
+        backend.call(call_id)
+    backend.employ(b"w", capacity=256)
+    assert len(backend.given(b"w")) < 20
+    backend.pass_time(0.3)
+    assert len(backend.given(b"w")) > 180
+    backend.call(1000)
+    assert len(backend.given(b"w")) == 1
+
+
+def test_fast_calls_do_not_wait_for_the_share_to_grow(backend) -> None:
+    backend.broker.expect(["users"])
+    for call_id in range(500):
+        backend.call(call_id)
+    backend.employ(b"w", capacity=256)
+    rounds = 0
+    while tokens := backend.given(b"w"):
+        rounds += 1
+        backend.work(b"w", *(Response(token, 200, {}, b"") for token in tokens))
+    assert len(backend.answers()) == 500
+    assert rounds < 10
+
+
+def test_of_workers_with_different_services_the_least_busy_is_first(backend) -> None:
+    backend.employ(b"x", "users", "orders", capacity=9)
+    backend.employ(b"y", "users", capacity=9)
+    for call_id in range(4):
+        backend.call(call_id, "/orders")
+    for call_id in range(10, 14):
+        backend.call(call_id, "/users")
+    assert shares(backend, [b"x", b"y"]) == [4, 4]
+
+
+# -- those that are silent -----------------------------------------------------------------
+
+
+def test_a_silent_worker_is_given_calls_only_when_the_others_are_full(backend) -> None:
+    for address in (b"stuck", b"well"):
+        backend.employ(address, capacity=4)
+    for second in (0.5, 1.0, 1.5, 2.0):
+        backend.tick(second)
+        backend.work(b"well", Heartbeat())
+    for call_id in range(4):
+        backend.call(call_id)
+    assert shares(backend, [b"stuck", b"well"]) == [0, 4]
+    backend.call(9)
+    assert shares(backend, [b"stuck", b"well"]) == [1, 0]
+
+
+def test_a_worker_that_is_heard_again_has_its_turn_again(backend) -> None:
+    for address in (b"stuck", b"well"):
+        backend.employ(address, capacity=4)
+    for second in (1.0, 2.0):
+        backend.tick(second)
+        backend.work(b"well", Heartbeat())
+    backend.call(1)
+    backend.work(b"stuck", Heartbeat())
+    backend.call(2)
+    assert shares(backend, [b"stuck", b"well"]) == [1, 1]
+
+
+# -- connections ---------------------------------------------------------------------------
+
+
+def call_plain(backend, address: bytes, envelope: bytes, dialect: str = "plain") -> None:
+    frames = {
+        "plain": [envelope, b"", b'{"path": "/users"}'],
+        "mdp01": [envelope, b"", b"MDPC01", b"users", b""],
+        "mdp02": [b"MDPC02", b"\x01", b"users", b""],
+    }[dialect]
+    found = dialects.read(frames if envelope or dialect == "mdp02" else frames[1:])
+    assert isinstance(found, dialects.ForeignCall)
+    backend.broker.receive_foreign(address, found.call, found.return_path, backend.now)
+    backend.act()
+
+
+def test_a_thousand_envelopes_on_one_connection_delay_another_by_one_call(backend) -> None:
+    backend.employ(b"w")
+    for number in range(1000):
+        call_plain(backend, b"flood", b"%d" % number)
+    backend.call(1)
+    rounds = 0
+    while not backend.answers():
+        (token,) = backend.given(b"w")
+        answer(backend, b"w", token)
+        rounds += 1
+    assert rounds <= 3
+
+
+def test_envelopes_share_the_bound_on_calls_of_their_connection(make_backend) -> None:
+    backend = make_backend(client_calls=10)
+    backend.employ(b"w")
+    for number in range(25):
+        call_plain(backend, b"flood", b"%d" % number)
+    assert sum(b'"status":429' in frames[2] for _, frames in backend.messages) == 15
+
+
+def test_envelopes_share_the_bound_on_bytes_of_their_connection(make_backend) -> None:
+    backend = make_backend(client_bytes=5_000)
+    backend.employ(b"w")
+    for number in range(25):
+        call_plain(backend, b"flood", b"%d" % number)
+    assert sum(b'"status":429' in frames[2] for _, frames in backend.messages) == 15
+
+
+def test_envelopes_of_one_connection_take_turns(backend) -> None:
+    backend.employ(b"w")
+    for _ in range(20):
+        call_plain(backend, b"device", b"busy")
+    call_plain(backend, b"device", b"polite")
+    for _ in range(3):
+        (token,) = backend.given(b"w")
+        answer(backend, b"w", token)
+    assert [frames[0] for _, frames in backend.messages].count(b"polite") == 1
+
+
+@pytest.mark.parametrize("dialect", ["mdp01", "mdp02"])
+def test_an_mdp_client_may_pipeline_half_of_what_the_queue_holds(make_backend, dialect) -> None:
+    backend = make_backend(client_calls=5, service_calls=40)
+    backend.say(b"w", Ready("users"))
+    for _ in range(25):
+        call_plain(backend, b"pipeline", b"", dialect)
+    assert len(backend.messages) == 5  # 429s, after 20
+
+
+def test_what_a_connection_was_counted_for_is_given_back(backend) -> None:
+    for number in range(9):
+        call_plain(backend, b"device", b"%d" % number)
+    backend.tick(2.0)  # nobody offers the service
+    assert len(backend.messages) == 9
+    backend.employ(b"w", capacity=99)
+    connections = {peer.connection for peer in backend.broker._clients.all()}
+    assert [(one.calls, one.queued_bytes) for one in connections] == [(0, 0)]
+
+
+# -- services end with their workers -------------------------------------------------------
+
+
+def test_what_a_worker_announced_ends_with_it(make_backend) -> None:
+    backend = make_backend(services=3)
+    for number in range(20):
+        backend.employ(b"m%d" % number, *(f"mine-{number}-{n}" for n in range(3)))
+        backend.work(b"m%d" % number, Goaway("closing"))
+    backend.employ(b"honest", "users")
+    backend.call(1)
+    assert len(backend.given(b"honest")) == 1
+    assert len(backend.broker.services) <= 7
+
+
+def test_a_service_that_was_deserted_is_forgotten_after_a_while(make_backend) -> None:
+    backend = make_backend(remembered=5)
+    backend.employ(b"w")
+    backend.work(b"w", Goaway("closing"))
+    backend.tick(1.0)
+    backend.call(1, ttl=3_000)  # it waits for the next worker, as calls do in a restart
+    backend.pass_time(3.5)
+    assert backend.answers() == []
+    backend.pass_time(30)
+    assert backend.answers() == [(1, 504)]
+    assert backend.broker.services == {}
+    backend.call(2)
+    backend.pass_time(32)
+    assert backend.answers() == [(2, 503)]
+
+
+def test_a_service_that_is_expected_is_never_forgotten(make_backend) -> None:
+    backend = make_backend(remembered=5)
+    backend.broker.expect(["users"])
+    backend.employ(b"w")
+    backend.work(b"w", Goaway("closing"))
+    backend.pass_time(60)
+    assert "users" in backend.broker.services
