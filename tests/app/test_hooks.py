@@ -53,7 +53,8 @@ def test_what_a_hook_raises_names_plugin_and_hook(make_plugin: Make) -> None:
 
     with pytest.raises(PluginError) as caught:
         hooks_of(make_plugin("p", register_routes=fail)).ask("trizmq_register_routes")
-    assert str(caught.value) == "plugin 'p': trizmq_register_routes: ValueError: so it is"
+    why = "plugin 'p': trizmq_register_routes: ValueError: so it is"
+    assert str(caught.value) == f"{why} ({__file__}:{fail.__code__.co_firstlineno + 1})"
 
 
 def specs() -> dict[str, Callable[..., Any]]:

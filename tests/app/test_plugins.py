@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterator
 from textwrap import dedent
@@ -137,12 +138,50 @@ def test_two_different_ones_of_one_name(make_plugin: Any) -> None:
 def test_two_distributions_with_one_name(install: Install) -> None:
     install("a", dist="one")
     install("a", dist="other", value="other_module")
-    for ask in (load, installed, lambda: load(["a"])):
-        with pytest.raises(PluginError, match=r"bring a plugin 'a': (one and other|other and one)"):
+    install("b")
+    both = r"two distributions bring a plugin 'a': (one and other|other and one)"
+    for ask in (load, lambda: load(["a"]), lambda: load(["b", "a"])):
+        with pytest.raises(PluginError, match=both):
             ask()
+    assert names(load(["b"]).loaded) == ["b"]
+    assert installed_names() == ("a", "b")
+    plugins = installed()
+    assert names(plugins.loaded) == ["b"]
+    (broken,) = plugins.broken
+    assert broken.name == "a"
+    assert re.fullmatch(both, broken.reason)
 
+
+ODD = """
+    import trizmq
+
+    class Odd:
+        @property
+        def %s(self):
+            raise %s
+
+        @trizmq.hookimpl
+        def trizmq_register_routes(self):
+            return []
+
+    plugin = Odd()
+"""
 
 BROKEN = [
+    ("raise BaseException('odd')", "BaseException: odd"),
+    ("class Odd(BaseException): pass\nraise Odd", "Odd"),
+    ("raise GeneratorExit", "GeneratorExit"),
+    (
+        "class Mute(Exception):\n    def __str__(self): raise RuntimeError\nraise Mute",
+        "module 'bad_module': Mute (",
+    ),
+    (
+        "class Mute(Exception):\n    def __str__(self): raise SystemExit\nraise Mute",
+        "module 'bad_module': Mute (",
+    ),
+    ("class P:\n    def __dir__(self): raise OSError('no')\nplugin = P()", "OSError: no"),
+    (ODD % ("trizmq_admit", "OSError('no')"), "its hooks cannot be looked at: OSError: no"),
+    (ODD % ("trizmq_admit", "SystemExit"), "its hooks cannot be looked at: SystemExit"),
     ("import nowhere_at_all", "ModuleNotFoundError: No module named 'nowhere_at_all'"),
     ("raise ValueError('two\\nlines')", "ValueError: two lines"),
     ("raise SystemExit", "SystemExit"),
@@ -171,9 +210,13 @@ BROKEN = [
 ]
 
 
+def value_of(source: str) -> str:
+    return "bad_module:plugin" if "plugin = " in source else "bad_module"
+
+
 @pytest.mark.parametrize(("source", "why"), BROKEN)
 def test_named_and_broken_stops_with_one_line(install: Install, source: str, why: str) -> None:
-    install("bad", source)
+    install("bad", source, value=value_of(source))
     install("good")
     with pytest.raises(PluginError) as caught:
         load(["good", "bad"])
@@ -188,7 +231,7 @@ def test_named_and_broken_stops_with_one_line(install: Install, source: str, why
 def test_merely_installed_and_broken_is_logged_and_left_out(
     install: Install, source: str, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    install("bad", source)
+    install("bad", source, value=value_of(source))
     install("good")
     plugins = load()
     assert names(plugins.loaded) == ["good"]
@@ -201,13 +244,14 @@ def test_merely_installed_and_broken_is_logged_and_left_out(
 
 
 def test_installed_says_the_same_and_logs_nothing(
-    install: Install, caplog: pytest.LogCaptureFixture
+    install: Install, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     install("bad", "1 / 0")
     install("good")
     plugins = installed()
     assert names(plugins.loaded) == ["good"]
-    why = "module 'bad_module': ZeroDivisionError: division by zero"
+    place = f"{tmp_path / 'bad_module.py'}:1"
+    why = f"module 'bad_module': ZeroDivisionError: division by zero ({place})"
     assert plugins.broken == (Broken("bad", why, "dist-bad", "1.3"),)
     assert not caplog.records
 
@@ -247,3 +291,81 @@ def test_those_with_some_of_these_hooks_in_their_order(
     some = load(plugins).with_hooks("trizmq_admit", "trizmq_on_event")
     assert [plugin.name for plugin in some.loaded] == ["b", "both", "a"]
     assert some.elsewhere == {"none"}
+
+
+@pytest.mark.parametrize("error", ["OSError", "SystemExit", "AttributeError"])
+def test_a_property_that_raises_is_no_fault_unless_it_is_a_hook(
+    install: Install, error: str
+) -> None:
+    install("odd", ODD % ("anything", error), value="odd_module:plugin")
+    assert names(load(["odd"]).loaded) == ["odd"]
+    assert load(["odd"]).hooks.ask("trizmq_register_routes") == [("odd", [])]
+
+
+def test_plugins_that_are_equal_are_two(install: Install) -> None:
+    class Equal:
+        def __init__(self, name: str) -> None:
+            self.__name__ = name
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        __hash__ = None  # type: ignore[assignment]
+
+        @hookimpl
+        def trizmq_register_routes(self) -> list[trizmq.Route]:
+            return []
+
+    with pytest.raises(PluginError, match="plugin 'one': "):
+        _ = load([Equal("one"), Equal("other")]).hooks
+
+
+@pytest.mark.parametrize("value", ["a b", "a:b:c", "", "1 / 0", "a_module:"])
+def test_an_entry_point_that_is_none(install: Install, tmp_path: Path, value: str) -> None:
+    install("good")
+    install("a")
+    (tmp_path / "dist_a-1.1.dist-info" / "entry_points.txt").write_text(f"[trizmq]\na = {value}\n")
+    importlib.invalidate_caches()
+    plugins = installed()
+    assert "good" in names(plugins.loaded)
+    assert len(plugins.loaded) + len(plugins.broken) == 2
+
+
+def test_a_distribution_that_cannot_be_read_hides_no_other(
+    install: Install, tmp_path: Path
+) -> None:
+    install("good")
+    install("bad")
+    file = tmp_path / "dist_bad-1.3.dist-info" / "entry_points.txt"
+    file.write_text("[trizmq]\nno equals sign\n")
+    importlib.invalidate_caches()
+    plugins = installed()
+    assert names(plugins.loaded) == ["good"]
+    (broken,) = plugins.broken
+    assert (broken.name, broken.distribution) == ("dist-bad", "dist-bad")
+    assert "its entry points cannot be read" in broken.reason
+
+
+def test_ctrl_c_while_a_plugin_is_imported_is_the_users(install: Install) -> None:
+    install("a", "raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        installed()
+
+
+def test_where_it_failed(install: Install, tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("def work():\n    import json\n\n    json.loads('{')\n")
+    install("a", "import helper\n\n\nhelper.work()\n")
+    with pytest.raises(PluginError) as caught:
+        load(["a"])
+    mine, theirs = f"{tmp_path}/a_module.py:4", f"{tmp_path}/helper.py:4"
+    assert f"column 2 (char 1) ({mine}; {theirs}); installed" in str(caught.value)
+
+
+def test_where_a_hook_failed(install: Install, tmp_path: Path) -> None:
+    install("a", GOOD.replace("return []", "return [][0]"))
+    with pytest.raises(PluginError) as caught:
+        load(["a"]).hooks.ask("trizmq_register_routes")
+    assert str(caught.value) == (
+        "plugin 'a': trizmq_register_routes: IndexError: list index out of range "
+        f"({tmp_path}/a_module.py:6)"
+    )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
+import re
+import sys
 from collections.abc import Awaitable, Callable
 from types import ModuleType
 from typing import Any
@@ -13,6 +16,7 @@ import pytest
 from trizmq import ConfigError, PluginError, Response
 from trizmq.app.application import App
 from trizmq.app.plugins import load
+from trizmq.testing import open_app
 
 Call = Callable[..., Awaitable[Response]]
 Make = Callable[..., ModuleType]
@@ -111,3 +115,81 @@ def test_settings_are_a_struct_or_a_dataclass(make_plugin: Make, kind: Any) -> N
     plugin = make_plugin("p", config=lambda: kind)
     with pytest.raises(PluginError, match="plugin 'p': trizmq_config"):
         App([plugin])
+
+
+# Below Optional, list and dict, and in dataclasses inside of others.
+
+
+@dataclasses.dataclass
+class Mirror:
+    url: str
+    weight: int = 1
+
+
+class Deep(msgspec.Struct):
+    main: Mirror | None = None
+    mirrors: list[Mirror] = []
+    by_name: dict[str, Mirror | None] = {}
+    pools: tuple[Pool, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ({"main": {"url": "a", "wieght": 1}}, "`main.wieght`"),
+        ({"mirrors": [{"url": "a"}, {"url": "b", "wieght": 1}]}, "`mirrors[1].wieght`"),
+        ({"by_name": {"x": {"url": "a", "wieght": 1}}}, "`by_name.x.wieght`"),
+        ({"pools": [{"sise": 1}]}, "`pools[0].sise`"),
+    ],
+)
+def test_a_misspelt_key_is_found_at_every_level(make_plugin: Make, table: Any, key: str) -> None:
+    plugin = make_plugin("p", config=Deep)
+    with pytest.raises(ConfigError, match=re.escape(f"[plugin.p]: unknown key {key}; ")):
+        App([plugin], config={"p": table})
+
+
+async def test_defaults_of_inner_dataclasses(make_plugin: Make) -> None:
+    table = {"main": {"url": "a"}, "mirrors": [{"url": "b"}], "by_name": {"x": {"url": "c"}}}
+    config = await config_given(make_plugin, Deep, {"p": table})
+    assert [vars(config.main), vars(config.mirrors[0]), vars(config.by_name["x"])] == [
+        {"url": "a", "weight": 1},
+        {"url": "b", "weight": 1},
+        {"url": "c", "weight": 1},
+    ]
+
+
+# A module that is handed over is known by its own name, and by that of its entry point.
+
+
+@pytest.fixture
+def installed_plugin(
+    make_plugin: Make, monkeypatch: pytest.MonkeyPatch
+) -> tuple[ModuleType, list[Any]]:
+    given = list[Any]()
+    module = make_plugin("its_module", config=Plain, lifespan=lambda config: given.append(config))
+    entry = importlib.metadata.EntryPoint("its_name", "its_module", "trizmq")
+    monkeypatch.setitem(sys.modules, "its_module", module)
+    monkeypatch.setattr("trizmq.app.plugins.entry_points", lambda group: [entry])
+    return module, given
+
+
+@pytest.mark.parametrize("name", ["its_module", "its_name"])
+async def test_open_app_gives_a_module_its_table(
+    installed_plugin: tuple[ModuleType, list[Any]], name: str
+) -> None:
+    module, given = installed_plugin
+    async with open_app(plugins=[module], config={name: {"size": 7}}):
+        assert given == [Plain(7)]
+    with pytest.raises(ConfigError, match=r"unknown key `sise`"):
+        App([module], config={name: {"sise": 7}})
+
+
+def test_one_table_is_enough(installed_plugin: tuple[ModuleType, list[Any]]) -> None:
+    module, _ = installed_plugin
+    with pytest.raises(ConfigError, match="one plugin has two tables: its_module, its_name"):
+        App([module], config={"its_name": {}, "its_module": {}})
+
+
+def test_a_table_of_none_says_which_there_are(make_plugin: Make) -> None:
+    with pytest.raises(ConfigError, match=r"there is no such plugin; loaded are: a.b, c"):
+        App([make_plugin("a.b", admit=None), make_plugin("c", admit=None)], config={"b": {}})

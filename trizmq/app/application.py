@@ -17,7 +17,7 @@ from .handlers import Endpoint, compile_endpoint
 from .hookspecs import Route
 from .lifespan import lifespan
 from .matching import Table
-from .plugins import Plugins, installed_names, load
+from .plugins import Plugins, installed_as, installed_names, load
 from .results import result_writer
 from .router import Router
 from .tables import read_table
@@ -142,16 +142,31 @@ class App:
 
     def _read_config(self, config: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         kinds = dict(self._hooks.ask("trizmq_config"))
-        for name in config.keys() - kinds.keys():
+        tables = {self._plugin_of(name): config[name] for name in config}
+        if len(tables) < len(config):
+            raise ConfigError(f"one plugin has two tables: {', '.join(sorted(config))}")
+        for name in tables.keys() - kinds.keys():
             self._refuse_table(name)
-        return {name: read_table(name, kind, config.get(name, {})) for name, kind in kinds.items()}
+        return {name: read_table(name, kind, tables.get(name, {})) for name, kind in kinds.items()}
+
+    def _plugin_of(self, name: str) -> str:
+        """Return the name of the loaded plugin that the table ``name`` is for.
+
+        A module that was handed over has its own name here, and another as an installed plugin.
+        """
+        if all(plugin.name != name for plugin in self.plugins):
+            for plugin in self.plugins:
+                if name in installed_as(plugin.module):
+                    return plugin.name
+        return name
 
     def _refuse_table(self, name: str) -> None:
         if any(plugin.name == name for plugin in self.plugins):
             raise ConfigError(f"[plugin.{name}]: this plugin has no settings")
         # One file may serve several processes, each with plugins of its own.
         if name not in self._elsewhere and name not in installed_names():
-            raise ConfigError(f"[plugin.{name}]: there is no such plugin")
+            there = ", ".join(plugin.name for plugin in self.plugins) or "none"
+            raise ConfigError(f"[plugin.{name}]: there is no such plugin; loaded are: {there}")
 
     def _ask_for_routes(self) -> Iterable[Route]:
         for plugin, answer in self._hooks.ask("trizmq_register_routes"):

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 import pluggy
 
 from ..errors import PluginError
 from . import hookspecs
+from .reasons import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["Hooks", "Implementation", "check_hooks", "one_line"]
+__all__ = ["Hooks", "Implementation", "check_hooks"]
+
+
+#: What the names of hooks begin with.
+_PREFIX: Final = "trizmq_"
 
 
 @final
@@ -59,8 +64,12 @@ class Implementation:
         wanted = {name: arguments[name] for name in self._found.argnames}
         try:
             return self._found.function(**wanted)
-        except Exception as error:
-            raise PluginError(f"plugin {self.plugin!r}: {self._hook}: {one_line(error)}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a hook may call sys.exit
+            package = str(self._found.function.__module__).partition(".")[0]
+            reason = one_line(error, package)
+            raise PluginError(f"plugin {self.plugin!r}: {self._hook}: {reason}") from error
 
 
 @final
@@ -71,13 +80,21 @@ class Hooks:
       plugins: name and module (or other object) of each; each was found good by
         `check_hooks`.
 
+    Raises:
+      PluginError: if one cannot be used all the same: it is equal to another, say.
+
     """
 
     def __init__(self, plugins: Iterable[tuple[str, object]]) -> None:
-        self._manager = _manager()
+        self._manager = _Manager()
         # pluggy calls the last registered first.
         for name, plugin in reversed(list(plugins)):
-            self._manager.register(plugin, name)
+            try:
+                self._manager.register(plugin, name)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # whatever a plugin's own attributes do
+                raise PluginError(f"plugin {name!r}: {one_line(error)}") from error
 
     def of(self, hook: str) -> Iterator[Implementation]:
         """Yield the implementations of ``hook`` in the order in which they are to be asked.
@@ -104,15 +121,23 @@ def check_hooks(name: str, plugin: object) -> None:
 
     Raises:
       PluginError: in one line what is wrong: an unknown hook or argument, a missing mark,
-        a wrapper, no hook at all.
+        a wrapper, no hook at all, or attributes that cannot be looked at.
 
     """
-    manager = _manager()
     try:
-        manager.register(plugin, name)
-        manager.check_pending()
+        _check(name, plugin)
+    except (KeyboardInterrupt, PluginError):
+        raise
     except pluggy.PluginValidationError as error:
         raise PluginError(" ".join(str(error).split())) from error
+    except BaseException as error:  # a property, say, or a `__dir__`
+        raise PluginError(f"its hooks cannot be looked at: {one_line(error)}") from error
+
+
+def _check(name: str, plugin: object) -> None:
+    manager = _Manager()
+    manager.register(plugin, name)
+    manager.check_pending()
     callers = manager.get_hookcallers(plugin) or []
     for caller in callers:
         if any(found.wrapper or found.hookwrapper for found in caller.get_hookimpls()):
@@ -120,21 +145,33 @@ def check_hooks(name: str, plugin: object) -> None:
     _check_marks(plugin, {caller.name for caller in callers})
 
 
-def one_line(error: BaseException) -> str:
-    """Return type and text of ``error`` in one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
 def _check_marks(plugin: object, marked: set[str]) -> None:
-    for attribute, _ in inspect.getmembers(plugin, inspect.isroutine):
-        if attribute.startswith("trizmq_") and attribute not in marked:
+    for attribute in dir(plugin):
+        if not attribute.startswith(_PREFIX) or attribute in marked:
+            continue
+        if inspect.isroutine(getattr(plugin, attribute, None)):
             raise PluginError(f"{attribute} lacks its mark, @trizmq.hookimpl")
     if not marked:
         raise PluginError("it implements no hook: is it a trizmq plugin?")
 
 
-def _manager() -> pluggy.PluginManager:
-    manager = pluggy.PluginManager("trizmq")
-    manager.add_hookspecs(hookspecs)
-    return manager
+@final
+class _Manager(pluggy.PluginManager):
+    def __init__(self) -> None:
+        super().__init__("trizmq")
+        self.add_hookspecs(hookspecs)
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
+        """Return the options of the hook ``name``; None if it is none.
+
+        pluggy looks at every attribute of a plugin. A property that raises is no fault of the
+        plugin's, unless it has the name of a hook.
+        """
+        try:
+            return super().parse_hookimpl_opts(plugin, name)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            if name.startswith(_PREFIX):
+                raise
+            return None

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import TYPE_CHECKING, TypeAlias, final
 
 from ..errors import PluginError
-from .hooks import Hooks, check_hooks, one_line
+from .hooks import Hooks, check_hooks
+from .reasons import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-__all__ = ["GROUP", "Broken", "Plugin", "Plugins", "installed", "installed_names", "load"]
+__all__ = [
+    "GROUP",
+    "Broken",
+    "Plugin",
+    "Plugins",
+    "installed",
+    "installed_as",
+    "installed_names",
+    "load",
+]
 
 LOGGER = logging.getLogger("trizmq.app")
 
@@ -48,12 +59,18 @@ class Plugin:
 @final
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """An installed plugin that cannot be used, and in one line why."""
+    """An installed plugin that cannot be used, and in one line why.
+
+    Attributes:
+      is_ambiguous: two distributions bring one of that name.
+
+    """
 
     name: str
     reason: str
     distribution: str | None = None
     version: str | None = None
+    is_ambiguous: bool = False
 
 
 @final
@@ -96,7 +113,7 @@ def load(references: Iterable[Reference] | None = None, modules: Sequence[str] =
 
     Raises:
       PluginError: one line, if one that was named is missing or broken, or if two
-        different ones have the same name.
+        different ones have the same name; installed ones too, if none were named.
 
     """
     base = _every() if references is None else Plugins(tuple(map(_refer, references)))
@@ -104,14 +121,12 @@ def load(references: Iterable[Reference] | None = None, modules: Sequence[str] =
 
 
 def installed() -> Plugins:
-    """Load every installed plugin, by name, one by one; the broken ones are told apart.
-
-    Raises:
-      PluginError: if two distributions bring plugins of one name.
-
-    """
+    """Load every installed plugin, by name, one by one; the broken ones are told apart."""
     loaded, broken = list[Plugin](), list[Broken]()
     for entry in _entries().values():
+        if isinstance(entry, Broken):
+            broken.append(entry)
+            continue
         try:
             loaded.append(_load_entry(entry))
         except PluginError as error:
@@ -119,29 +134,71 @@ def installed() -> Plugins:
     return Plugins(_distinct(loaded), tuple(broken))
 
 
+def _every() -> Plugins:
+    plugins = installed()
+    for broken in plugins.broken:
+        if broken.is_ambiguous:  # to serve without it might be to serve without its guard
+            raise PluginError(f"{broken.reason}: uninstall one, or name those to load")
+        LOGGER.warning("plugin %r is left out: %s", broken.name, broken.reason)
+    return plugins
+
+
 def installed_names() -> tuple[str, ...]:
     """Return the names of the installed plugins, broken or not; loads none."""
     return tuple(_entries())
 
 
-def _every() -> Plugins:
-    plugins = installed()
-    for broken in plugins.broken:
-        LOGGER.warning("plugin %r is left out: %s", broken.name, broken.reason)
-    return plugins
+def installed_as(module: object) -> frozenset[str]:
+    """Return the names by which ``module``, a loaded plugin's, is installed; loads none."""
+    entries = [entry for entry in _entries().values() if isinstance(entry, EntryPoint)]
+    return frozenset(entry.name for entry in entries if _refers_to(entry, module))
 
 
-def _entries() -> dict[str, EntryPoint]:
-    entries: dict[str, EntryPoint] = {}
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+def _refers_to(entry: EntryPoint, module: object) -> bool:
+    path, _, attributes = entry.value.partition(":")
+    found: object = sys.modules.get(path.strip())
+    for attribute in filter(None, attributes.strip().split(".")):
+        found = getattr(found, attribute, None)
+    return found is module
+
+
+def _entries() -> dict[str, EntryPoint | Broken]:
+    """Return the entry points of plugins, by name."""
+    entries: dict[str, EntryPoint | Broken] = {}
+    for entry in sorted(_read_entries(), key=lambda entry: entry.name):
         taken = entries.setdefault(entry.name, entry)
         if _origin(taken) != _origin(entry):
             both = f"{_origin(taken)[0]} and {_origin(entry)[0]}"
-            raise PluginError(f"two distributions bring a plugin {entry.name!r}: {both}")
+            reason = f"two distributions bring a plugin {entry.name!r}: {both}"
+            entries[entry.name] = Broken(entry.name, reason, is_ambiguous=True)
     return entries
 
 
-def _origin(entry: EntryPoint) -> tuple[str | None, str | None]:
+def _read_entries() -> Iterable[EntryPoint | Broken]:
+    try:
+        return entry_points(group=GROUP)
+    except Exception:  # one distribution that cannot be read hides all the others
+        return _read_one_by_one()
+
+
+def _read_one_by_one() -> Iterator[EntryPoint | Broken]:
+    read = set[str]()
+    for distribution in distributions():
+        name = str(distribution.metadata["Name"])
+        if name in read:
+            continue
+        read.add(name)
+        try:
+            yield from distribution.entry_points.select(group=GROUP)
+        except Exception as error:
+            if GROUP in (distribution.read_text("entry_points.txt") or ""):
+                reason = f"its entry points cannot be read: {one_line(error)}"
+                yield Broken(name, reason, name, distribution.version)
+
+
+def _origin(entry: EntryPoint | Broken) -> tuple[str | None, str | None]:
+    if isinstance(entry, Broken):
+        return (entry.distribution, entry.version)
     return (entry.dist.name, entry.dist.version) if entry.dist else (None, None)
 
 
@@ -157,7 +214,10 @@ def _load_named(name: str) -> Plugin:
     there = f"installed are: {', '.join(entries) or 'none'}"
     if name not in entries:
         raise PluginError(f"no plugin {name!r} is installed; {there}")
-    return _named_or_broken(name, lambda: _load_entry(entries[name]), f"; {there}")
+    entry = entries[name]
+    if isinstance(entry, Broken):
+        raise PluginError(entry.reason)
+    return _named_or_broken(name, lambda: _load_entry(entry), f"; {there}")
 
 
 def _load_module(path: str) -> Plugin:
@@ -172,6 +232,8 @@ def _named_or_broken(name: str, load_it: Callable[[], Plugin], hint: str = "") -
 
 
 def _load_entry(entry: EntryPoint) -> Plugin:
+    if entry.pattern.match(entry.value) is None:
+        raise PluginError(f"its entry point is no module, and no module:object: {entry.value!r}")
     module = _imported(entry.value, lambda _: entry.load())
     return _checked(entry.name, module, *_origin(entry))
 
@@ -179,9 +241,11 @@ def _load_entry(entry: EntryPoint) -> Plugin:
 def _imported(path: str, load_it: Callable[[str], object]) -> object:
     try:
         return load_it(path)
-    # SystemExit: of a module that takes itself for a script.
-    except (Exception, SystemExit) as error:
-        raise PluginError(f"module {path!r}: {one_line(error)}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a module that takes itself for a script ends in SystemExit
+        package = path.partition(":")[0].partition(".")[0]
+        raise PluginError(f"module {path!r}: {one_line(error, package)}") from error
 
 
 def _checked(name: str, module: object, *origin: str | None) -> Plugin:

@@ -82,11 +82,14 @@ class Commands(click.Group):
         """Add a command.
 
         Raises:
-          PluginError: there is one of that name already.
+          PluginError: it is none, or there is one of that name already.
 
         """
+        if not isinstance(cmd, click.Command):
+            raise PluginError(f"{cmd!r} is no click command")
         if (name or cmd.name) in self.commands:
             raise PluginError(f"there is a command {name or cmd.name!r} already")
+        cmd.get_short_help_str()  # what fails here would fail for all of them
         super().add_command(cmd, name)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -101,24 +104,22 @@ class Commands(click.Group):
             return
         self._asked_plugins = True
         house = set(self.commands)
-        try:
-            self._let_plugins_register()
-        except PluginError as error:
-            _warn(error)
+        self._let_plugins_register()
         for name in set(self.commands) - house:
             _give_config(self.commands[name])
 
     def _let_plugins_register(self) -> None:
         # Here, for a command of the house needs no plugin to be found: 40 ms and theirs.
-        from ..app.plugins import installed
+        from ..app.plugins import Plugins, installed
 
         plugins = installed()
         for broken in plugins.broken:
             _warn(f"plugin {broken.name!r} is left out: {broken.reason}")
-        for implementation in plugins.hooks.of("trizmq_register_commands"):
-            # One by one: what is wrong with one plugin must not hide the others' commands.
+        # One by one: what is wrong with one plugin must not hide the others' commands.
+        for plugin in plugins.loaded:
             try:
-                implementation.ask(cli=self)
+                for implementation in Plugins((plugin,)).hooks.of("trizmq_register_commands"):
+                    implementation.ask(cli=self)
             except PluginError as error:
                 _warn(error)
 
