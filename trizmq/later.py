@@ -68,8 +68,8 @@ class Later:
         """Answer the call as if its handler had raised ``error``.
 
         Raises:
-          trio.Cancelled, KeyboardInterrupt: if ``error`` is one, or has one in it: it is
-            not this call's to keep. The call has ended with 502.
+          trio.Cancelled: if ``error`` is one, or has one in it: it is not this call's to
+            keep. The call has ended with 502. Likewise KeyboardInterrupt, from Ctrl-C.
 
         """
         return self.respond(error)

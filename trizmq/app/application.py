@@ -91,8 +91,8 @@ class App:
         """Answer ``request``; sets its ``path_params`` and ``route``.
 
         Any number of tasks may call it, within `lifespan`. Cancelling it cancels the
-        handler. It raises only Cancelled and KeyboardInterrupt: whatever else a plugin's
-        code raises is answered. Not a checkpoint in itself: that is up to the handler.
+        handler. It raises only Cancelled, and KeyboardInterrupt at Ctrl-C: whatever else a
+        plugin's code raises is answered. Not a checkpoint in itself: that is up to the handler.
 
         Returns:
           None if the handler will answer later, by ``request.later``: see `answer_late`.
@@ -119,7 +119,7 @@ class App:
         does not speak of this one: None is 404. An exception, as if it had raised it.
 
         Raises:
-          Cancelled, KeyboardInterrupt: if ``outcome`` is one, or has one in it.
+          Cancelled: if ``outcome`` is one, or has one in it; KeyboardInterrupt: at Ctrl-C.
 
         """
         try:

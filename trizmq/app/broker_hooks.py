@@ -14,6 +14,7 @@ import msgspec
 
 from ..admission import AdmittedCall, Discard, Event, Forward, Reject, SendTo, Verdict
 from ..messages import Principal, problem
+from .failures import is_ctrl_c
 from .results import check_response
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ __all__ = ["Admit", "OnEvent", "compile_admit", "compile_admit_reply", "compile_
 
 LOGGER = logging.getLogger("trizmq.app")
 
-#: Asks every plugin about a call. Raises nothing but KeyboardInterrupt.
+#: Asks every plugin about a call. Raises nothing but Ctrl-C.
 Admit: TypeAlias = "Callable[[AdmittedCall], Verdict]"
 
 #: Tells every plugin of an event. Likewise.
@@ -50,9 +51,9 @@ def _asking(implementations: Sequence[Implementation]) -> Admit | None:
         for plugin, ask in steps:
             try:
                 verdict = _checked(ask(call))
-            except KeyboardInterrupt:
-                raise
-            except BaseException:  # closed, not open; and a hook may call sys.exit
+            except BaseException as error:  # closed, not open; and a hook may call sys.exit
+                if is_ctrl_c(error):
+                    raise
                 LOGGER.exception(
                     "plugin %r: trizmq_admit failed (request %s)", plugin, call.request_id
                 )
@@ -93,9 +94,9 @@ def compile_on_event(hooks: Hooks) -> OnEvent:
         for plugin, tell in steps:
             try:
                 _refuse_coroutine(tell(event))
-            except KeyboardInterrupt:
-                raise
-            except BaseException:  # who observes stops nothing
+            except BaseException as error:  # who observes stops nothing
+                if is_ctrl_c(error):
+                    raise
                 LOGGER.exception("plugin %r: trizmq_on_event failed (%s)", plugin, event.kind)
 
     return on_event

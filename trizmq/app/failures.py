@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -17,12 +18,19 @@ if TYPE_CHECKING:
     from ..errors import Executed
     from ..messages import Request
 
-__all__ = ["answer_failure", "complete", "lone", "without_cancelled"]
+__all__ = [
+    "answer_failure",
+    "answer_fault",
+    "complete",
+    "is_ctrl_c",
+    "lone",
+    "without_cancelled",
+]
 
 LOGGER = logging.getLogger("trizmq.app")
 
-#: What belongs to Trio and to the person at the terminal, not to the call.
-_PASSING = (trio.Cancelled, KeyboardInterrupt)
+#: Where Trio raises what Ctrl-C becomes.
+_TRIO_CTRL_C: Final = str(Path(trio.__file__).parent / "_core" / "_ki.py")
 
 
 def answer_failure(error: BaseException, request: Request, executed: Executed) -> Response:
@@ -32,8 +40,8 @@ def answer_failure(error: BaseException, request: Request, executed: Executed) -
     Anything else is a 500 and logged; what it says does not travel.
 
     Raises:
-      Cancelled, KeyboardInterrupt: if ``error`` is one, or a group with some in it; the
-        rest of the group is logged.
+      Cancelled: if ``error`` is one, or a group with some in it; the rest is logged.
+      KeyboardInterrupt: likewise, if it comes from Ctrl-C: see `is_ctrl_c`.
 
     """
     # A handler runs in the server's nursery, where whatever leaves it cancels every other
@@ -44,15 +52,39 @@ def answer_failure(error: BaseException, request: Request, executed: Executed) -
     # cancel scope waiting for good, and Ctrl-C must end the program.
     if isinstance(error, BaseExceptionGroup):
         _give_back(error, request)
-    elif isinstance(error, _PASSING):
+    elif _passes(error):
         raise error
     cause = lone(error)
     if not isinstance(cause, HTTPError):
-        return _fault(error, request, executed)
+        return answer_fault(error, request, executed)
     try:
         return _refusal(cause, request, executed)
     except Exception as unfit:  # its detail or headers are not text
-        return _fault(unfit, request, executed)
+        return answer_fault(unfit, request, executed)
+
+
+def answer_fault(
+    error: BaseException | None, request: Request, executed: Executed, why: str = ""
+) -> Response:
+    """Return a 500, and log ``error`` with its traceback, and ``why`` if that is not enough."""
+    _log(error, request, why)
+    return problem(500, why or None, executed=executed, request_id=request.request_id or None)
+
+
+def is_ctrl_c(error: BaseException) -> bool:
+    """Tell whether ``error`` is a KeyboardInterrupt that Trio raised, or a group with one.
+
+    A handler may raise KeyboardInterrupt too, and that is a fault like any other. What
+    Ctrl-C raises differs in where it begins: in Trio's own signal handler.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(is_ctrl_c, error.exceptions))
+    if not isinstance(error, KeyboardInterrupt):
+        return False
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback is not None and traceback.tb_frame.f_code.co_filename == _TRIO_CTRL_C
 
 
 def lone(error: BaseException) -> BaseException:
@@ -70,7 +102,7 @@ def without_cancelled(error: BaseException | None) -> BaseException | None:
 
 
 def _give_back(group: BaseExceptionGroup[BaseException], request: Request) -> None:
-    passing, rest = group.split(_PASSING)
+    passing, rest = group.split(_passes)
     if passing is None:
         return
     if rest is not None:
@@ -117,11 +149,12 @@ def complete(response: Response, request: Request, executed: Executed) -> Respon
     return Response(response.status, response.headers, json_codec.encode(document | lacking))
 
 
-def _fault(error: BaseException, request: Request, executed: Executed) -> Response:
-    _log(error, request)
-    return problem(500, executed=executed, request_id=request.request_id or None)
+def _passes(error: BaseException) -> bool:
+    """Tell whether ``error`` belongs to Trio or to the person at the terminal."""
+    return isinstance(error, trio.Cancelled) or is_ctrl_c(error)
 
 
-def _log(error: BaseException, request: Request) -> None:
+def _log(error: BaseException | None, request: Request, why: str = "") -> None:
     where = {"request_id": request.request_id, "method": request.method, "route": request.route}
-    LOGGER.error("%(method)s %(route)s failed (request %(request_id)s)", where, exc_info=error)
+    line = "%(method)s %(route)s failed (request %(request_id)s)"
+    LOGGER.error(f"{line}: {why}" if why else line, where, exc_info=error)

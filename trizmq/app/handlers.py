@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Endpoint", "compile_endpoint"]
 
-#: Never raises, but for Cancelled and KeyboardInterrupt. None: the answer comes later.
+#: Never raises, but for Cancelled and Ctrl-C. None: the answer comes later.
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response | None]]
 
 

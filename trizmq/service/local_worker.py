@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, final
+from typing import TYPE_CHECKING, Any, Final, Generic, final
 
 import trio
 
+from ..app.failures import answer_fault, is_ctrl_c
 from ..engine.bounds import MIN_BODY_BYTES, find_oversize_response
 from ..headers import add_lower_case, no_headers
 from ..later import Later
@@ -28,6 +29,9 @@ __all__ = ["LocalWorker"]
 ACCESS = logging.getLogger("trizmq.access")
 LOGGER = logging.getLogger("trizmq.worker")
 
+#: Of a handler that raises a `trio.Cancelled` which it has kept, or made.
+STRAY: Final = "the handler raised trio.Cancelled, but was not cancelled"
+
 
 @final
 class LocalWorker(Generic[W]):
@@ -42,7 +46,7 @@ class LocalWorker(Generic[W]):
       while the handler runs.
 
     Args:
-      app: answers requests; its `App.handle` never raises but when cancelled.
+      app: answers requests; its `App.handle` never raises but Cancelled, and at Ctrl-C.
       capacity: how many handlers may run at once.
       finish: told of the end of each call once: (flight, response), None if cancelled.
       part: told of a part of a response that is not over: (flight, bytes).
@@ -100,6 +104,13 @@ class LocalWorker(Generic[W]):
             if not flight.ended:
                 response = await self._app.handle(request)
                 is_owed = response is None
+            if leak := self._pool.leak_of(flight):
+                response, is_owed = answer_fault(None, request, "maybe", leak), False
+        except BaseException as error:
+            # Only who asked for it may end a handler so: its caller, or the end of the pool.
+            if self._pool.is_cancelled(flight) or is_ctrl_c(error):
+                raise
+            response = answer_fault(error, request, "maybe", STRAY)
         finally:
             later = request.later
             if later is None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from contextvars import copy_context
+from operator import is_
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final
 
 import trio
+
+from .post import Post
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterable
@@ -42,8 +45,9 @@ class WorkerPool(Generic[T]):
     #
     # A cancel scope for each item would cost more than the item (7 to 11 us), and so
     # would a context for each. So a worker has one scope and one context for life. A
-    # worker whose scope was cancelled, or whose context was changed by a handler,
-    # retires, and a fresh one takes its place: who makes the mess pays.
+    # worker whose scope was cancelled, whose context was changed by a handler, or in which
+    # a handler has left a scope open, retires, and a fresh one takes its place: who makes
+    # the mess pays.
 
     def __init__(
         self,
@@ -59,9 +63,10 @@ class WorkerPool(Generic[T]):
         self._idle: list[trio.lowlevel.Task] = []
         self._woken = 0  # workers that were rescheduled and have not run yet
         self._unflushed = 0  # items handled since the last flush
-        self._running: dict[T, trio.CancelScope] = {}
+        self._running: dict[T, Post] = {}
         self._cancelled: set[trio.CancelScope] = set()  # of workers that are to retire
         self._clean = copy_context()
+        self._clean_values = tuple(self._clean.values())
 
     def put(self, items: Iterable[T]) -> None:
         """Queue ``items``. Never waits; who calls it bounds what it brings."""
@@ -70,15 +75,25 @@ class WorkerPool(Generic[T]):
 
     def cancel(self, item: T) -> bool:
         """Cancel ``item`` if it runs now. An item that only waits is yours to forget."""
-        scope = self._running.get(item)
-        if scope is not None:
-            self._cancelled.add(scope)
-            scope.cancel()
-        return scope is not None
+        post = self._running.get(item)
+        if post is not None:
+            self._cancelled.add(post.scope)
+            post.scope.cancel()
+        return post is not None
+
+    def leak_of(self, item: T) -> str:
+        """Say what the handler of ``item``, which runs now, has left open; empty if nothing."""
+        post = self._running[item]
+        return post.leak() if post.is_leaky else ""
+
+    def is_cancelled(self, item: T) -> bool:
+        """Tell whether ``item``, which runs now, was cancelled by `cancel` or with the pool."""
+        return self._running[item].is_cancelled
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run the workers until cancelled."""
         self._clean = copy_context()
+        self._clean_values = tuple(self._clean.values())
         async with trio.open_nursery() as nursery:
             for _ in range(self._size):
                 nursery.start_soon(self._career, nursery)
@@ -87,16 +102,19 @@ class WorkerPool(Generic[T]):
     async def _career(self, nursery: trio.Nursery) -> None:
         task = trio.lowlevel.current_task()
         with trio.CancelScope() as scope:
+            post = Post(task, scope)
             try:
-                await self._work(task, scope)
+                await self._work(task, post)
             finally:
                 _CURRENT.pop(task, None)
                 self._cancelled.discard(scope)
+                if post.is_leaky:
+                    await post.close_leaks()
         # A task inherits the context it is started from, and ours may be soiled.
         self._clean.run(nursery.start_soon, self._career, nursery)
 
-    async def _work(self, task: trio.lowlevel.Task, scope: trio.CancelScope) -> None:
-        cancelled, ready = self._cancelled, self._ready
+    async def _work(self, task: trio.lowlevel.Task, post: Post) -> None:
+        cancelled, ready, scope = self._cancelled, self._ready, post.scope
         while scope not in cancelled:  # `scope.cancel_called` looks at the clock each time
             if not ready:
                 await self._rest(task)
@@ -104,15 +122,26 @@ class WorkerPool(Generic[T]):
             item = ready.popleft()
             if ready or self._unflushed:
                 self._prepare_to_wait()
-            self._running[item] = scope
+            self._running[item] = post
             _CURRENT[task] = item
             try:
                 await self._handle(item)
             finally:
                 del self._running[item]
                 self._unflushed += 1
-            if copy_context() != self._clean:
+            if post.is_leaky or self._is_soiled():
                 return
+
+    def _is_soiled(self) -> bool:
+        """Tell whether a handler has changed the context of this worker."""
+        now = copy_context()
+        try:
+            if now != self._clean:
+                return True
+        except Exception:  # two values that are not the same, and cannot be compared: arrays
+            return True
+        # That was quick, for the two share all; but it takes equal values for the same.
+        return bool(self._clean_values) and not all(map(is_, now.values(), self._clean_values))
 
     def _prepare_to_wait(self) -> None:
         self._wake_successor()
