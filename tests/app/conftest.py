@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 import pytest
+import trio
 
 from trizmq import Headers, Principal, Request, Response, Router, hookimpl
 from trizmq.app.application import App
@@ -17,6 +19,17 @@ Call: TypeAlias = Callable[..., Awaitable[Response]]
 
 class MakePlugin(Protocol):
     def __call__(self, name: str, **hooks: Any) -> ModuleType: ...
+
+
+@pytest.fixture
+def ctrl_c() -> KeyboardInterrupt:
+    """What Ctrl-C raises in a program that runs Trio: it begins in Trio's signal handler."""
+    place = str(Path(trio.__file__).parent / "_core" / "_ki.py")
+    try:
+        exec(compile("raise KeyboardInterrupt", place, "exec"))
+    except KeyboardInterrupt as error:
+        return error
+    raise AssertionError
 
 
 @pytest.fixture

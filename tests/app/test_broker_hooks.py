@@ -181,9 +181,12 @@ def test_trizmq_admit_a_subclass_of_forward_decides_nothing(
     assert admitting(Mine(ADA), Reject(403))(CALL) == Reject(403)
 
 
-def test_ctrl_c_ends_the_program_even_in_a_hook(admitting: Callable[..., Admit]) -> None:
+def test_ctrl_c_ends_the_program_even_in_a_hook(
+    admitting: Callable[..., Admit], ctrl_c: KeyboardInterrupt
+) -> None:
     with pytest.raises(KeyboardInterrupt):
-        admitting(raising(KeyboardInterrupt()))(CALL)
+        admitting(raising(ctrl_c))(CALL)
+    assert admitting(raising(KeyboardInterrupt()))(CALL) == Reject(500)  # the hook's own
 
 
 def test_trizmq_admit_may_take_no_argument_and_be_a_method() -> None:
@@ -232,9 +235,11 @@ def test_trizmq_on_event_raises_nothing_and_goes_on(
     assert record.getMessage() == "plugin 'a': trizmq_on_event failed (drain)"
 
 
-def test_ctrl_c_ends_the_program_even_in_an_observer(make_plugin: Make) -> None:
+def test_ctrl_c_ends_the_program_even_in_an_observer(
+    make_plugin: Make, ctrl_c: KeyboardInterrupt
+) -> None:
     def interrupted(event: Event) -> None:
-        raise KeyboardInterrupt
+        raise ctrl_c
 
     with pytest.raises(KeyboardInterrupt):
         App([make_plugin("p", on_event=interrupted)]).on_event(Event("drain"))

@@ -169,5 +169,10 @@ async def test_a_late_cancellation_is_given_back(app_of: Callable[..., App]) -> 
         except trio.Cancelled as cancelled:
             app.answer_late(request, cancelled)
     assert scope.cancelled_caught
+
+
+def test_a_late_ctrl_c_is_given_back(app_of: Callable[..., App], ctrl_c: KeyboardInterrupt) -> None:
+    app, request = app_of(lambda: None), Request(method="GET", path="/t")
     with pytest.raises(KeyboardInterrupt):
-        app.answer_late(request, KeyboardInterrupt())
+        app.answer_late(request, ctrl_c)
+    assert app.answer_late(request, KeyboardInterrupt()).status == 500

@@ -105,12 +105,12 @@ class LocalWorker(Generic[W]):
                 response = await self._app.handle(request)
                 is_owed = response is None
             if leak := self._pool.leak_of(flight):
-                response, is_owed = answer_fault(None, request, "maybe", leak), False
+                response, is_owed = _fault(request, None, leak), False
         except BaseException as error:
             # Only who asked for it may end a handler so: its caller, or the end of the pool.
             if self._pool.is_cancelled(flight) or is_ctrl_c(error):
                 raise
-            response = answer_fault(error, request, "maybe", STRAY)
+            response = _fault(request, error, STRAY)
         finally:
             later = request.later
             if later is None:
@@ -208,6 +208,11 @@ class LocalWorker(Generic[W]):
             request, later = self._owed.pop(flight)
             later.is_over = True
             self._end(request, response)
+
+
+def _fault(request: Request, error: BaseException | None, why: str) -> Response:
+    response = answer_fault(error, request, "maybe", why)
+    return response if request.method != "HEAD" else Response(500, response.headers, b"")
 
 
 def _log_access(request: Request, response: Response | None, seconds: float) -> None:
