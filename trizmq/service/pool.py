@@ -109,7 +109,7 @@ class WorkerPool(Generic[T]):
                 _CURRENT.pop(task, None)
                 self._cancelled.discard(scope)
                 if post.is_leaky:
-                    await post.close_leaks()
+                    post.close_leaks()
         # A task inherits the context it is started from, and ours may be soiled.
         self._clean.run(nursery.start_soon, self._career, nursery)
 

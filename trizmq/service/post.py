@@ -45,35 +45,50 @@ class Post:
         what = "nursery" if self._task.child_nurseries else "cancel scope"
         return f"the handler left a {what} open"
 
-    async def close_leaks(self) -> None:
-        """Close what is open, from the inside out, and end the tasks in it."""
-        closed = []
+    def close_leaks(self) -> None:
+        """Close what is open, from the inside out; the tasks in it are cancelled."""
         while self.is_leaky:
             scope = _status_of(self._task)._scope
             for nursery in self._task.child_nurseries[-1:]:
                 if nursery.cancel_scope is scope:
-                    await _end(nursery)
-                    closed.append(nursery)
+                    _hand_over(self._task, nursery)
             scope.__exit__(None, None, None)
-        for nursery in closed:
-            _wake_who_waits_for(nursery)
 
 
-async def _end(nursery: Any) -> None:
-    """Do what the end of ``async with`` does, ahead of time."""
+def _hand_over(task: Any, nursery: Any) -> None:
+    """Let a task of its own wind up ``nursery``, which ``task`` has opened and cannot close.
+
+    Waiting for its children here would not do: Trio closes a generator that was left, in a
+    task of its own, and when two wait for a nursery, that wakes one of them, twice.
+    """
     nursery.cancel_scope.cancel()
-    error = await nursery._nested_child_finished(None)
-    if error is not None:
-        LOGGER.error("a nursery that a handler left open has failed", exc_info=error)
+    heir: Any = trio.lowlevel.spawn_system_task(_wind_up, nursery, name="close a nursery left open")
+    task._child_nurseries.remove(nursery)
+    heir._child_nurseries.append(nursery)
+    nursery._parent_task = heir
 
 
-def _wake_who_waits_for(nursery: Any) -> None:
-    # Trio closes a generator that nobody uses any more, in a task of its own. There the
-    # nursery's ``async with`` ends as well, and waits for its children; but when they have
-    # ended, only the task that opened the nursery is woken.
+async def _wind_up(nursery: Any) -> None:
+    try:
+        error = await nursery._nested_child_finished(None)
+    except Exception as failure:  # the generator's end came first
+        LOGGER.debug("a nursery left open was closed elsewhere", exc_info=failure)
+    else:
+        if error is not None:
+            LOGGER.error("a nursery that a handler left open has failed", exc_info=error)
     for task in _tasks(trio.lowlevel.current_root_task()):
-        if any(frame.f_locals.get("self") is nursery for frame, _ in task.iter_await_frames()):
+        if _waits_for(nursery, task):
             trio.lowlevel.reschedule(task)
+
+
+def _waits_for(nursery: Any, task: Any) -> bool:
+    """Tell whether ``task`` waits for the end of ``nursery``, which has come."""
+    if task._next_send_fn is not None:  # it is about to run anyway
+        return False
+    return any(
+        frame.f_code.co_name == "_nested_child_finished" and frame.f_locals["self"] is nursery
+        for frame, _ in task.iter_await_frames()
+    )
 
 
 def _tasks(task: trio.lowlevel.Task | None) -> Iterator[trio.lowlevel.Task]:
