@@ -64,6 +64,12 @@ class Network:
         peer, _ = await self.take(router)
         return router, dealer, peer
 
+    async def pair_elsewhere(self) -> tuple[Router, Dealer, bytes]:
+        """Open a second pair, at an endpoint of its own."""
+        (self._directory / "elsewhere").mkdir()
+        self._directory /= "elsewhere"
+        return await self.pair()
+
     async def bind_again(self, endpoint: str) -> Router:
         """Bind where a router was closed, as soon as libzmq has let go of the place."""
         while True:

@@ -16,12 +16,15 @@ import trio.lowlevel
 import zmq
 from zmq.utils.garbage import gc as collector
 
+from tests.transport.conftest import MAX_FRAME
 from trizmq.errors import ConfigError
+from trizmq.transport.cutting import cut
 from trizmq.transport.face import PeerGone
 from trizmq.transport.zeromq import (
     LOCAL_SEND_BUFFER,
     MAX_FRAMES,
     NO_COPY,
+    SKIPPED_A_PASS,
     ZmqDealer,
     ZmqRouter,
     ZmqTransport,
@@ -65,13 +68,84 @@ async def test_many_endpoints_are_one_router(transport: ZmqTransport) -> None:
                 await router.wait_readable()
 
 
-async def test_too_many_frames_are_read_to_their_end(open_zmq: OpenNetwork) -> None:
+GIANTS = {
+    "one frame more": [b"x"] * (MAX_FRAMES + 1),
+    "many frames": [b""] * 200_000,
+    "too many bytes": [bytes(MAX_FRAME // 10)] * 11,
+}
+
+
+@pytest.mark.parametrize("giant", GIANTS.values(), ids=GIANTS.keys())
+async def test_a_giant_message_costs_its_sender_the_connection_and_no_other(
+    open_zmq: OpenNetwork, giant: list[bytes]
+) -> None:
+    async with open_zmq() as net:
+        router, bad, peer = await net.pair()
+        good = net.transport.connect(router.endpoint)
+        await net.write(good, [b"hello"])
+        good_peer, _ = await net.take(router)
+        await net.write(bad, giant)
+        with trio.fail_after(PATIENCE):
+            assert await net.take(router) == (peer, [])
+            await net.write(good, [b"still here"])
+            assert await net.take(router) == (good_peer, [b"still here"])
+            # The one that sent it comes back, as another peer.
+            while True:
+                with suppress(PeerGone):
+                    router.send_nowait(peer, [b"lost"])
+                    await trio.sleep(0.01)
+                    continue
+                break
+            await net.write(bad, [b"again"])
+            other, frames = await net.take(router)
+            assert frames == [b"again"]
+            assert other not in (peer, good_peer)
+
+
+async def test_others_have_their_turn_while_a_giant_message_is_skipped(
+    open_zmq: OpenNetwork,
+) -> None:
+    async with open_zmq() as net:
+        router, bad, _ = await net.pair()
+        elsewhere, dealer, _ = await net.pair_elsewhere()
+        await net.write(bad, [b""] * 300_000)
+        assert (await net.take(router))[1] == []
+        passes = 0
+        while True:
+            assert router.receive_nowait() is None
+            if not router._is_skipping:  # type: ignore[attr-defined]
+                break
+            passes += 1
+            if passes % 50 == 0:
+                await net.write(dealer, [b"x"])
+                assert (await net.take(elsewhere))[1] == [b"x"]
+            await router.wait_readable()
+        assert passes >= 300_000 // SKIPPED_A_PASS - 2
+
+
+async def test_a_dealer_reads_on_after_a_giant_message(open_zmq: OpenNetwork) -> None:
     async with open_zmq() as net:
         router, dealer, peer = await net.pair()
-        for frames in ([b"x"] * (MAX_FRAMES + 1), [b"y"] * 5000, [b"next"]):
-            await net.write(dealer, frames)
-        received = [await net.take(router) for _ in range(3)]
-        assert received == [(peer, []), (peer, []), (peer, [b"next"])]
+        router.send_nowait(peer, [b""] * 5000)
+        router.send_nowait(peer, [b"next"])
+        with trio.fail_after(PATIENCE):
+            assert await net.read(dealer) == []
+            assert await net.read(dealer) == [b"next"]
+
+
+async def test_only_the_connection_by_which_a_frame_came_is_cut(transport: ZmqTransport) -> None:
+    router, stranger = transport.bind("tcp://127.0.0.1:*"), transport.bind("tcp://127.0.0.1:*")
+    dealer = transport.connect(router.endpoint)
+    with trio.fail_after(PATIENCE):
+        dealer.send_nowait([b"x"])
+        while not router._socket.poll(0):
+            await trio.sleep(0.001)
+        frame = router._socket.recv(copy=False)
+        assert not cut(frame, [stranger.endpoint])  # as if the number were another's by now
+        assert not cut(frame, ["ipc:///nowhere"])
+        assert cut(frame, [stranger.endpoint, router.endpoint])
+        while cut(frame, [router.endpoint]):  # until libzmq has closed it
+            await trio.sleep(0.001)
 
 
 async def test_too_large_a_frame_costs_the_sender_its_connection(transport: ZmqTransport) -> None:

@@ -11,6 +11,7 @@ import trio
 import zmq
 
 from ..errors import ConfigError
+from .cutting import cut
 from .descriptors import check_descriptors
 from .endpoints import check_bind, check_connect, is_local, split_endpoints
 from .face import PeerGone
@@ -40,8 +41,11 @@ READABLE: Final = int(zmq.POLLIN)
 WRITABLE: Final = int(zmq.POLLOUT)
 EVENTS: Final = int(zmq.EVENTS)
 
-#: No dialect has messages of more frames; what has is read to its end and handed on empty.
+#: No dialect has messages of more frames. The rest of one that has is skipped.
 MAX_FRAMES: Final = 1025
+
+#: Frames that are skipped in one go, in about a millisecond; then others have a turn.
+SKIPPED_A_PASS: Final = 1000
 
 #: How long `ZmqTransport.aclose` waits for libzmq to let go, in seconds.
 TERM_SECONDS: Final = 2.0
@@ -59,8 +63,10 @@ class _ZmqSocket:
     #
     # Without the second, a busy service stalled for good within 0.6 s, 3 runs of 3.
 
-    def __init__(self, socket: zmq.Socket[bytes]) -> None:
+    def __init__(self, socket: zmq.Socket[bytes], max_bytes: int) -> None:
         self._socket = socket
+        self._max_bytes = max_bytes
+        self._is_skipping = False
         self._receive = socket.recv
         # The backend's own: `zmq.Socket` first looks for what only draft sockets need, and
         # costs twice as much.
@@ -101,11 +107,30 @@ class _ZmqSocket:
         # And the frame itself knows if it is the last: ZMQ_RCVMORE costs 1.4 us a look.
         frame = self._receive(flags, False)
         frames = [frame.bytes]
-        while frame.more:
-            frame = self._receive(0, False)
-            if len(frames) <= MAX_FRAMES:
+        if frame.more:
+            room = self._max_bytes - len(frames[0])
+            while frame.more:
+                frame = self._receive(0, False)
                 frames.append(frame.bytes)
-        return [] if len(frames) > MAX_FRAMES else frames
+                room -= len(frames[-1])
+                if len(frames) > MAX_FRAMES or room < 0:
+                    # libzmq has all of it already, and no way to drop it: two million empty
+                    # frames take two seconds to read. So it is read a little at a time.
+                    self._is_skipping = frame.more
+                    self._cut(frame)
+                    return []
+        return frames
+
+    def _cut(self, frame: zmq.Frame) -> None:
+        """End the connection by which ``frame`` has come."""
+
+    def _has_skipped(self) -> bool:
+        """Read on in a message that is too large; tell whether that was the rest of it."""
+        for _ in range(SKIPPED_A_PASS):
+            if not self._receive(NOBLOCK, False).more:
+                self._is_skipping = False
+                return True
+        return False
 
     def _send_frames(self, frames: Sequence[bytes]) -> None:
         for frame in frames[:-1]:
@@ -128,11 +153,16 @@ class _ZmqSocket:
 class ZmqRouter(_ZmqSocket):
     """A bound ROUTER; see `face.Router` for what it promises."""
 
-    def __init__(self, socket: zmq.Socket[bytes], endpoint: str) -> None:
-        super().__init__(socket)
+    def __init__(self, socket: zmq.Socket[bytes], endpoint: str, max_bytes: int) -> None:
+        super().__init__(socket, max_bytes)
         self.endpoint = endpoint
 
+    def _cut(self, frame: zmq.Frame) -> None:
+        cut(frame, split_endpoints(self.endpoint))
+
     def receive_nowait(self) -> tuple[bytes, list[bytes]] | None:
+        if self._is_skipping and not self._has_skipped():
+            return None
         try:
             peer = self._receive(NOBLOCK)
         except zmq.Again:
@@ -166,6 +196,8 @@ class ZmqDealer(_ZmqSocket):
     """A connected DEALER; see `face.Dealer` for what it promises."""
 
     def receive_nowait(self) -> list[bytes] | None:
+        if self._is_skipping and not self._has_skipped():
+            return None
         try:
             return self._receive_frames(NOBLOCK)
         except zmq.Again:
@@ -188,7 +220,8 @@ class ZmqTransport(trio.abc.AsyncResource):
     """A ZeroMQ context and the options that every socket of ours has (docs/reference/statuses.md).
 
     Args:
-      max_frame: bytes in one frame; libzmq drops the connection of who sends more.
+      max_frame: bytes in one frame, or in one message; a peer that sends more loses its
+        connection. (libzmq sees to frames by itself.)
 
     Raises:
       OSError: there are too few file descriptors left.
@@ -213,7 +246,7 @@ class ZmqTransport(trio.abc.AsyncResource):
         except ConfigError:
             socket.close()
             raise
-        router = ZmqRouter(socket, ",".join(bound))
+        router = ZmqRouter(socket, ",".join(bound), self._max_frame)
         self._keep(router)
         return router
 
@@ -226,7 +259,7 @@ class ZmqTransport(trio.abc.AsyncResource):
         except zmq.ZMQError as error:
             socket.close()
             raise ConfigError(f"cannot connect to {endpoint}: {_why(error)}") from None
-        dealer = ZmqDealer(socket)
+        dealer = ZmqDealer(socket, self._max_frame)
         self._keep(dealer)
         return dealer
 
