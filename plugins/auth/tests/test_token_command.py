@@ -44,6 +44,11 @@ def test_the_state_directory_may_be_named(tmp_path: Path) -> None:
     assert not TokenStore(tmp_path).tokens()
 
 
+NO_EXPIRY = ["soon", "2001-01-01", "0001-01-01T00:00+14:00", "0d", "-1d", "1.5d", "1e3d", "1y"]
+NO_EXPIRY += ["", " ", "d", "nan", "inf", "nand", "999999999d", "999999999w", "9" * 5000 + "d"]
+NO_EXPIRY += ["9999-12-31T23:59:59-14:00", "10000-01-01", "1\u0663d", "12h\n"]
+
+
 @pytest.mark.parametrize(
     "args",
     [
@@ -54,13 +59,14 @@ def test_the_state_directory_may_be_named(tmp_path: Path) -> None:
         ("--principal", "ada", "--scope", "a b"),
         ("--principal", "ada", "--scope", 'a"b'),
         ("--principal", "ada", "--expires", "soon"),
-        ("--principal", "ada", "--expires", "2001-01-01"),
+        *[("--principal", "ada", "--expires", text) for text in NO_EXPIRY],
     ],
 )
 def test_nonsense_makes_no_token(store: TokenStore, tmp_path: Path, args: tuple[str, ...]) -> None:
     result = run(tmp_path, "new", *args)
     assert result.exit_code == 2
     assert result.stdout == ""
+    assert sum(line.startswith("Error: ") for line in result.stderr.splitlines()) == 1
     assert store.tokens() == []
 
 
@@ -94,6 +100,25 @@ def test_list_is_for_people_or_programs_and_has_no_secret(
     assert set(rows[0]) == {"id", "principal", "scopes", "created", "expires"}
     for text in texts:
         assert text.partition(".")[2] not in shown
+
+
+@pytest.mark.parametrize(
+    ("expires", "shown"),
+    [
+        (1e15, "9999-12-31T23:59:59+00:00"),
+        (86_400 * 999_999_999.0, "9999-12-31T23:59:59+00:00"),
+        (1e300, "9999-12-31T23:59:59+00:00"),
+        (-1e300, "0001-01-01T00:00:00+00:00"),
+        (253_402_300_799.0, "9999-12-31T23:59:59+00:00"),
+    ],
+)
+def test_what_an_older_version_kept_is_listed(
+    store: TokenStore, tmp_path: Path, expires: float, shown: str
+) -> None:
+    store.add("ada", [], expires)
+    (row,) = json.loads(run(tmp_path, "list", "--json").stdout)
+    assert row["expires"] == shown
+    assert shown in run(tmp_path, "list").stdout
 
 
 def test_a_revoked_token_is_dead_when_the_command_has_returned(

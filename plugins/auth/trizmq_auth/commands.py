@@ -21,6 +21,10 @@ __all__ = ["token"]
 
 SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
+#: The first and the last second that has a date: what is kept may be outside of them.
+FIRST: Final = datetime.min.replace(tzinfo=UTC).timestamp()
+LAST: Final = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
+
 #: RFC 6749, section 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ).
 SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
@@ -30,6 +34,8 @@ def expiry(text: str) -> float:
     expires = _after(text) or _at(text)
     if expires is None:
         raise click.BadParameter(f"{text!r} is neither like 30d, 12h, 15m nor an ISO date")
+    if expires > LAST:
+        raise click.BadParameter(f"{text!r} is after the year 9999: for never, leave it out")
     if expires <= time.time():
         raise click.BadParameter(f"{text!r} is in the past")
     return expires
@@ -116,7 +122,7 @@ def _row(token: Token) -> dict[str, Any]:
 
 
 def _iso(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+    return datetime.fromtimestamp(min(max(moment, FIRST), LAST), UTC).isoformat(timespec="seconds")
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
