@@ -8,6 +8,11 @@
         async with open_app(plugins=["users"]) as client:
             assert (await client.get("/users")).status == 200
 
+    async def test_what_ada_sees() -> None:
+        ada = Principal("ada", frozenset({"users:read"}))
+        async with open_app(plugins=["users", "auth"], principal=ada) as client:
+            assert (await client.get("/users")).status == 200
+
 Everything between client and handler is the real thing, the wire's bytes included; only
 ZeroMQ is replaced by a network in memory. So it works under `trio.testing.MockClock`.
 """
@@ -15,13 +20,20 @@ ZeroMQ is replaced by a network in memory. So it works under `trio.testing.MockC
 from __future__ import annotations
 
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, final
+from urllib.parse import quote, unquote
 
+import msgspec
+
+from .admission import Forward
 from .app.application import App
-from .app.plugins import load
+from .app.hookspecs import hookimpl
+from .app.plugins import Plugin, load
+from .messages import Principal
 from .service.beside import running
 from .service.opening import open_client_on
 from .service.serve import serve_on
@@ -30,11 +42,39 @@ from .transport.memory import MemoryTransport
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from .admission import AdmittedCall, Verdict
     from .service.client import Client
 
-__all__ = ["open_app"]
+__all__ = ["as_principal", "open_app"]
 
 ENDPOINT: Final = "memory://app"
+
+#: Carries who calls, from `as_principal` to the broker of `open_app`; no other broker reads it.
+HEADER: Final = "x-trizmq-testing-principal"
+
+
+def as_principal(principal: Principal | None) -> dict[str, str]:
+    """Return headers that make one call of a client of `open_app` that of ``principal``.
+
+    ``await client.get("/users", headers=as_principal(Principal("ada")))``. None: a call of
+    nobody, whatever `open_app` was told.
+    """
+    return {HEADER: quote(msgspec.json.encode(principal))}
+
+
+@final
+class _Callers:
+    """A plugin that says who calls, at the broker, as an auth plugin does."""
+
+    def __init__(self, principal: Principal | None) -> None:
+        self._principal = principal
+
+    @hookimpl(tryfirst=True)
+    def trizmq_admit(self, call: AdmittedCall) -> Verdict:
+        text = call.headers.get(HEADER)
+        if text is None:
+            return Forward(self._principal)
+        return Forward(msgspec.json.decode(unquote(text), type=Principal | None))
 
 
 @asynccontextmanager
@@ -45,6 +85,7 @@ async def open_app(
     config: Mapping[str, Any] | None = None,
     state_dir: Path | None = None,
     token: str | None = None,
+    principal: Principal | None = None,
     capacity: int = 256,
 ) -> AsyncIterator[Client]:
     """Serve plugins in memory, and yield a client that is connected to them.
@@ -57,6 +98,8 @@ async def open_app(
       state_dir: where plugins keep what must last; None for a directory that is removed
         at the end.
       token: sent with each call of the client.
+      principal: who calls, where no token says so: an auth plugin takes it for one that it has
+        verified itself. See `as_principal` for a single call.
       capacity: how many handlers may run at once.
 
     Raises:
@@ -66,7 +109,10 @@ async def open_app(
     with ExitStack() as stack:
         if state_dir is None:
             state_dir = Path(stack.enter_context(TemporaryDirectory(prefix="trizmq-")))
-        app = App(load(plugins, modules), config=config, state_dir=state_dir)
+        loaded = load(plugins, modules)
+        callers = Plugin("trizmq.testing", _Callers(principal))
+        everything = replace(loaded, loaded=(callers, *loaded.loaded))
+        app = App(everything, config=config, state_dir=state_dir)
         network = MemoryTransport()
         serve = partial(serve_on, network, app, bind=ENDPOINT, capacity=capacity)
         async with running(serve), open_client_on(network, ENDPOINT, token=token) as client:
