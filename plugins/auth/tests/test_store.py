@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 import stat
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from trizmq_auth.store import TokenStore, digest_of, write_private
+from trizmq_auth.admin import ADMIN_TOKEN, ensure_admin
+from trizmq_auth.private_files import write_private
+from trizmq_auth.store import TokenStore, digest_of
 
 from trizmq import ConfigError
 
@@ -99,3 +104,93 @@ def test_a_write_that_fails_leaves_no_trace(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="taken"):
         write_private(tmp_path / "taken", b"x")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+# -- the first start -----------------------------------------------------------------------
+
+
+def start_first(directory: Path) -> None:
+    ensure_admin(TokenStore(directory), directory)
+
+
+def test_many_first_starts_at_once_make_one_token(tmp_path: Path) -> None:
+    fork = multiprocessing.get_context("spawn")
+    starts = [fork.Process(target=start_first, args=(tmp_path,)) for _ in range(4)]
+    for start in starts:
+        start.start()
+    for start in starts:
+        start.join(20)
+    (token,) = TokenStore(tmp_path).tokens()
+    assert token.matches((tmp_path / ADMIN_TOKEN).read_text())
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_a_first_start_that_is_killed_leaves_nothing_half_done(tmp_path: Path, step: int) -> None:
+    # Killed at its step-th replacement or lock: the next start makes the one token that counts.
+    steps = 0
+    child = os.fork()
+    if child == 0:
+        real = os.fsync
+
+        def fsync(descriptor: Any) -> None:
+            nonlocal steps
+            if steps == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            steps += 1
+            real(descriptor)
+
+        os.fsync = fsync  # type: ignore[assignment]
+        try:
+            start_first(tmp_path)
+        finally:
+            os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    start_first(tmp_path)
+    (token,) = TokenStore(tmp_path).tokens()
+    assert token.matches((tmp_path / ADMIN_TOKEN).read_text())
+    TokenStore(tmp_path).add("ada", [])
+    assert not list(tmp_path.glob(".*"))
+
+
+# -- what the file system does -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["tokens.json", "."])
+def test_what_everybody_may_write_is_refused(store: TokenStore, tmp_path: Path, name: str) -> None:
+    store.add("ada", [])
+    (tmp_path / name).chmod(0o777 if name == "." else 0o666)
+    with pytest.raises(ConfigError, match=r"every user may write the .*: chmod [67]00 /"):
+        store.tokens()
+    with pytest.raises(ConfigError, match=r"chmod"):
+        store.add("bob", [])
+    (tmp_path / name).chmod(0o770 if name == "." else 0o660)
+    assert [token.principal for token in store.tokens()] == ["ada"]
+
+
+def test_a_directory_like_tmp_is_to_each_its_own(store: TokenStore, tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    store.add("ada", [])
+    assert store.tokens()
+
+
+def test_a_first_start_in_everybodys_directory_makes_nothing(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    with pytest.raises(ConfigError, match="chmod 700"):
+        start_first(tmp_path)
+    assert not (tmp_path / ADMIN_TOKEN).exists()
+
+
+def test_a_full_disk_changes_nothing_and_names_the_file(
+    store: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add("ada", [])
+    before = (tmp_path / "tokens.json").read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '/.*/tokens\.json'"):
+        store.add("bob", [])
+    assert (tmp_path / "tokens.json").read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"tokens.json", "tokens.lock"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from .store import write_private
+from .private_files import write_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,11 +26,9 @@ def ensure_admin(store: TokenStore, directory: Path) -> None:
     Once there is a token file, even an empty one, somebody has taken charge: a start after
     the last token was revoked lets nobody in.
     """
-    if store.stamp() is not None:
-        return
     path = directory / ADMIN_TOKEN
-    write_private(path, store.add("admin", ["*"]).encode())
-    logger.warning("no tokens yet: made one for admin, kept in %s", path)
+    if store.add_first("admin", ["*"], lambda text: write_private(path, text.encode())):
+        logger.warning("no tokens yet: made one for admin, kept in %s", path)
 
 
 def forget_admin(directory: Path, token_id: str) -> None:

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from trizmq import Forward, Reject, hookimpl, problem
+from trizmq import ConfigError, Forward, Reject, hookimpl, problem
 
 from .admin import ensure_admin
 from .store import TokenStore
@@ -45,11 +45,14 @@ def tokens_of(directory: Path) -> Iterator[None]:
     """Hold requests against the tokens in ``directory``, in what is started inside.
 
     Raises:
-      ConfigError: they cannot be read.
+      ConfigError: they cannot be read, or the first one cannot be written.
 
     """
     store = TokenStore(directory)
-    ensure_admin(store, directory)
+    try:
+        ensure_admin(store, directory)
+    except OSError as error:
+        raise ConfigError(f"no token can be made: {error.filename}: {error.strerror}") from error
     store.tokens()  # what is damaged stops the start
     former = _verifier.set(Verifier(store))
     try:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import secrets
-import tempfile
 import time
-from contextlib import contextmanager
 from hashlib import sha256
 from hmac import compare_digest
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
 from trizmq import ConfigError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+from .private_files import check_private, locked, write_private
 
-__all__ = ["Stamp", "Token", "TokenStore", "digest_of", "write_private"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+__all__ = ["Stamp", "Token", "TokenStore", "digest_of"]
 
 #: Tells one state of the file from another: modification time, inode, size.
 Stamp: TypeAlias = tuple[int, int, int] | None
@@ -73,10 +71,12 @@ class TokenStore:
         """Return every token, the oldest first.
 
         Raises:
-          ConfigError: the file is damaged, or not ours to read.
+          ConfigError: the file is damaged, not ours to read, or everybody's to write.
 
         """
         try:
+            check_private(self._path, "chmod 600")
+            check_private(self._path.parent, "chmod 700")
             return msgspec.json.decode(self._path.read_bytes(), type=list[Token])
         except FileNotFoundError:
             return []
@@ -84,15 +84,41 @@ class TokenStore:
             raise ConfigError(f"{self._path} cannot be read: {error}") from error
 
     def add(self, principal: str, scopes: Iterable[str], expires: float | None = None) -> str:
-        """Make a token and return it; it cannot be had a second time."""
-        with self._locked():
+        """Make a token and return it; it cannot be had a second time.
+
+        Raises:
+          ConfigError: as in `tokens`.
+          OSError: it cannot be written; nothing has changed.
+
+        """
+        with locked(self._lock):
+            check_private(self._path.parent, "chmod 700")
             text, token = _mint(principal, scopes, expires)
             self._replace([*self.tokens(), token])
         return text
 
+    def add_first(
+        self, principal: str, scopes: Iterable[str], keep: Callable[[str], object]
+    ) -> bool:
+        """Make a token if none was ever made; return whether this was the first.
+
+        ``keep`` is called with the token before it counts: if the process is killed between,
+        the next one begins anew.
+        """
+        if self.stamp() is not None:
+            return False
+        with locked(self._lock):
+            if self.stamp() is not None:  # another process was first
+                return False
+            check_private(self._path.parent, "chmod 700")
+            text, token = _mint(principal, scopes, None)
+            keep(text)
+            self._replace([token])
+        return True
+
     def revoke(self, token_id: str) -> bool:
         """Forget the token of that id; tell whether there was one."""
-        with self._locked():
+        with locked(self._lock):
             before = self.tokens()
             after = [token for token in before if token.id != token_id]
             if after != before:
@@ -101,15 +127,6 @@ class TokenStore:
 
     def _replace(self, tokens: list[Token]) -> None:
         write_private(self._path, msgspec.json.format(msgspec.json.encode(tokens)))
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        descriptor = os.open(self._lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)  # and the lock goes with it
 
 
 def _mint(principal: str, scopes: Iterable[str], expires: float | None) -> tuple[str, Token]:
@@ -125,26 +142,3 @@ def _mint(principal: str, scopes: Iterable[str], expires: float | None) -> tuple
         expires=expires,
     )
     return text, token
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Replace ``path``, mode 0600, in one step that also survives a loss of power."""
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
-    _sync_directory(path.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,0 +1,100 @@
+"""Files that are their owner's alone: replaced as a whole, by one process at a time."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trizmq import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["check_private", "locked", "write_private"]
+
+
+@contextmanager
+def locked(lock: Path) -> Iterator[None]:
+    """Keep other processes out of the directory of ``lock`` while the block lasts.
+
+    Drafts that lie there are removed: whoever wrote them has been killed.
+    """
+    descriptor = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        _lock(descriptor)
+        for draft in lock.parent.glob(".*.draft"):
+            draft.unlink(missing_ok=True)
+        yield
+    finally:
+        os.close(descriptor)  # and the lock goes with it
+
+
+def _lock(descriptor: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace ``path``, mode 0600, in one step that also survives a loss of power.
+
+    Raises:
+      OSError: naming ``path``, which is as it was.
+
+    """
+    try:
+        _write(path, content)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    descriptor, draft = tempfile.mkstemp(".draft", f".{path.name}.", path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(draft).replace(path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
+    _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    if sys.platform == "win32":  # where a directory cannot be opened
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def check_private(path: Path, command: str) -> None:
+    """Refuse a file or directory that every user of this machine may write.
+
+    Raises:
+      ConfigError: it says that ``command`` mends it.
+      OSError: there is no such file.
+
+    """
+    mode = path.stat().st_mode
+    is_sticky = stat.S_ISDIR(mode) and mode & stat.S_ISVTX  # like /tmp: to each its own files
+    if sys.platform != "win32" and mode & stat.S_IWOTH and not is_sticky:
+        kind = "directory" if stat.S_ISDIR(mode) else "file"
+        raise ConfigError(
+            f"every user may write the {kind} {path} (mode {stat.S_IMODE(mode):04o}), and so make"
+            f" tokens: {command} {path}"
+        )
