@@ -548,3 +548,17 @@ def test_a_peers_own_name_cannot_end_a_line_of_the_log(backend) -> None:
     backend.call(1, "/nobody", address=b"c", ttl=0)
     [response] = backend.responses(b"c")
     assert b'"request_id":"c?ERROR-1"' in response.body
+
+
+def test_a_stray_partial_behind_a_final_is_forgiven_once(backend) -> None:
+    """nodejs-mdp02 repeats what it ended a reply with, for a client called ``undefined``."""
+    backend.say(b"w", READY)
+    for number in range(1, 4):
+        backend.call(number)
+        (token,) = backend.given(b"w")
+        backend.say(b"w", Final(token, (b"x",)))
+        backend.say(b"w", Partial(b"undefined", (b"x",)))
+    assert [status for _, status in backend.answers()] == [200] * 3
+    assert backend.heard(b"w") == []
+    backend.say(b"w", Partial(b"undefined", (b"x",)))
+    assert backend.heard(b"w") == [Disconnect()]

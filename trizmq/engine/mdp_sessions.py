@@ -105,11 +105,14 @@ class MDPSessions:
     def _pass_on(self, worker: Worker, token: Token, body: list[bytes], *, is_last: bool) -> None:
         flight = worker.flights.get(token)
         if flight is None:
+            # nodejs-mdp02 repeats what it ends a reply with, as a PARTIAL for nobody.
             self._counters.forged += 1
-            if not worker.flights and worker.address is not None:
+            is_forgiven = worker.may_stray and not is_last
+            worker.may_stray = False
+            if not worker.flights and not is_forgiven and worker.address is not None:
                 self._sessions.dismiss(worker.address, worker.dialect, "it replied to nothing")
         elif is_last:
-            worker.beats = 0
+            worker.beats, worker.may_stray = 0, True
             self._sessions.finish(flight, Response(0, 200, {}, body_of(body)))
         else:
             self._dispatcher.part(flight, body_of(body))

@@ -172,6 +172,8 @@ class Worker:
     beats_while_busy: bool = False
     #: Heartbeats since it was given the call that it has, in MDP.
     beats: int = 0
+    #: It has just sent a FINAL: one stray PARTIAL behind it is forgiven.
+    may_stray: bool = False
     #: How large may be what it is sent, if that is less than what we take.
     takes: Takes | None = None
     #: Those that offer the same services.
