@@ -157,6 +157,33 @@ async def test_a_reply_without_the_empty_frame_is_read(open_server, connect, say
         assert await client.receive() == [b"", b"MDPC01", b"echo", b"x", b"", b"y"]
 
 
+@pytest.mark.slow
+async def test_workers_that_beat_every_six_seconds_stay(open_server, connect) -> None:
+    """And are sent a HEARTBEAT each second, also while they are sent requests."""
+
+    async def work(says: Says, service: bytes) -> None:
+        worker, client = connect(server.backend), connect(server.endpoint)
+        await ready(worker, says, service)
+        await until_served(server, service.decode())
+        for _ in range(2):  # what is sent besides is as good as nothing: some count HEARTBEATs
+            client.send(b"", b"MDPC01", service, b"a")
+            request = await worker.receive_other([*says.start, says.heartbeat])
+            worker.send(*says.start, says.final, *request[len(says.start) + 1 :])
+            assert await client.receive() == [b"", b"MDPC01", service, b"a"]
+            assert await worker.receive(1.5) == [*says.start, says.heartbeat]
+        for _ in range(2):
+            with trio.move_on_after(6.0):
+                await trio.sleep_forever()
+            worker.send(*says.start, says.heartbeat)
+        client.send(b"", b"MDPC01", b"mmi.service", service)
+        assert (await client.receive())[-1] == b"200"
+
+    async with open_server() as server, trio.open_nursery() as nursery:
+        nursery.start_soon(work, MDP01, b"one")
+        nursery.start_soon(work, MDP02, b"two")
+        nursery.start_soon(work, DELIMITED, b"three")
+
+
 # -- names of services ---------------------------------------------------------------------
 
 

@@ -12,9 +12,9 @@ from trizmq.errors import LocalProtocolError, RemoteProtocolError
 from trizmq.wire import dialects, native
 from trizmq.wire.commands import Final, Ready
 from trizmq.wire.commands import Heartbeat as MdpHeartbeat
-from trizmq.wire.dialects import ForeignCall, ForeignCommand, MalformedCommand
+from trizmq.wire.dialects import ForeignCall, ForeignCommand
 from trizmq.wire.items import Heartbeat, Item, Part, Response
-from trizmq.wire.return_path import MalformedCall, ReturnPath
+from trizmq.wire.return_path import MalformedCall, MalformedCommand, ReturnPath
 
 Frames: TypeAlias = list[bytes]
 

@@ -23,9 +23,9 @@ from trizmq.wire.commands import (
     Reply,
     Request,
 )
-from trizmq.wire.dialects import ForeignCall, ForeignCommand, MalformedCommand
+from trizmq.wire.dialects import ForeignCall, ForeignCommand
 from trizmq.wire.items import Part, Response
-from trizmq.wire.return_path import MalformedCall
+from trizmq.wire.return_path import MalformedCall, MalformedCommand
 
 Frames: TypeAlias = list[bytes]
 

@@ -12,7 +12,7 @@ from ..transport.face import PeerGone
 from ..wire import dialects
 from ..wire.batches import batches
 from ..wire.items import Call, Hello
-from ..wire.return_path import MalformedCall
+from ..wire.return_path import MalformedCall, MalformedCommand
 from .faults import Faults
 from .ticker import Ticker
 
@@ -153,7 +153,7 @@ class BrokerLoop:
             received = dialects.read(frames)
         except MalformedCall as error:
             self.broker.refuse_malformed(address, error.return_path, error.status, str(error))
-        except dialects.MalformedCommand as error:
+        except MalformedCommand as error:
             self.broker.counters.malformed += 1
             refused = self.broker.refused_workers
             refused.refuse(address, error.dialect, MISPLACED, now, at_frontend=True)
@@ -173,7 +173,7 @@ class BrokerLoop:
     def _receive_worker(self, address: bytes, frames: list[bytes], now: float) -> None:
         try:
             received = dialects.read_worker(frames)
-        except dialects.MalformedCommand as error:
+        except MalformedCommand as error:
             self.broker.mdp.refuse(address, error.dialect, str(error), now)
         except RemoteProtocolError as error:
             if self.broker.is_worker(address):

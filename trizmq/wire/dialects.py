@@ -32,7 +32,7 @@ from .commands import Command, Final, Partial
 from .items import Call  # noqa: TC001
 from .mdp import CLIENT_HEADERS, DELIMITER, WORKER_HEADERS
 from .packing import CLIENT, WORKER, is_packed
-from .return_path import MDP, PLAIN, MalformedCall, ReturnPath
+from .return_path import MDP, PLAIN, MalformedCall, MalformedCommand, ReturnPath
 
 if TYPE_CHECKING:
     from .items import Item
@@ -43,7 +43,6 @@ __all__ = [
     "MAX_REQUEST_FRAMES",
     "ForeignCall",
     "ForeignCommand",
-    "MalformedCommand",
     "is_worker_command",
     "read",
     "read_worker",
@@ -84,19 +83,6 @@ class ForeignCommand(NamedTuple):
 
     dialect: str
     command: Command
-
-
-class MalformedCommand(RemoteProtocolError):  # noqa: N818 (the cause is the name)
-    """What begins as a worker's command does, and is none: send its sender away.
-
-    Attributes:
-      dialect: of MDP.
-
-    """
-
-    def __init__(self, message: str, dialect: str) -> None:
-        super().__init__(message)
-        self.dialect = dialect
 
 
 def read(frames: list[bytes]) -> list[Item] | ForeignCall:

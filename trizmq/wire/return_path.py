@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .mdp import Codec
 
-__all__ = ["MDP", "PLAIN", "MalformedCall", "ReturnPath"]
+__all__ = ["MDP", "PLAIN", "MalformedCall", "MalformedCommand", "ReturnPath"]
 
 #: Every dialect of MDP, by name.
 MDP: Final[Mapping[str, Codec]] = MappingProxyType(
@@ -84,3 +84,16 @@ class MalformedCall(RemoteProtocolError):  # noqa: N818 (the cause is the name)
         super().__init__(message)
         self.return_path = return_path
         self.status = status
+
+
+class MalformedCommand(RemoteProtocolError):  # noqa: N818 (the cause is the name)
+    """What begins as a worker's command does, and is none: send its sender away.
+
+    Attributes:
+      dialect: of MDP.
+
+    """
+
+    def __init__(self, message: str, dialect: str) -> None:
+        super().__init__(message)
+        self.dialect = dialect
