@@ -125,8 +125,8 @@ def check_fields(fields: Iterable[tuple[Any, Any]]) -> dict[str, str]:
 
     """
     headers: dict[str, str] = {}
-    for field in fields:
-        name, value = _checked_field(*field)
+    for given, text in fields:
+        name, value = _checked_field(given, text)
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
 

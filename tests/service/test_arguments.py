@@ -160,6 +160,10 @@ async def test_json_that_is_no_json_is_a_type_error(any_client: Any) -> None:
         await any_client.post("/test/json", json=object())
     with pytest.raises(TypeError):
         await any_client.post("/test/echo", query="a=1")
+    with pytest.raises(TypeError):
+        await any_client.post("/test/echo", headers=[("a", "b")])
+    with pytest.raises(TypeError):
+        await any_client.post("/test/echo", query=["a"])
     assert await any_client.lives()
 
 

@@ -20,7 +20,7 @@ __all__ = ["with_query"]
 _Pair: TypeAlias = tuple[str | bytes, str | bytes]
 
 
-def with_query(target: str, query: Mapping[str, Any] | Iterable[tuple[str, Any]] | None) -> str:
+def with_query(target: str, query: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> str:
     """Return ``target`` with ``query`` behind it, percent-encoded.
 
     A value is text, a number, a bool (``true``, ``false``), an Enum (its value), a date, a UUID, a
@@ -31,7 +31,7 @@ def with_query(target: str, query: Mapping[str, Any] | Iterable[tuple[str, Any]]
       TypeError: ``query`` is neither a mapping nor pairs.
 
     """
-    pairs = list(_pairs(query)) if query is not None else []
+    pairs = list(_pairs(query))
     if not pairs:
         return target
     try:

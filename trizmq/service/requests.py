@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping  # noqa: TC003 (compiled, a TypedDict looks at them)
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Final, TypedDict, final
 
@@ -80,18 +80,22 @@ class RequestMaker:
         headers, weight, body = self._headers, self._weight, b""
         if details:
             _check_names(details)
-            target = with_query(target, details.get("query"))
-            headers = self._merged(details.get("headers"))
-            if headers is not self._headers:
+            query, fields = details.get("query"), details.get("headers")
+            if query is not None:
+                target = with_query(target, query)
+            if fields is not None:
+                headers = self._merged(fields)
                 weight = _weight(headers)
             body = _body(details)
         weight += 4 * (len(method) + len(target)) + len(body)
         return Pending(method, target, headers, body, deadline, is_timed, nobody, weight)
 
-    def _merged(self, headers: Mapping[str, str] | None) -> dict[str, str]:
-        if not headers:
-            return self._headers
-        return self._headers | names.check_fields(headers.items())
+    def _merged(self, fields: Any) -> dict[str, str]:
+        if type(fields) is dict and names.are_fields_normal(fields):
+            return self._headers | fields
+        if not isinstance(fields, Mapping):
+            raise TypeError(f"headers is a mapping, not {type(fields).__name__}")
+        return self._headers | names.check_fields(fields.items())
 
 
 def _checked_token(token: object) -> str:
@@ -118,9 +122,12 @@ def _hint(name: str) -> str:
     return f": did you mean {close[0]}=?" if close else f": it has {', '.join(sorted(_KNOWN))}"
 
 
-def _weight(headers: Mapping[str, str]) -> int:
+def _weight(headers: dict[str, str]) -> int:
     """Return at least as much as the fields are long, in bytes: see `Pending.weight`."""
-    return sum(32 + 4 * (len(name) + len(value)) for name, value in headers.items())
+    weight = 0
+    for name, value in headers.items():
+        weight += 32 + 4 * (len(name) + len(value))
+    return weight
 
 
 def _body(details: Details) -> bytes:
