@@ -29,6 +29,16 @@ async def echo(request: trizmq.Request) -> dict[str, Any]:
     }
 
 
+@ROUTES.post("/test/length")
+async def length(body: bytes) -> int:
+    return len(body)
+
+
+@ROUTES.get("/test/large")
+async def large() -> bytes:
+    return bytes(20 * 1024 * 1024)
+
+
 @ROUTES.post("/test/json")
 async def json_back(request: trizmq.Request) -> Any:
     return request.json()

@@ -64,6 +64,40 @@ async def test_the_other_calls_do_not_notice_one_that_is_too_large(serving: Any)
     assert statuses == [200] * 20
 
 
+async def test_a_broker_that_takes_more_or_less_says_so(serving: Any, routes: Any) -> None:
+    """The first call of a client, too, which is made before the broker's hello has come."""
+    for mib, size, status in ((40, 20, 200), (40, 40, 413), (1, 2, 413), (1, 15, 413)):
+        async with (
+            serving(routes, limits={"body_bytes": mib * MIB}) as endpoint,
+            trizmq.open_client(endpoint) as client,
+        ):
+            for _ in range(2):
+                response = await client.post("/test/length", body=bytes(size * MIB + 1))
+                assert response.status == status
+                if status == 413:
+                    assert response.json()["executed"] == "no"
+            assert (await client.post("/test/echo")).status == 200
+
+
+async def test_a_client_may_take_larger_responses(serving: Any, routes: Any) -> None:
+    limits = {"body_bytes": 40 * MIB}
+
+    def ask(endpoint: str, **settings: Any) -> int:
+        with trizmq.SyncClient(endpoint, **settings) as client:
+            response = client.get("/test/large")
+            assert response.status != 200 or len(response.body) == 20 * MIB
+            return response.status
+
+    async with serving(routes, limits=limits) as endpoint:
+        assert await trio.to_thread.run_sync(ask, endpoint) == 500
+        assert await trio.to_thread.run_sync(lambda: ask(endpoint, limits=limits)) == 200
+        async with trizmq.open_client(endpoint, limits=limits) as client:
+            assert len((await client.get("/test/large")).body) == 20 * MIB
+        with pytest.raises(trizmq.ConfigError, match="no limit is called 'body'"):
+            async with trizmq.open_client(endpoint, limits={"body": 1}):
+                pass
+
+
 async def test_without_a_broker_the_default_limits_hold() -> None:
     async with trizmq.open_client("tcp://127.0.0.1:9") as client:
         with trio.fail_after(2):

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Final, final
 from .. import messages
 from ..errors import DeadlineExceeded, Overloaded, RemoteProtocolError, Unreachable
 from ..headers import add_lower_case, no_headers
-from ..wire.items import VERSION, Call, Cancel, Goaway, Heartbeat, Hello, Part, Response, frames_of
+from ..wire.items import (
+    DEFAULT_TAKES,
+    VERSION,
+    Call,
+    Cancel,
+    Goaway,
+    Heartbeat,
+    Hello,
+    Part,
+    Response,
+    frames_of,
+)
 from .broker_limits import BrokerLimits
 from .deadlines import Deadlines
 from .links import SMALL, Link, LinkState, Pending
@@ -22,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..errors import LocalProtocolError, TrizmqError
-    from ..wire.items import Item
+    from ..wire.items import Item, Takes
 
 __all__ = ["Client", "ClientOutbox"]
 
@@ -59,10 +70,17 @@ class Client:
     waits again (within the retry budget), the rest ends, ``executed="maybe"``.
     """
 
-    def __init__(self, endpoints: Sequence[str], *, instance: str, now: float) -> None:
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        *,
+        instance: str,
+        now: float,
+        takes: Takes = DEFAULT_TAKES,
+    ) -> None:
         self.links = tuple(Link(endpoint, heard_at=now) for endpoint in dict.fromkeys(endpoints))
         self.late = 0
-        self._hello = Hello(VERSION, instance)
+        self._hello = Hello(VERSION, instance, takes=takes)
         self._ids = count(1)
         self._waiting = WaitingCalls()
         self._limits = BrokerLimits(self.links, now=now)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final, final
 
 import trio
 
-from ..engine.limits import Limits
 from ..errors import ConfigError, DeadlineExceeded, Unreachable
 from ..transport.zeromq import ZmqTransport
 from .connection import Connection
@@ -20,6 +19,7 @@ from .connection import Connection
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ..engine.limits import Limits
     from ..engine.links import Pending
     from ..errors import Executed
     from ..messages import Response
@@ -43,9 +43,10 @@ class ClientThread:
     and no other call is taken: see `has_ended`.
     """
 
-    def __init__(self, endpoints: Sequence[str]) -> None:
+    def __init__(self, endpoints: Sequence[str], limits: Limits) -> None:
         self.has_ended = False
         self._endpoints = endpoints
+        self._limits = limits
         self._calls: set[Future[Response]] = set()
         self._is_up: Future[None] = Future()
         self._run_soon: Callable[..., None] | None = None
@@ -147,9 +148,10 @@ class ClientThread:
         self._end_calls()
 
     async def _serve(self) -> None:
-        transport = ZmqTransport(max_frame=Limits().frame_bytes)
+        transport = ZmqTransport(max_frame=self._limits.frame_bytes)
         try:
-            connection = self._connection = Connection(transport, self._endpoints)
+            takes = self._limits.takes
+            connection = self._connection = Connection(transport, self._endpoints, takes)
             with self._stop:
                 if self._is_up.set_running_or_notify_cancel():  # else nobody waits any more
                     self._run_soon = trio.lowlevel.current_trio_token().run_sync_soon

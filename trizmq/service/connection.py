@@ -11,6 +11,7 @@ import trio
 from ..engine.client import Client as Engine
 from ..errors import LocalProtocolError, RemoteProtocolError
 from ..wire import native
+from ..wire.items import DEFAULT_TAKES
 from .faults import Faults
 from .ticker import Ticker
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from ..engine.links import Link, Pending
     from ..transport.face import Dealer, Transport
+    from ..wire.items import Takes
 
 __all__ = ["Connection"]
 
@@ -44,8 +46,11 @@ class Connection:
     # `native.BATCH` in one message. A call that is alone does not wait for company: it is
     # sent at once. So is a batch that is full.
 
-    def __init__(self, transport: Transport, endpoints: Sequence[str]) -> None:
-        self.engine = Engine(endpoints, instance=secrets.token_hex(4), now=trio.current_time())
+    def __init__(
+        self, transport: Transport, endpoints: Sequence[str], takes: Takes = DEFAULT_TAKES
+    ) -> None:
+        instance, now = secrets.token_hex(4), trio.current_time()
+        self.engine = Engine(endpoints, instance=instance, now=now, takes=takes)
         self._transport = transport
         self._dealers: dict[str, Dealer] = {}
         for link in self.engine.links:

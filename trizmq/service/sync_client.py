@@ -10,6 +10,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack, final
 from weakref import WeakSet
 
+from ..engine.limits import limits_of
 from ..errors import Unreachable
 from ..transport.endpoints import split_endpoints
 from .client import DEFAULT_SECONDS, MAX_SECONDS
@@ -17,6 +18,7 @@ from .client_thread import ClientThread
 from .requests import Details, RequestMaker
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from ..messages import Response
@@ -54,6 +56,7 @@ class SyncClient:
       connect: endpoints of brokers, separated by commas: the first that is up is used.
       token: sent with each call, as ``authorization: Bearer``.
       timeout: of each call that has none of its own, in seconds.
+      limits: of responses, as for `open_client`.
 
     Raises in every method that calls:
       Unreachable: nobody answered in time, or the broker, or this client's thread, was lost.
@@ -72,10 +75,12 @@ class SyncClient:
         *,
         token: str | None = None,
         timeout: float | None = DEFAULT_SECONDS,
+        limits: Mapping[str, Any] | None = None,
     ) -> None:
         self._endpoints = split_endpoints(connect)
         self._maker = RequestMaker(token)
         self._timeout = _seconds(timeout)
+        self._limits = limits_of(limits or {})
         self._is_open = False
         self._thread: ClientThread | None = None
         self._lock = threading.Lock()  # held while a thread is started
@@ -123,7 +128,7 @@ class SyncClient:
                 raise RuntimeError("use this client inside its with block")
             thread = self._thread
             if thread is None or thread.has_ended:
-                thread = ClientThread(self._endpoints)
+                thread = ClientThread(self._endpoints, self._limits)
                 try:
                     thread.start(timeout)
                 except BaseException:
