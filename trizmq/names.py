@@ -23,7 +23,7 @@ __all__ = [
     "check_fields",
     "check_method",
     "check_target",
-    "is_call_normal",
+    "is_line_normal",
     "is_mdp_service",
     "is_method",
     "is_printable",
@@ -158,15 +158,14 @@ def are_fields_normal(headers: Mapping[Any, Any]) -> bool:
     return True
 
 
-def is_call_normal(method: str, target: str, headers: Mapping[str, str]) -> bool:
-    """Tell at once that no check would change or refuse a call with these; False if one may."""
+def is_line_normal(method: str, target: str) -> bool:
+    """Tell at once that no check would change or refuse these; False if one may."""
     return (
         method in _USUAL_METHODS
         and target[:1] == "/"
         and target.isascii()
         and target.isprintable()
         and " " not in target
-        and are_fields_normal(headers)
     )
 
 

@@ -127,6 +127,13 @@ def test_a_native_call_is_held_to_the_rules_about_names(
     rig.assert_nothing_is_left()
 
 
+def test_what_passed_once_lets_nothing_else_pass(rig: BrokerRig) -> None:
+    good, bad = {"authorization": "Bearer a"}, {"authorization": "Bearer a\n"}
+    for call_id, headers in enumerate([good, good, bad, good, {"a": "b"}, bad, good | bad], 1):
+        rig.call(call_id, headers=dict(headers))
+    assert [call_id for call_id, status in rig.answers() if status == 400] == [3, 6, 7]
+
+
 def test_a_native_call_is_brought_into_its_normal_form(rig: BrokerRig) -> None:
     headers = {"X-Tenant": " blue ", "x-tenant": "red", "Accept": "é"}
     rig.call(1, "/users/é", method="get", headers=headers)

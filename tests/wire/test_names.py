@@ -136,8 +136,8 @@ def test_what_is_normal_at_once_is_not_changed(headers: dict[str, str]) -> None:
 
 
 @given(st.text(max_size=4), st.text(max_size=9).map("/".__add__))
-def test_a_normal_call_passes_every_check(method: str, target: str) -> None:
-    if names.is_call_normal(method, target, {}):
+def test_a_normal_line_passes_every_check(method: str, target: str) -> None:
+    if names.is_line_normal(method, target):
         assert names.check_method(method) == method
         assert names.check_target(target) == target
 

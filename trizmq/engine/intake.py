@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, final
 
 from ..errors import LocalProtocolError
-from ..names import is_call_normal, service_of
+from ..names import are_fields_normal, is_line_normal, service_of
 from ..wire.head import check
 from ..wire.return_path import MDP
 from . import mmi, refusals
@@ -70,15 +70,12 @@ class Intake:
             return
         dispatcher = self._dispatcher
         dispatcher.now = now
-        fault = None if return_path is not None else self._find_fault(call)
-        name = service_of(call.target)
-        if name is None:
-            name, fault = "", fault or "path: an escape that is malformed or not UTF-8"
+        name = service_of(call.target) or ""
         service = dispatcher.services.get(name) or Service(name)
         deadline = now + min(call.ttl / 1000, self._limits.max_ttl)
         flight = Flight(peer, call, deadline, service, return_path)
         dispatcher.open(flight)
-        outcome = self._why_not(flight, fault, thorough=thorough)
+        outcome = self._why_not(flight, thorough=thorough)
         if outcome is not None:
             self._refuse(flight, outcome)
         elif self.is_draining and not mmi.is_mmi(name):
@@ -86,22 +83,7 @@ class Intake:
         elif self._gate is None or self._gate.admits(flight):
             self._place(flight)
 
-    def _find_fault(self, call: Call) -> str | None:
-        """Bring a native call's names into their normal form; return what is not allowed.
-
-        In the other dialects the parsers have done so.
-        """
-        if is_call_normal(call.method, call.target, call.headers):
-            return None
-        try:
-            head = check(call.method, call.target, call.headers.items())
-        except LocalProtocolError as error:
-            call.headers.pop("x-request-id", None)  # it may hold anything, too
-            return str(error)
-        call.method, call.target, call.headers = head
-        return None
-
-    def _why_not(self, flight: Flight, fault: str | None, *, thorough: bool) -> Response | None:
+    def _why_not(self, flight: Flight, *, thorough: bool) -> Response | None:
         """Return what is to be said about a call that is not even looked at, or None."""
         limits = self._limits
         # Empty header fields take no room: a small message may hold too many of them. And a
@@ -112,7 +94,7 @@ class Intake:
             or 4 * (len(flight.method) + len(flight.target)) > limits.target_bytes
         ) and (oversize := find_oversize(flight, limits)):
             return refusals.refusal(flight, *oversize)
-        if fault is not None:
+        if (fault := self._find_fault(flight)) is not None:
             return refusals.refusal(flight, 400, fault)
         if flight.deadline <= self._dispatcher.now:
             return refusals.expiry(flight)
@@ -122,6 +104,35 @@ class Intake:
         if self._dispatcher.held_bytes > limits.broker_bytes:
             return self._busy(flight, 503, "the server holds too many bytes of calls in flight")
         return None
+
+    def _find_fault(self, flight: Flight) -> str | None:
+        """Bring a native call's names into their normal form; return what is not allowed.
+
+        In the other dialects the parsers have done so.
+        """
+        if flight.return_path is None and not self._is_normal(flight):
+            name = f"{flight.peer.instance}-{flight.id}"
+            try:
+                head = check(flight.method, flight.target, flight.headers.items())
+            except LocalProtocolError as error:
+                flight.request_id = name  # what it says itself may be anything
+                return str(error)
+            flight.method, flight.target, flight.headers = head
+            flight.request_id = flight.headers.get("x-request-id") or name
+        if not flight.service.name and service_of(flight.target) is None:
+            return "path: an escape that is malformed or not UTF-8"
+        return None
+
+    def _is_normal(self, flight: Flight) -> bool:
+        headers, peer = flight.headers, flight.peer
+        if not is_line_normal(flight.method, flight.target):
+            return False
+        if headers == peer.headers:  # as nearly always: a client repeats its token
+            return True
+        if not are_fields_normal(headers):
+            return False
+        peer.headers = headers
+        return True
 
     def _has_too_many(self, peer: Peer, flight: Flight) -> bool:
         """Tell whether a connection, or one of the clients behind it, has too many calls."""

@@ -55,6 +55,8 @@ class Peer:
     was_told: bool = False
     #: How large may be what it is sent, if that is less than what we take.
     takes: Takes | None = None
+    #: Header fields of a call of its that are as they have to be.
+    headers: dict[str, str] = field(default_factory=dict)
 
     @property
     def queued_bytes(self) -> int:
@@ -176,6 +178,8 @@ class Worker:
     may_stray: bool = False
     #: How large may be what it is sent, if that is less than what we take.
     takes: Takes | None = None
+    #: Header fields of a call of its that are as they have to be.
+    headers: dict[str, str] = field(default_factory=dict)
     #: Those that offer the same services.
     crew: Crew | None = None
     #: Where its crew keeps it: by how many calls it has; -1 if it has no room.
