@@ -133,7 +133,10 @@ async def test_each_has_a_name_and_all_are_gone_when_it_is_cancelled(children: C
 async def test_cancelled_while_it_starts_them_none_is_left(tmp_path: Path) -> None:
     for steps in range(12):
         supervisor = Supervisor(
-            [sys.executable, "-c", "input()"], count=2, grace=1, on_exit=lambda *_: None
+            [sys.executable, "-c", "import time; time.sleep(60)"],
+            count=2,
+            grace=1,
+            on_exit=lambda *_: None,
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(supervisor.run)
@@ -257,7 +260,10 @@ async def test_run_returns_after_stop(children: Children) -> None:
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
             supervisor = Supervisor(
-                [sys.executable, "-c", "input()"], count=2, grace=5, on_exit=lambda *_: None
+                [sys.executable, "-c", "import time; time.sleep(60)"],
+                count=2,
+                grace=5,
+                on_exit=lambda *_: None,
             )
             await nursery.start(supervisor.run)
             await supervisor.stop()

@@ -87,7 +87,7 @@ def start(code: str) -> subprocess.Popen[bytes]:
         [sys.executable, "-c", ENDS_WITH_PARENT, code],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, SUPERVISED: "1"},
+        env={**os.environ, SUPERVISED: "0"},
     )
     assert child.stdout
     assert child.stdout.readline() == b"True\n"

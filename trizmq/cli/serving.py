@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 import click
 import trio
@@ -12,6 +12,7 @@ import trio
 from ..errors import ConfigError, PluginError
 from ..service.allocator import keep_freed_memory
 from ..service.beside import running
+from ..service.last_resort import arm, end_within, left_behind
 from ..service.watchdog import Watchdog
 from .exits import Exit
 from .settings import plugin_tables
@@ -23,6 +24,10 @@ __all__ = ["ReadyLine", "stay"]
 
 logger = logging.getLogger("trizmq.cli")
 
+#: How long Python may take to end when all is over: it waits for threads that are no daemons,
+#: for executors and for child processes, which a handler may have left.
+EXIT_SECONDS: Final = 2.0
+
 
 def stay(ctx: click.Context, start: Callable[..., Awaitable[None]], ready: ReadyLine) -> None:
     """Run ``start`` until a signal has ended it; a fault is logged, and exit code 1.
@@ -33,13 +38,21 @@ def stay(ctx: click.Context, start: Callable[..., Awaitable[None]], ready: Ready
     """
     tables = plugin_tables(ctx)
     keep_freed_memory()
+    arm()
+    code = Exit.FAULT
     try:
         trio.run(_watched, partial(start, config=tables, handle_signals=True, task_status=ready))
+        code = Exit.OK
     except (ConfigError, PluginError):
+        code = Exit.USAGE
         raise
     except Exception:
         logger.critical("stopped by a fault", exc_info=True)
-        ctx.exit(Exit.FAULT)
+    finally:
+        if left := left_behind():
+            logger.warning("left behind by handlers or plugins: %s", ", ".join(left))
+        end_within(EXIT_SECONDS, code)
+    ctx.exit(code)
 
 
 async def _watched(start: Callable[[], Awaitable[None]]) -> None:

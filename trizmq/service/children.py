@@ -18,7 +18,7 @@ __all__ = ["SUPERVISED", "WORKER_NAME", "Child"]
 
 LOGGER = logging.getLogger("trizmq.supervisor")
 
-#: Environment of a child: that its stdin is our pipe, and what the broker is to call it.
+#: Environment of a child: the descriptor of a pipe from us, and what the broker is to call it.
 SUPERVISED: Final = "TRIZMQ_SUPERVISED"
 WORKER_NAME: Final = "TRIZMQ_WORKER_NAME"
 
@@ -78,26 +78,30 @@ class Child:
 
         If cancelled, the process is killed and reaped.
         """
+        reading, writing = os.pipe()
         try:
-            process = await self._start(command)
-        except OSError as error:
-            return f"not started: {error}"
-        # Closed only after the end: for that it is there.
-        assert process.stdin is not None
-        async with process.stdin:
+            try:
+                process = await self._start(command, reading)
+            except OSError as error:
+                return f"not started: {error}"
+            finally:
+                os.close(reading)
             try:
                 await process.wait()
             finally:
                 await _reap(process)
+        finally:
+            os.close(writing)  # only after the end: for that it is there
         return self._how_it_ended(process)
 
-    async def _start(self, command: Sequence[str]) -> trio.Process:
+    async def _start(self, command: Sequence[str], lifeline: int) -> trio.Process:
         # A new session, so that Ctrl-C on the terminal reaches only the parent: it asks the
         # children to leave, and a second signal would end them at once.
         self._process = process = await trio.lowlevel.open_process(
             command,
-            stdin=subprocess.PIPE,
-            env={**os.environ, SUPERVISED: "1", WORKER_NAME: self.name},
+            stdin=subprocess.DEVNULL,  # not the lifeline: a handler may read its stdin
+            pass_fds=[lifeline],
+            env={**os.environ, SUPERVISED: str(lifeline), WORKER_NAME: self.name},
             start_new_session=True,
         )
         LOGGER.info("started %s, pid %d", self.name, process.pid)

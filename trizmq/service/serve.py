@@ -17,7 +17,7 @@ from ..errors import ConfigError
 from ..transport.endpoints import check_bind, is_local, split_endpoints
 from ..transport.zeromq import ZmqTransport
 from .server import Server
-from .signals import obey, receiving
+from .signals import receiving
 from .supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -33,8 +33,9 @@ LOGGER = logging.getLogger("trizmq.service")
 DEFAULT_ENDPOINT: Final = "tcp://127.0.0.1:5555"
 DEFAULT_BACKEND: Final = "tcp://127.0.0.1:5556"
 
-#: What a worker process has beyond the broker's grace, to say goodbye in.
-GOODBYE_SECONDS: Final = 1.0
+#: What a worker process has beyond the broker's grace, to say goodbye in and to leave its
+#: plugins' lifespans.
+GOODBYE_SECONDS: Final = 3.0
 
 #: The hooks that are asked in the broker's process.
 BROKER_HOOKS: Final = ("trizmq_admit", "trizmq_on_event")
@@ -191,14 +192,15 @@ async def serve_on(
     ``tell``: what ``task_status`` is told. ``options`` are those of `Server`.
     """
     async with app.lifespan():
-        with receiving(wanted=handle_signals) as signals:  # before anybody knows we are up
-            server = Server(transport, app, **options)
+        server = Server(transport, app, **options)
+        patience = server.drain_seconds(grace)
+        with receiving(wanted=handle_signals, patience=patience) as signals:
             async with trio.open_nursery() as nursery:
                 await nursery.start(server.run)
                 task_status.started(tell(server))
                 if signals is not None:
                     reload = server.reload if server.has_children else None
-                    await obey(signals, partial(server.drain, grace), reload)
+                    await signals.obey(partial(server.drain, grace), reload)
                     nursery.cancel_scope.cancel()
 
 

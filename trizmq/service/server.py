@@ -141,6 +141,10 @@ class Server:
             if self._backend is not None:
                 self._backend.close(FLUSH_SECONDS)
 
+    def drain_seconds(self, grace: float) -> float:
+        """Return how long `drain` may take."""
+        return grace + (self._supervisor.stop_seconds if self._supervisor is not None else 0.0)
+
     async def drain(self, grace: float) -> None:
         """Take no new calls, finish what runs within ``grace`` seconds, end the children."""
         await self._loop.drain(grace)

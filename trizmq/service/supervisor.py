@@ -28,9 +28,9 @@ READY_SECONDS: Final = 10.0
 class Supervisor:
     """N child processes, kept alive.
 
-    A child gets a pipe as its stdin, whose other end only this process has: it is to end
-    when that end is closed (`watchdog.end_with_parent`). And it finds its name, like
-    ``w1-5f3a9c``, in the environment, as ``TRIZMQ_WORKER_NAME``.
+    A child gets one end of a pipe, and only this process has the other: it is to end when
+    that is closed (`watchdog.end_with_parent`). Its standard input is empty. And it finds its
+    name, like ``w1-5f3a9c``, in the environment, as ``TRIZMQ_WORKER_NAME``.
 
     Args:
       command: what to run, N times.
@@ -76,6 +76,11 @@ class Supervisor:
                 self._start_missing(nursery)
                 with trio.move_on_at(self._policy.not_before if self._missing else math.inf):
                     await self._changed.wait()
+
+    @property
+    def stop_seconds(self) -> float:
+        """How long `stop` may take."""
+        return self._grace + REAP_SECONDS
 
     @property
     def is_pausing(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import signal
@@ -43,25 +42,32 @@ def end_with_parent() -> bool:
 
     """
     # Taken out: the processes that this one starts have no supervisor.
-    if os.environ.pop(SUPERVISED, "") != "1":
+    lifeline = os.environ.pop(SUPERVISED, "")
+    if not lifeline.isdecimal():
         return False
+    descriptor = int(lifeline)
+    os.set_inheritable(descriptor, False)
     if sys.platform == "linux":
-        _let_the_kernel_kill_us()
-    threading.Thread(target=_end_at_eof, name="trizmq parent", daemon=True).start()
+        _let_the_kernel_kill_us(descriptor)
+    threading.Thread(
+        target=_end_at_eof, args=[descriptor], name="trizmq parent", daemon=True
+    ).start()
     return True
 
 
-def _let_the_kernel_kill_us() -> None:
+def _let_the_kernel_kill_us(lifeline: int) -> None:
+    import fcntl  # POSIX only, and this module is not
+
     # A thread needs Python's global lock, which a handler may hold for long (a regular
     # expression does), and it does not run while the process is stopped. So the kernel is
     # asked for a signal when the pipe becomes readable. Nobody writes to it: so, at its end.
-    fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(0, fcntl.F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
 
 
-def _end_at_eof() -> None:
-    os.read(0, 1)
+def _end_at_eof(lifeline: int) -> None:
+    os.read(lifeline, 1)
     os._exit(1)
 
 

@@ -17,7 +17,7 @@ from ..transport.zeromq import ZmqTransport
 from ..wire.items import DEFAULT_TAKES
 from ..wire.return_path import MDP
 from .serve import DEFAULT_BACKEND
-from .signals import obey, receiving
+from .signals import receiving
 from .worker_loop import NATIVE, WorkerLoop
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ async def work_on(
 ) -> None:
     """Serve ``app`` over ``transport``, which stays the caller's to close; else as `work`."""
     async with app.lifespan():
-        with receiving(wanted=handle_signals) as signals:
+        with receiving(wanted=handle_signals, patience=grace) as signals:
             loop = WorkerLoop(
                 transport,
                 app,
@@ -120,5 +120,5 @@ async def work_on(
                 await nursery.start(loop.run)
                 task_status.started(connect)
                 if signals is not None:
-                    await obey(signals, partial(loop.drain, grace))
+                    await signals.obey(partial(loop.drain, grace))
                     nursery.cancel_scope.cancel()
