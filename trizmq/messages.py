@@ -12,6 +12,7 @@ from . import json_codec
 from .errors import ResponseError
 from .headers import Headers, no_headers
 from .later import Later  # noqa: TC001 (msgspec looks up the types of a Request's fields)
+from .names import service_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,8 +102,8 @@ class Request(msgspec.Struct):
 
     @property
     def service(self) -> str:
-        """The first segment of the path."""
-        return self.path[1:].partition("/")[0]
+        """The first segment of the path, decoded."""
+        return service_of(self.path) or ""
 
     @property
     def query(self) -> dict[str, str]:

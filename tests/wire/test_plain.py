@@ -82,6 +82,29 @@ def test_what_is_not_utf8_is_refused_wherever_it_stands(text: bytes, wrong: byte
         asked(text % wrong)
 
 
+@pytest.mark.parametrize("at", [64 * 1024 - 1, 64 * 1024, 64 * 1024 + 1, 200_000])
+def test_a_character_may_lie_across_two_slices(at: int) -> None:
+    start = b'{"path": "/x", "body": "'
+    padding = b"x" * (at - len(start))
+    assert (
+        asked(start + padding + "é€😀".encode() + b'"}').body
+        == b'"' + padding + "é€😀".encode() + b'"'
+    )
+    for cut in (b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98"):
+        with pytest.raises(RemoteProtocolError):
+            asked(start + padding + cut + b'"}')
+
+
+def test_a_rare_character_costs_no_memory() -> None:
+    document = b'{"path": "/x", "body": "' + "😀".encode() + b"x" * 8_000_000 + b'"}'
+    tracemalloc.start()
+    try:
+        asked(document)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000  # the body, twice for a moment
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import orjson
 
 from ..messages import Response, problem
+from ..names import path_in_service
 from ..wire.items import frames_of
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def answer(flight: Flight, broker: _Broker) -> Response:
     if service != "mmi":
         report = REPORTS.get(service.removeprefix("mmi."))
         return _says(NOT_IMPLEMENTED if report is None else orjson.dumps(report(broker)))
-    report = REPORTS.get(flight.target.partition("?")[0].removeprefix("/mmi/"))
+    report = REPORTS.get(path_in_service(flight.target).partition("?")[0].removeprefix("/"))
     if report is None:
         return problem(404, f"the broker has {', '.join(REPORTS)} below /mmi/", executed="no")
     if flight.method not in ("GET", "HEAD"):

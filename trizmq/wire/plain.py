@@ -8,6 +8,7 @@ written, never parsed here, so it costs no memory and loses nothing.
 from __future__ import annotations
 
 import math
+from codecs import getincrementaldecoder
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, TypeVar
 from urllib.parse import quote_plus
 
@@ -59,6 +60,9 @@ _QUERY: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ANY: Final = msgspec.json.Decoder(msgspec.Raw)
 _STRING: Final = msgspec.json.Decoder(str)
 
+_Utf8Decoder: Final = getincrementaldecoder("utf-8")
+_SLICE: Final = 64 * 1024
+
 
 def decode_request(frames: Sequence[bytes]) -> Call:
     """Read a request: the delimiter, the JSON object, then the body if that is raw.
@@ -90,11 +94,20 @@ def _decoded(decoder: msgspec.json.Decoder[T], text: bytes, what: str) -> T:
     # Everything that a peer wrote is decoded here. RecursionError: deep nesting, even in what
     # is only skipped. ValueError: not UTF-8, which msgspec does not look for in a Raw.
     try:
-        if not text.isascii():
-            text.decode()
+        _check_utf8(text)
         return decoder.decode(text)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise RemoteProtocolError(f"{what}: {str(error)[:200]}") from error
+
+
+def _check_utf8(text: bytes) -> None:
+    # In slices: one character beyond the usual ones makes a string of four bytes for each.
+    if text.isascii():
+        return
+    decoder = _Utf8Decoder()
+    for start in range(0, len(text), _SLICE):
+        decoder.decode(text[start : start + _SLICE])
+    decoder.decode(b"", final=True)
 
 
 def _bounded(value: _Raw, key: str) -> bytes:
@@ -193,7 +206,7 @@ def _is_json(body: bytes) -> bool:
     # within strings are not looked at: hence the second test.
     try:
         _ANY.decode(body)
-        body.decode()
+        _check_utf8(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return False
     return True
