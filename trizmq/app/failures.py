@@ -102,12 +102,28 @@ def without_cancelled(error: BaseException | None) -> BaseException | None:
 
 
 def _give_back(group: BaseExceptionGroup[BaseException], request: Request) -> None:
-    passing, rest = group.split(_passes)
+    passing, rest = _divided(group)
     if passing is None:
         return
     if rest is not None:
         _log(rest, request)
     raise passing
+
+
+def _divided(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
+    """Return what of ``error`` passes, and the rest.
+
+    `BaseExceptionGroup.split` does the same, and takes no function that is compiled.
+    """
+    if not isinstance(error, BaseExceptionGroup):
+        return (error, None) if _passes(error) else (None, error)
+    parts = [_divided(part) for part in error.exceptions]
+    passing = [part for part, _ in parts if part is not None]
+    rest = [part for _, part in parts if part is not None]
+    return (
+        error.derive(passing).with_traceback(error.__traceback__) if passing else None,
+        error.derive(rest).with_traceback(error.__traceback__) if rest else None,
+    )
 
 
 def _refusal(error: HTTPError, request: Request, executed: Executed) -> Response:
