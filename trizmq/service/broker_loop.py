@@ -140,7 +140,7 @@ class BrokerLoop:
             try:
                 receive(*message, now)
             except Exception as error:
-                self._survive(error, *message)
+                self._survive(error, router, *message)
         if count:
             self.act()
         return count == MESSAGES_A_PASS
@@ -188,13 +188,20 @@ class BrokerLoop:
             else:
                 self.broker.receive_worker(address, received, now)
 
-    def _survive(self, error: Exception, address: bytes, frames: list[bytes]) -> None:
+    def _survive(
+        self, error: Exception, router: Router, address: bytes, frames: list[bytes]
+    ) -> None:
         """Go on after a fault that a message brought out; answer it where that can be done."""
         self.broker.note_fault(error)
-        if not (self._is_shared and self._is_from_worker(address, frames)):
-            return_path = dialects.return_path_of(frames)
-            if return_path is not None:
-                self.broker.refuse_malformed(address, return_path, 400, UNREADABLE)
+        if router is not self._frontend:
+            return  # answers go out by the frontend, where the address is another peer's
+        try:
+            if not (self._is_shared and self._is_from_worker(address, frames)):
+                return_path = dialects.return_path_of(frames)
+                if return_path is not None:
+                    self.broker.refuse_malformed(address, return_path, 400, UNREADABLE)
+        except Exception as another:
+            self.broker.note_fault(another)
 
     def _drop(self, error: RemoteProtocolError, now: float) -> None:
         self.broker.counters.malformed += 1
@@ -215,7 +222,10 @@ class BrokerLoop:
             if outbox.worker_items or outbox.worker_messages:
                 self._send_to_workers(outbox)
             for event in outbox.events:
-                self._note(event)
+                try:
+                    self._note(event)
+                except Exception as fault:
+                    self.broker.note_fault(fault)
             for error in outbox.faults:
                 self._faults.note(error, "taking in a message")
             outbox = self.broker.take_outbox()
