@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from .counters import Counters
     from .limits import Limits
     from .outbox import Outbox
-    from .records import Flight, Worker
+    from .queues import RequestQueue
+    from .records import Connection, Flight, Worker
 
 __all__ = ["Backlog"]
 
@@ -64,8 +65,9 @@ class Backlog(Ledger):
             self.take_out(flight)
             if not self._shedding.is_too_late(flight, self.now):
                 return flight
-            self._shedding.turn_round(flight)
+            flight.service.is_overloaded = True
             self.refuse_late(flight, 0.0)
+            self._refuse_oldest(flight.queue, flight.peer.connection)
         return None
 
     def _pop(self, worker: Worker) -> Flight | None:
@@ -77,23 +79,17 @@ class Backlog(Ledger):
         names = crew.services
         for turn, name in enumerate(names, 1):
             service = self.services[name]
-            flight = service.queue.pop()
-            if flight is None:
-                continue
-            crew.services = names[turn:] + names[:turn]  # next time the others are first
-            if service.is_overloaded:
-                self._refuse_oldest(flight)
-                service.is_overloaded = bool(service.queue.count)
-            return flight
+            if flight := service.queue.pop():
+                crew.services = names[turn:] + names[:turn]  # next time the others are first
+                return flight
+            service.is_overloaded = False
         return None
 
-    def _refuse_oldest(self, flight: Flight) -> None:
-        """Where the newest calls go first, refuse the oldest that cannot be answered in time."""
-        connection = flight.peer.connection
-        line = flight.queue.line(connection)
-        while line is not None and line.newest_first and line.count:
+    def _refuse_oldest(self, queue: RequestQueue, connection: Connection) -> None:
+        """Refuse the oldest calls of a connection that would be too late if they went last."""
+        while line := queue.line(connection):
             oldest = line.oldest
-            wait = self._shedding.wait(oldest, flight.queue.before(connection))
+            wait = self._shedding.wait(oldest, queue.before(connection))
             if not self._shedding.is_too_late(oldest, self.now, wait):
                 return
             self.refuse_late(oldest, wait)

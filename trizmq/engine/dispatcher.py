@@ -223,6 +223,7 @@ class Dispatcher(Backlog):
         if worker is None:
             worker = flight.service.pick(self.now)
         if worker is not None and worker.has_room:
+            flight.service.is_overloaded = False
             self._dispatch(flight, worker)
         else:
             self.wait(flight)

@@ -17,8 +17,7 @@ class Line:
 
     Attributes:
       count: how many calls wait.
-      newest_first: the connection calls more than can be served. Its oldest calls would be
-        answered too late, and then the next ones, and so on: so the newest goes first.
+      newest_first: nobody knows how long the callers wait, and it will be long.
 
     """
 
