@@ -10,6 +10,7 @@ import random
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count, pairwise
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,7 @@ class Asked:
 class Simulation:
     """Clients that call at a rate, a worker that takes its time, and a broker between."""
 
-    backend: object
+    backend: Any
     takes: float = SECONDS
     capacity: int = CAPACITY
     seed: int = 1
@@ -270,7 +271,7 @@ def test_mdp_clients_have_no_deadline_so_their_newest_call_goes_first(backend, d
             "mdp01": [b"", b"MDPC01", b"GET /users/%d" % number, b""],
             "mdp02": [b"MDPC02", b"\x01", b"GET /users/%d" % number, b""],
         }[dialect]
-        found = dialects.read(frames)
+        found: Any = dialects.read(frames)
         backend.broker.receive_foreign(b"m", found.call, found.return_path, backend.now)
         backend.act()
 

@@ -188,6 +188,35 @@ def test_an_mdp_client_may_pipeline_half_of_what_the_queue_holds(make_backend, d
     assert len(backend.messages) == 5  # 429s, after 20
 
 
+def test_a_full_queue_makes_room_for_a_client_that_has_little_in_it(make_backend) -> None:
+    backend = make_backend(service_calls=10)
+    backend.employ(b"w")
+    backend.greet(b"b", b"c")
+    for call_id in range(12):
+        backend.call(call_id)
+    assert backend.answers() == [(11, 503)]
+    backend.call(1, address=b"b")
+    assert backend.answers() == [(10, 503)]
+    backend.call(2, address=b"b")
+    assert backend.answers() == [(9, 503)]
+    backend.call(1, address=b"c")
+    assert backend.answers(b"b") == backend.answers(b"c") == []
+    assert backend.broker.services["users"].queue.count == 10
+
+
+def test_clients_with_equal_shares_of_a_full_queue_push_no_other_out(make_backend) -> None:
+    backend = make_backend(service_calls=4)
+    backend.employ(b"w")
+    backend.greet(b"b")
+    backend.call(0)
+    for call_id in (1, 2):
+        backend.call(call_id)
+        backend.call(call_id, address=b"b")
+    backend.call(3)
+    backend.call(3, address=b"b")
+    assert (backend.answers(), backend.answers(b"b")) == ([(3, 503)], [(3, 503)])
+
+
 def test_what_a_connection_was_counted_for_is_given_back(backend) -> None:
     for number in range(9):
         call_plain(backend, b"device", b"%d" % number)

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from . import cuts, hosts, kills, memory
+from . import cuts, hosts, kills, memory, overload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Run = tuple[str, Callable[[Path], Book]]
 
 
-CHOICES = ("all", "kills", "block", "cuts", "memory")
+CHOICES = ("all", "kills", "block", "cuts", "memory", "overload")
 
 
 def runs(name: str, seconds: float) -> Iterator[Run]:
@@ -46,6 +46,17 @@ def _measure_memory() -> None:
     print(f"a stopped worker: the broker holds {peak:.0f} MiB", flush=True)
 
 
+def _measure_overload() -> None:
+    for dialect, load, deadline in overload.tables():
+        with TemporaryDirectory() as folder:
+            report = overload.overload(Path(folder), dialect, load, deadline, 8)
+        print(f"{dialect}, {load} times, deadline {deadline} s: {report}", flush=True)
+    for dialect, envelopes in (("native", 0), ("plain", 0), ("plain", 500), ("mdp02", 0)):
+        with TemporaryDirectory() as folder:
+            report = overload.flood(Path(folder), dialect, envelopes=envelopes)
+        print(f"after a flood of {dialect}, {envelopes} envelopes: {report}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="nox -s soak --", description=__doc__)
     parser.add_argument("name", nargs="?", default="all", choices=CHOICES)
@@ -53,6 +64,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.name in ("all", "memory"):
         _measure_memory()
+    if options.name in ("all", "overload"):
+        _measure_overload()
     broken = False
     for title, run in runs(options.name, options.seconds):
         with TemporaryDirectory() as folder:

@@ -33,14 +33,12 @@ class Backlog(Ledger):
 
     def wait(self, flight: Flight) -> None:
         """Let an open call wait for a worker, or refuse it."""
-        limits, queue, size = self._limits, flight.queue, size_of(flight)
-        if (
-            queue.count >= limits.service_calls
-            or queue.bytes + size > limits.service_bytes
-            or self.queued_bytes + size > limits.broker_bytes
-        ):
+        queue, size = flight.queue, size_of(flight)
+        if self._is_full(queue, size) and (last := queue.surplus(flight.peer.connection)):
+            self.refuse(last, 503, f"service {last.service.name} is overloaded")
+        if self._is_full(queue, size):
             self.refuse(flight, 503, f"service {flight.service.name} is overloaded")
-        elif flight.peer.connection.queued_bytes + size > limits.client_bytes:
+        elif flight.peer.connection.queued_bytes + size > self._limits.client_bytes:
             self.refuse(flight, 429, "this client has too many bytes waiting")
         elif wait := self._shedding.refuses(flight, self.now):
             self.refuse_late(flight, wait)
@@ -49,6 +47,14 @@ class Backlog(Ledger):
             flight.is_queued = True
             self.queued_bytes += size
             queue.push(flight)
+
+    def _is_full(self, queue: RequestQueue, size: int) -> bool:
+        limits = self._limits
+        return (
+            queue.count >= limits.service_calls
+            or queue.bytes + size > limits.service_bytes
+            or self.queued_bytes + size > limits.broker_bytes
+        )
 
     def wait_again(self, flight: Flight) -> None:
         """Let a call wait, before all others, that its worker does not have any more."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, final
+from itertools import islice
+from typing import TYPE_CHECKING, Final, final
 
 if TYPE_CHECKING:
     from .records import Connection, Flight, Peer
 
 __all__ = ["Line", "RequestQueue"]
+
+#: Where a queue is full, among so many lines the longest is looked for.
+LOOKED_AT: Final = 8
 
 
 @final
@@ -50,6 +54,11 @@ class Line:
     def oldest(self) -> Flight:
         """The oldest call of the client whose turn is next."""
         return next(iter(self._peers[next(iter(self._peers))]))
+
+    @property
+    def newest(self) -> Flight:
+        """The newest call of the client whose turn was last."""
+        return next(reversed(self._peers[next(reversed(self._peers))]))
 
     def leave(self, flight: Flight) -> None:
         """Take out a call."""
@@ -131,10 +140,23 @@ class RequestQueue:
     def before(self, connection: Connection) -> int:
         """Return how many calls go before one that would be pushed now."""
         line = self._lines.get(connection)
-        if line is None:
+        if line is None or line.newest_first:
             return len(self._suspects) + len(self._lines)
         turns = (line.count + 1) * len(self._lines) - 1
         return len(self._suspects) + min(turns, self.count - len(self._suspects))
+
+    def surplus(self, connection: Connection) -> Flight | None:
+        """Return a call that should make room for one of ``connection``, which has few here.
+
+        It is the one that would be the last of its line, the longest of some that were looked
+        at: there may be many.
+        """
+        line = self._lines.get(connection)
+        few = line.count if line is not None else 0
+        longest = max(islice(self._lines.values(), LOOKED_AT), key=_count_of, default=None)
+        if longest is None or longest.count <= 2 * few + 1:
+            return None
+        return longest.oldest if longest.newest_first else longest.newest
 
     def leave(self, flight: Flight) -> None:
         """Take out a call that was pushed: it is dispatched, or has ended."""
@@ -157,3 +179,7 @@ class RequestQueue:
         self.count += sign
         self.bytes += sign * flight.size
         flight.peer.connection.queued_bytes += sign * flight.size
+
+
+def _count_of(line: Line) -> int:
+    return line.count
