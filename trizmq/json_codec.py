@@ -55,6 +55,8 @@ def encode(value: Any) -> bytes:
             _check_floats(value)
     except RecursionError:
         raise ValueError("too many levels for JSON, or a value that holds itself") from None
+    except BufferError as error:  # a memoryview with gaps
+        raise ValueError(str(error)) from None
     return text
 
 

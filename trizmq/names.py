@@ -133,7 +133,8 @@ def check_fields(fields: Iterable[tuple[Any, Any]]) -> dict[str, str]:
 
 def _checked_field(name: object, value: object) -> tuple[str, str]:
     if not isinstance(name, str) or not isinstance(value, str):
-        raise LocalProtocolError(f"headers: a field is text, not {name!r:.40}: {value!r:.40}")
+        kinds = f"{type(name).__name__}: {type(value).__name__}"
+        raise LocalProtocolError(f"headers: a field is text, not {kinds}")
     trimmed = plain_text(value).strip(" \t")
     if not _FIELD_NAME.fullmatch(name):
         raise LocalProtocolError(f"headers: not a field name: {name[:40]!r}")

@@ -135,9 +135,10 @@ def _body(details: Details) -> bytes:
     if "json" not in details:
         if body is None:
             return b""
-        if isinstance(body, (bytes, bytearray, memoryview)):
+        try:
             return plain_bytes(body)
-        raise LocalProtocolError(f"a body is bytes, not {type(body).__name__}; see json=")
+        except (TypeError, ValueError) as error:
+            raise LocalProtocolError(f"body: {error}; see json=") from None
     if body:
         raise LocalProtocolError("a call has one body: json= or body=, not both")
     try:

@@ -198,7 +198,8 @@ def _seconds(timeout: Any) -> float:
     if timeout is None:
         return MAX_SECONDS
     if isinstance(timeout, bool) or not isinstance(timeout, Real):
-        raise TypeError(f"a timeout is a number of seconds, or None, not {timeout!r}")
+        kind = type(timeout).__name__
+        raise TypeError(f"a timeout is a number of seconds, or None, not of type {kind}")
     seconds: Any = timeout
     if not seconds > 0:  # so is NaN
         raise ValueError(f"a timeout is more than 0 seconds, not {timeout!r}")
