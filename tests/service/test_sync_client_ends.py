@@ -37,22 +37,25 @@ async def run_beside(serving: Any, routes: Any, code: str) -> str:
 
 FORK = """
 import os, sys, trizmq
+
+def say(*words):
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # at once, whole
+
 with trizmq.SyncClient(sys.argv[1]) as client:
     call = lambda: client.post("/test/echo", timeout=5).status
-    print("parent", call())
+    say("parent", call())
     {before}
-    sys.stdout.flush()
     children = []
     for n in range(3):
         pid = os.fork()
         if not pid:
-            print("child", call(), call(), flush=True)
+            say("child", call(), call())
             {end}
         children.append(pid)
-    print("parent", call())
+    say("parent", call())
     for pid in children:
-        print("ended", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-    print("parent", call())
+        say("ended", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    say("parent", call())
     {after}
 """
 
