@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import zmq
 
 from trizmq.cli.worker import worker, worker_command
+from trizmq.wire import native
+from trizmq.wire.items import VERSION, Hello
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,6 +116,27 @@ def is_alive(pid: int) -> bool:
 def log_of(trizmq: CommandLine, logger: str) -> list[str]:
     lines = map(json.loads, trizmq.log().splitlines())
     return [line["message"] for line in lines if line["logger"] == logger]
+
+
+def test_who_claims_the_name_of_a_child_and_is_lost_takes_no_child_along(
+    trizmq: CommandLine, backend: str
+) -> None:
+    options = ("--plugins", "", "-p", "hello", "--workers", "1", "--backend", backend)
+    with trizmq.serving(*options):
+        (pid,) = get_pids(trizmq, 1)
+        (child,) = json.loads(trizmq("call", "GET", "/mmi/workers").stdout)
+        with zmq.Context() as context, context.socket(zmq.DEALER) as impostor:
+            impostor.linger = 0
+            impostor.connect(backend)
+            impostor.send_multipart(
+                native.encode([Hello(VERSION, child["name"], 1, ("other",), ("hello",))])
+            )
+            impostor.recv_multipart()
+            impostor.send_multipart([b"", b"MDPW01", b"\x04"])  # for that it is sent away
+            impostor.recv_multipart()
+        assert get_pid(trizmq) == pid
+        assert workers(trizmq) == 1
+        assert f"{child['name']} (no child)".encode() in trizmq.log()
 
 
 # -- apart ---------------------------------------------------------------------------

@@ -239,3 +239,33 @@ def test_a_handler_that_its_worker_stopped_at_the_deadline_is_a_504(backend, rea
     assert backend.broker.counters.expired == 1
     backend.tick(1.0)
     assert backend.answers() == []
+
+
+# -- children of the broker's process ------------------------------------------------------
+
+
+def test_a_child_is_known_by_its_secret_and_called_by_its_name(backend) -> None:
+    backend.broker.expect_child("w1-abc", "secret")
+    backend.employ(b"secret")
+    assert backend.kinds() == [("worker-ready", "w1-abc")]
+    backend.broker.lose_named("w1-abc", "SIGKILL")
+    backend.act()
+    assert backend.kinds() == [("worker-lost", "w1-abc")]
+    backend.employ(b"secret")  # its process has ended: nobody is that child any more
+    assert backend.kinds() == [("worker-ready", "secret")]
+
+
+def test_nothing_else_has_the_name_of_a_child(backend) -> None:
+    """Its end would be taken for the child's, and the child killed."""
+    backend.broker.expect_child("w1-abc", "secret")
+    backend.employ(b"w1-abc")
+    backend.employ(b"secret")
+    backend.broker.lose_worker(b"w1-abc")
+    backend.act()
+    assert [name for _, name in backend.kinds()] == [
+        "w1-abc (no child)",
+        "w1-abc",
+        "w1-abc (no child)",
+    ]
+    backend.broker.lose_named("w1-abc", "SIGKILL")
+    assert backend.broker.workers == []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ..service.children import WORKER_NAME
+from ..service.children import WORKER_NAME, WORKER_SECRET
 from ..service.watchdog import end_with_parent
 from ..service.work import work
 from ..service.worker_loop import NATIVE
@@ -70,8 +70,9 @@ def worker(ctx: click.Context, /, log_level: str, backend: str, **working: Any) 
     """
     is_supervised = end_with_parent()
     name = os.environ.pop(WORKER_NAME, None)
+    secret = os.environ.pop(WORKER_SECRET, None)
     log_to(sys.stderr, level=log_level, worker=name)
-    start = partial(work, connect=backend, name=name, **working)
+    start = partial(work, connect=backend, name=secret or name, **working)
     stay(ctx, start, ReadyLine(None if is_supervised else _ready))
 
 

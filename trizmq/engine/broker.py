@@ -205,6 +205,10 @@ class Broker:
         """
         self._sessions.lose(address, reason, undelivered)
 
+    def expect_child(self, name: str, secret: str) -> None:
+        """Know a worker by ``secret``, which it alone has, and call it ``name``."""
+        self._sessions.children[secret] = name
+
     def lose_named(self, name: str, reason: str) -> None:
         """Be told that the process of the worker ``name`` has ended."""
         self._sessions.lose_named(name, reason)

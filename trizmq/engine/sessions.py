@@ -88,6 +88,8 @@ class Sessions:
         instance: str,
     ) -> None:
         self.workers: dict[bytes, Worker] = {}
+        #: The names of workers that are children of this process, by what these call themselves.
+        self.children: dict[str, str] = {}
         self.next_heartbeat = float("inf")
         self._limits = limits
         self._counters = counters
@@ -153,7 +155,7 @@ class Sessions:
         worker = Worker(
             first.services,
             max(1, first.credit),
-            label(first.instance, MAX_NAME),
+            self._name(first.instance),
             NATIVE,
             address,
             frozenset(first.public),
@@ -163,6 +165,14 @@ class Sessions:
         self._outbox.assign(address, self._hello)
         self.welcome(worker, now)
         return worker
+
+    def _name(self, instance: str) -> str:
+        """Return what to call a worker: only a child has a child's name."""
+        name = self.children.get(instance, "")
+        if name:
+            return name
+        name = label(instance, MAX_NAME)
+        return f"{name} (no child)" if name in self.children.values() else name
 
     def _why_not(self, first: Item) -> str | None:
         if not isinstance(first, Hello):
@@ -278,6 +288,7 @@ class Sessions:
 
     def lose_named(self, name: str, reason: str) -> None:
         """End the sessions of the worker that calls itself ``name``: its process has ended."""
+        self.children = {key: known for key, known in self.children.items() if known != name}
         for address, worker in list(self.workers.items()):
             if worker.name == name:
                 self.lose(address, reason)

@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import subprocess
+from secrets import token_hex
 from typing import TYPE_CHECKING, Final, final
 
 import trio
@@ -14,13 +15,15 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["SUPERVISED", "WORKER_NAME", "Child"]
+__all__ = ["SUPERVISED", "WORKER_NAME", "WORKER_SECRET", "Child"]
 
 LOGGER = logging.getLogger("trizmq.supervisor")
 
-#: Environment of a child: the descriptor of a pipe from us, and what the broker is to call it.
+#: Environment of a child: the descriptor of a pipe from us, what the broker is to call it, and
+#: what it calls itself, so that the broker knows it: anybody could claim the name.
 SUPERVISED: Final = "TRIZMQ_SUPERVISED"
 WORKER_NAME: Final = "TRIZMQ_WORKER_NAME"
+WORKER_SECRET: Final = "TRIZMQ_WORKER_SECRET"  # noqa: S105 (a variable's name)
 
 #: How long the kernel may take to end what was killed, in seconds.
 REAP_SECONDS: Final = 1.0
@@ -35,6 +38,7 @@ class Child:
       name: unlike that of any other.
 
     Attributes:
+      secret: known to this process and the child.
       is_ready: the broker has welcomed it.
       ready_at: when, on Trio's clock; infinity if it has not.
       is_retired: another is to take its place.
@@ -45,6 +49,7 @@ class Child:
     def __init__(self, number: int, name: str) -> None:
         self.number = number
         self.name = name
+        self.secret = token_hex(16)
         self.is_ready = self.is_retired = self.is_leaving = False
         self.ready_at = math.inf
         self._process: trio.Process | None = None
@@ -101,7 +106,12 @@ class Child:
             command,
             stdin=subprocess.DEVNULL,  # not the lifeline: a handler may read its stdin
             pass_fds=[lifeline],
-            env={**os.environ, SUPERVISED: str(lifeline), WORKER_NAME: self.name},
+            env={
+                **os.environ,
+                SUPERVISED: str(lifeline),
+                WORKER_NAME: self.name,
+                WORKER_SECRET: self.secret,
+            },
             start_new_session=True,
         )
         LOGGER.info("started %s, pid %d", self.name, process.pid)

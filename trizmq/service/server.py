@@ -76,7 +76,9 @@ class Server:
         )
         broker.expect(services, public)
         self._app = app
-        self._supervisor = supervise(on_exit=self._note_exit) if supervise else None
+        self._supervisor = (
+            supervise(on_exit=self._note_exit, on_start=broker.expect_child) if supervise else None
+        )
         self._frontend = transport.bind(bind)
         self._backend = self._bind_backend(transport, bind, backend)
         self._loop = BrokerLoop(broker, self._frontend, self._backend, observe=self._observe)

@@ -39,6 +39,8 @@ class Supervisor:
         it gives to its own calls, or it is killed while it says goodbye.
       on_exit: told synchronously of each end: (name, reason), with a reason like
         ``"exit status 1"`` or ``"SIGKILL"``. Not of those that end because `run` is cancelled.
+      on_start: told synchronously before each start: (name, secret). What knows the secret
+        is the child.
 
     """
 
@@ -54,11 +56,13 @@ class Supervisor:
         count: int,
         grace: float,
         on_exit: Callable[[str, str], object],
+        on_start: Callable[[str, str], object] = lambda _name, _secret: None,
     ) -> None:
         self._command = command
         self._wanted = count
         self._grace = grace
         self._on_exit = on_exit
+        self._on_start = on_start
         self._children: dict[str, Child] = {}
         self._policy = RestartPolicy()
         self._changed = trio.Event()
@@ -135,6 +139,7 @@ class Supervisor:
         number = next(number for number in count_from(1) if number not in taken)
         child = Child(number, f"w{number}-{secrets.token_hex(3)}")
         self._children[child.name] = child
+        self._on_start(child.name, child.secret)
         return child
 
     async def _see_through(self, child: Child) -> None:
