@@ -6,6 +6,8 @@ import datetime  # noqa: TC003 (a handler is annotated with it)
 import enum
 import http
 import math
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -141,3 +143,27 @@ async def any_client(request: Any, serving: Any) -> Any:
         else:
             async with trizmq.open_client(endpoint) as client:
                 yield AnyClient(request.param, client)
+
+
+@pytest.fixture
+def run_program(serving: Any, routes: Any) -> Any:
+    """Run a program whose argument is an endpoint: that of `any_client`'s server, or another.
+
+    Returns what it printed. It fails if it hangs, or ends with an error.
+    """
+
+    async def run(code: str, endpoint: str = "") -> str:
+        if endpoint:
+            return await trio.to_thread.run_sync(_run, code, endpoint)
+        async with serving(routes) as endpoint:
+            return await trio.to_thread.run_sync(_run, code, endpoint)
+
+    return run
+
+
+def _run(code: str, endpoint: str) -> str:
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code, endpoint]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout

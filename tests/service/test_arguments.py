@@ -278,3 +278,16 @@ async def test_a_handler_may_answer_with_subclasses_too(any_client: Any) -> None
     response = await any_client.request("GET", "/test/response")
     assert (response.status, response.headers["x-a"], response.body) == (202, "one", b"octets")
     assert (await any_client.request("GET", "/test/words")).json() == {"one": ["one"]}
+
+
+@pytest.mark.parametrize(("module", "name"), [("markupsafe", "Markup"), ("numpy", "str_")])
+async def test_so_are_those_of_other_libraries(any_client: Any, module: str, name: str) -> None:
+    text = getattr(pytest.importorskip(module), name)
+    response = await any_client.request(
+        text("post"),
+        text("/test/echo"),
+        headers={text("A"): text("<b>")},
+        query={text("q"): text("<i>")},
+    )
+    assert response.json() == {"query": [["q", "<i>"]], "headers": {"a": "<b>"}, "body": ""}
+    assert (await any_client.post("/test/json", json={text("<"): text(">")})).json() == {"<": ">"}

@@ -107,7 +107,6 @@ def calls_with(value: Any) -> list[tuple[Any, Any, dict[str, Any]]]:
     return odd_words
 
 
-@pytest.mark.slow
 async def test_odd_values(any_client: Any) -> None:
     good = 0
 

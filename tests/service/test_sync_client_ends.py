@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import errno
-import math
-import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,104 +16,6 @@ import trizmq
 from trizmq.service.connection import Connection
 
 NOBODY = "tcp://127.0.0.1:9"
-
-
-def run(code: str, endpoint: str, *, seconds: float = 20) -> str:
-    """Run a program; return what it printed. It fails if it hangs, or ends with an error."""
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code, endpoint]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout
-
-
-async def run_beside(serving: Any, routes: Any, code: str) -> str:
-    async with serving(routes) as endpoint:
-        return await trio.to_thread.run_sync(run, code, endpoint)
-
-
-FORK = """
-import os, sys, trizmq
-
-def say(*words):
-    os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # at once, whole
-
-with trizmq.SyncClient(sys.argv[1]) as client:
-    call = lambda: client.post("/test/echo", timeout=5).status
-    say("parent", call())
-    {before}
-    children = []
-    for n in range(3):
-        pid = os.fork()
-        if not pid:
-            say("child", call(), call())
-            {end}
-        children.append(pid)
-    say("parent", call())
-    for pid in children:
-        say("ended", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-    say("parent", call())
-    {after}
-"""
-
-
-@pytest.mark.parametrize("end", ["sys.exit(0)", "os._exit(0)"])
-async def test_after_a_fork_child_and_parent_go_on(serving: Any, routes: Any, end: str) -> None:
-    said = await run_beside(serving, routes, FORK.format(before="", end=end, after=""))
-    assert sorted(said.split("\n")) == sorted(
-        ["", *["parent 200"] * 3, *["child 200 200"] * 3, *["ended 0"] * 3]
-    )
-
-
-async def test_a_fork_in_the_middle_of_other_threads_calls(serving: Any, routes: Any) -> None:
-    before = (
-        "import threading; calls = [threading.Thread(target=lambda: [call() for _ in range(100)])"
-        " for _ in range(8)]; [one.start() for one in calls]"
-    )
-    after = "[one.join() for one in calls]"
-    code = FORK.format(before=before, end="os._exit(0)", after=after)
-    said = await run_beside(serving, routes, code)
-    assert said.count("child 200 200") == 3
-
-
-async def test_workers_of_a_prefork_server(serving: Any, routes: Any) -> None:
-    """As gunicorn --preload: the client is opened by the master, and the workers use it."""
-    said = await run_beside(
-        serving,
-        routes,
-        """
-import multiprocessing, sys, trizmq
-client = trizmq.SyncClient(sys.argv[1]).__enter__()
-def work(n):
-    return client.post("/test/json", json=n, timeout=5).json()
-client.post("/test/echo")
-with multiprocessing.get_context("fork").Pool(3) as pool:
-    print(sum(pool.map(work, range(200), chunksize=5)))
-print(work(7))
-""",
-    )
-    assert said.split() == ["19900", "7"]
-
-
-async def test_a_child_may_leave_the_block(serving: Any, routes: Any) -> None:
-    said = await run_beside(
-        serving,
-        routes,
-        """
-import os, sys, trizmq
-with trizmq.SyncClient(sys.argv[1]) as client:
-    client.post("/test/echo")
-    pid = os.fork()
-if pid:
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-else:
-    try:
-        client.post("/test/echo")
-    except RuntimeError as error:
-        print(error, flush=True)
-""",
-    )
-    assert said == "use this client inside its with block\n0\n"
 
 
 def test_a_thread_that_cannot_start_is_said(monkeypatch: Any) -> None:
@@ -236,59 +135,14 @@ with client:
 """
 
 
-async def test_used_up_descriptors_are_an_error_and_no_hang(serving: Any, routes: Any) -> None:
-    said = (await run_beside(serving, routes, DESCRIPTORS.format(spares=30))).split()
+async def test_used_up_descriptors_are_an_error_and_no_hang(run_program: Any) -> None:
+    said = (await run_program(DESCRIPTORS.format(spares=30))).split()
     assert said[0] == "Unreachable"
     assert said[-1] == "200"
     assert set(said) == {"Unreachable", "200"}
 
 
-@pytest.mark.parametrize(
-    ("module", "question"),
-    [("gevent.monkey", "is_module_patched"), ("eventlet.patcher", "is_monkey_patched")],
-)
-def test_so_are_those_of_libraries_that_are_not_here(
-    monkeypatch: Any, module: str, question: str
-) -> None:
-    stand_in = SimpleNamespace(**{question: lambda part: part == "select"})
-    monkeypatch.setitem(sys.modules, module, stand_in)
-    with pytest.raises(RuntimeError, match="real threads"), trizmq.SyncClient(NOBODY):
-        pass
-
-
-@pytest.mark.parametrize("order", ["patch first", "import first"])
-def test_green_threads_are_refused_at_once(order: str) -> None:
-    pytest.importorskip("gevent")
-    lines = ["import trizmq; trizmq.SyncClient", "from gevent import monkey; monkey.patch_all()"]
-    if order == "patch first":
-        lines.reverse()
-    code = "\n".join(
-        [
-            "import sys",
-            *lines,
-            "import trizmq",
-            "try:",
-            "    with trizmq.SyncClient(sys.argv[1]) as client: client.get('/x', timeout=2)",
-            "except RuntimeError as error: print(error)",
-        ]
-    )
-    said = run(code, NOBODY, seconds=10)
-    assert "SyncClient needs real threads, and gevent has replaced them" in said
-
-
-async def test_gevent_without_its_threads_is_fine(serving: Any, routes: Any) -> None:
-    pytest.importorskip("gevent")
-    code = """
-import sys
-from gevent import monkey; monkey.patch_all(thread=False, select=False)
-import trizmq
-with trizmq.SyncClient(sys.argv[1]) as client:
-    print(client.post("/test/echo", timeout=5).status)
-"""
-    assert await run_beside(serving, routes, code) == "200\n"
-
-
-async def test_the_program_may_end_with_calls_in_flight(serving: Any, routes: Any) -> None:
+async def test_the_program_may_end_with_calls_in_flight(run_program: Any) -> None:
     code = """
 import sys, threading, time, trizmq
 client = trizmq.SyncClient(sys.argv[1]).__enter__()
@@ -300,11 +154,11 @@ client.post("/test/echo")
 print("end")
 """
     began = time.monotonic()
-    assert await run_beside(serving, routes, code) == "end\n"
+    assert await run_program(code) == "end\n"
     assert time.monotonic() - began < 10
 
 
-async def test_ctrl_c_ends_the_wait_and_the_handler(serving: Any, routes: Any) -> None:
+async def test_ctrl_c_ends_the_wait_and_the_handler(run_program: Any) -> None:
     code = """
 import os, signal, sys, threading, trizmq
 with trizmq.SyncClient(sys.argv[1]) as client:
@@ -317,50 +171,7 @@ with trizmq.SyncClient(sys.argv[1]) as client:
         print("interrupted")
     print(client.post("/test/cancelled", timeout=5).json())
 """
-    assert await run_beside(serving, routes, code) == "interrupted\nTrue\n"
-
-
-@pytest.mark.parametrize("bad", [0, -1, -math.inf, math.nan, 0.0])
-def test_a_timeout_that_is_none_is_refused(bad: float) -> None:
-    with pytest.raises(ValueError, match="more than 0"):
-        trizmq.SyncClient(timeout=bad)
-    with trizmq.SyncClient(NOBODY) as client, pytest.raises(ValueError, match="more than 0"):
-        client.get("/x", timeout=bad)
-
-
-@pytest.mark.parametrize("bad", ["5", b"5", [5], 1j, True, object()])
-def test_a_timeout_that_is_no_number_is_refused(bad: Any) -> None:
-    with pytest.raises(TypeError, match="number of seconds"):
-        trizmq.SyncClient(timeout=bad)
-    with trizmq.SyncClient(NOBODY) as client, pytest.raises(TypeError, match="number of seconds"):
-        client.get("/x", timeout=bad)
-
-
-@pytest.mark.parametrize("long", [None, math.inf, 1e300, 10**400, 3601])
-async def test_a_long_timeout_is_an_hour(serving: Any, routes: Any, long: Any) -> None:
-    def use(endpoint: str) -> None:
-        with trizmq.SyncClient(endpoint, timeout=long) as client:
-            for details in ({}, {"timeout": long}):
-                left = client.post("/test/left", **details).json()
-                assert 3590 < left <= 3600.1
-
-    async with serving(routes) as endpoint:
-        await trio.to_thread.run_sync(use, endpoint)
-
-
-async def test_a_number_of_any_kind_is_a_timeout(serving: Any, routes: Any) -> None:
-    numpy = pytest.importorskip("numpy")
-    from fractions import Fraction
-
-    def use(endpoint: str) -> None:
-        with trizmq.SyncClient(endpoint) as client:
-            numbers: list[Any] = [5, 5.0, Fraction(5), numpy.float32(5), numpy.int64(5)]
-            for timeout in numbers:
-                left = client.post("/test/left", timeout=timeout).json()
-                assert 4 < left <= 5.1
-
-    async with serving(routes) as endpoint:
-        await trio.to_thread.run_sync(use, endpoint)
+    assert await run_program(code) == "interrupted\nTrue\n"
 
 
 async def test_inside_trio_it_blocks_and_ends_in_time() -> None:

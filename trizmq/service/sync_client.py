@@ -157,6 +157,7 @@ class SyncClient:
         """
         if not self._is_open:
             raise RuntimeError("use this client inside its with block")
+        _refuse_green_threads()  # a worker of gunicorn's replaces threads after its fork
         timeout = _seconds(details.pop("timeout")) if "timeout" in details else self._timeout
         pending = self._maker.make(method, target, details, deadline=timeout, is_timed=True)
         ends_at = time.monotonic() + timeout
