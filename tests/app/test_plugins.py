@@ -369,3 +369,8 @@ def test_where_a_hook_failed(install: Install, tmp_path: Path) -> None:
         "plugin 'a': trizmq_register_routes: IndexError: list index out of range "
         f"({tmp_path}/a_module.py:6)"
     )
+
+
+def test_a_name_is_no_list_of_them() -> None:
+    with pytest.raises(PluginError, match="plugins are a list of them, not 'users'"):
+        load("users")

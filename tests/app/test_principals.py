@@ -108,7 +108,14 @@ PARTS: dict[str, Any] = {
     "own request": MyRequest,
 }
 
-ALIASES: dict[str, Any] = {"Principal": Principal, "msgspec": msgspec}
+try:
+    from typing_extensions import TypeAliasType
+except ImportError:  # mypy brings it, and what serves plugins may not have it
+    pass
+else:
+    WHOLE["alias of typing_extensions"] = TypeAliasType("Extended", Principal)
+
+ALIASES: dict[str, Any] = {"Principal": Principal, "msgspec": msgspec, "Annotated": Annotated}
 
 if sys.version_info >= (3, 12):
     exec(
@@ -119,6 +126,13 @@ type Optional = Principal | None
 type Same[X] = X
 type List[X] = list[X]
 type Swapped[K, V] = dict[V, K]
+type Id = Annotated[int, msgspec.Meta(ge=1)]
+type Ids = list[Id]
+type Body = Struct
+class Struct(msgspec.Struct):
+    name: str
+async def aliases(one: Id, some: Ids, body: Body, none: Ids | None) -> list:
+    return [one, some, body.name, none]
 class Holder[X: Principal](msgspec.Struct):
     item: X
 async def parametrized[X: Principal](it: X) -> list[str]:
@@ -178,6 +192,15 @@ async def test_a_type_parameter_of_the_handler(handled: Handled) -> None:
     call = handled(ALIASES["parametrized"])
     assert (await call("POST", "/t", FORGED[0], ADA)).json() == ["Principal", "ada"]
     assert (await call("POST", "/t", FORGED[0])).status == 401
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the syntax is of 3.12")
+async def test_aliases_of_anything_else(handled: Handled) -> None:
+    call = handled(ALIASES["aliases"])
+    response = await call("POST", "/t?one=1&some=2&some=3", b'{"name": "x"}')
+    assert response.json() == [1, [2, 3], "x", None]
+    refused = await call("POST", "/t?one=0&some=2", b'{"name": "x"}')
+    assert refused.json()["detail"] == "query parameter `one`: Expected `int` >= 1"
 
 
 @pytest.mark.parametrize("annotation", [Principal, Admin, Request, Principal | None])

@@ -295,6 +295,16 @@ async def test_every_argument_that_does_not_fit(handled: Handled) -> None:
     )
 
 
+async def known_callers(page: int, who: Principal) -> Any:
+    return who.name
+
+
+async def test_who_calls_is_asked_before_what_fits(handled: Handled) -> None:
+    call = handled(known_callers)
+    assert (await call("GET", "/t?page=x")).status == 401
+    assert (await call("GET", "/t?page=x", principal=Principal("ada"))).status == 422
+
+
 async def test_but_not_a_million_of_them(handled: Handled) -> None:
     body = msgspec.json.encode({f"{number}" * 1000: 1 for number in range(1000)})
     response = await handled(lenient)("POST", "/t", body)

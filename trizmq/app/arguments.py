@@ -22,6 +22,7 @@ __all__ = ["Arguments", "compile_arguments", "refusal"]
 
 #: RFC 9110, section 15.5.21: understood, and not what the handler takes.
 _UNFIT: Final = 422
+_UNKNOWN_CALLER: Final = 401
 
 _NO_QUERY: Final[Query] = {}
 _ANY_NUMBER: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -74,6 +75,8 @@ class Arguments:
             try:
                 source(request, query)
             except HTTPError as error:
+                if error.status == _UNKNOWN_CALLER:
+                    raise  # what a handler takes is not for everybody to know
                 if error.status == _UNFIT:
                     yield str(error)
 

@@ -116,6 +116,8 @@ def load(references: Iterable[Reference] | None = None, modules: Sequence[str] =
         different ones have the same name; installed ones too, if none were named.
 
     """
+    if isinstance(references, str):  # its letters would be taken for names
+        raise PluginError(f"plugins are a list of them, not {references!r}")
     base = _every() if references is None else Plugins(tuple(map(_refer, references)))
     return Plugins(_distinct([*base.loaded, *map(_load_module, modules)]), base.broken)
 
