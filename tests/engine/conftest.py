@@ -11,7 +11,7 @@ from trizmq import messages
 from trizmq.engine.broker import Broker
 from trizmq.engine.client import Client
 from trizmq.engine.limits import Limits
-from trizmq.engine.links import Pending
+from trizmq.engine.links import LinkState, Pending
 from trizmq.engine.records import Flight, Worker
 from trizmq.wire import commands, native
 from trizmq.wire.items import VERSION, Call, Hello, Response
@@ -116,7 +116,16 @@ class ClientRig:
         self.ended: list[Pending] = []
         self.reopened: list[Link] = []
         for link in self.links:
-            self.sent(link)
+            self.connect(link)
+
+    def connect(self, link: Link) -> list[Item]:
+        """Let a connection be made; return what is said on it."""
+        self.client.connect(link, self.now)
+        return self.sent(link)
+
+    def disconnect(self, link: Link) -> None:
+        self.client.disconnect(link, self.now)
+        self.act()
 
     def act(self) -> None:
         outbox = self.client.take_outbox()
@@ -133,10 +142,19 @@ class ClientRig:
         self.client.receive(link, items, self.now)
         self.act()
 
-    def welcome(self, *links: Link, credit: int = 10) -> None:
-        """Let brokers answer our hello."""
+    def welcome(self, *links: Link, credit: int = 10, broker: str = "", **fields: Any) -> None:
+        """Let brokers answer our hello, on new connections if need be."""
         for link in links:
-            self.receive(link, Hello(VERSION, "broker", credit))
+            if link.state is LinkState.CONNECTING:
+                self.connect(link)
+            name = broker or f"broker {link.endpoint}"
+            self.receive(link, Hello(VERSION, name, credit, **fields))
+
+    def restart(self, link: Link, credit: int = 10) -> None:
+        """Let the broker die after all was sent, and its successor greet us."""
+        self.sent(link)
+        self.disconnect(link)
+        self.welcome(link, credit=credit, broker=f"{link.broker}+")
 
     def submit(self, method: str = "POST", target: str = "/users", **fields: Any) -> Pending:
         details: dict[str, Any] = {"headers": {}, "body": b""}

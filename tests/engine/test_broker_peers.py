@@ -50,7 +50,8 @@ def test_another_version_is_told_so_and_forgotten(rig: BrokerRig, version: int) 
 )
 def test_a_stranger_is_told_so_and_nothing_of_it_is_done(rig: BrokerRig, item: Item) -> None:
     rig.receive(item, address=b"b")
-    assert rig.items == [(b"b", Goaway("unknown"))]
+    unseen = Goaway("unknown", 0) if isinstance(item, Call) else Goaway("unknown")
+    assert rig.items == [(b"b", unseen)]
     assert not rig.dispatched
     assert b"b" not in rig.broker._clients.native
 

@@ -61,7 +61,7 @@ def test_whoever_is_asked_again_begins_with_the_first_part(rig) -> None:
     (link,) = rig.links
     pending = rig.submit("GET")
     rig.receive(link, Part(pending.id, 0, b"half"), Goaway("unknown"))
-    rig.welcome(link)
+    rig.welcome(link, broker="another")
     rig.receive(link, Part(pending.id, 0, b"all"), Response(pending.id, 200, {}, b""))
     assert pending.outcome.body == b"all"
 

@@ -41,6 +41,7 @@ class Server:
     """One life of one broker, its worker, and who has been dispatched what."""
 
     def __init__(self, name: str) -> None:
+        self.name = name
         self.broker = Broker(LIMITS, instance=name)
         self.broker.join(Worker(("users",), 2))
         self.busy: list[Flight] = []
@@ -52,11 +53,16 @@ class Joined(RuleBasedStateMachine):
         self.now = 0.0
         self.serial = count()
         self.servers: dict[str, Server | None] = {}
-        self.clients = [Client(ENDPOINTS, instance=f"c{n}", now=0.0) for n in range(2)]
+        self.clients = [
+            Client(ENDPOINTS, instance=f"c{n}", secret=f"s{n}", now=0.0) for n in range(2)
+        ]
+        #: What a broker has yet to read of a connection that has ended.
+        self.stale: list[tuple[Server, bytes, list[Item]]] = []
         self.addresses: dict[Wire, bytes] = {}
         self.up: dict[Wire, list[Item]] = {}  # on the way to a broker
         self.down: dict[Wire, list[Item]] = {}  # on the way to a client
         self.dispatched: Counter[str] = Counter()
+        self.lives: Counter[tuple[str, str]] = Counter()
         self.pendings: list[Pending] = []
         self.owners: dict[int, Client] = {}
         self.ends: Counter[int] = Counter()
@@ -64,7 +70,7 @@ class Joined(RuleBasedStateMachine):
         for endpoint in ENDPOINTS:
             self.start(endpoint)
             for number in range(len(self.clients)):
-                self.reconnect((number, endpoint))
+                self.connect((number, endpoint))
 
     # -- what may happen ---------------------------------------------------------------
 
@@ -106,16 +112,44 @@ class Joined(RuleBasedStateMachine):
     def advance(self, seconds: float) -> None:
         self.pass_time(seconds)
 
+    @rule(
+        number=st.integers(0, 1),
+        endpoint=st.sampled_from(ENDPOINTS),
+        arrive=st.sampled_from([0, 1, 100]),
+        is_noticed=st.booleans(),
+    )
+    def cut(self, number: int, endpoint: str, arrive: int, *, is_noticed: bool) -> None:
+        """Break a connection; some of what was on its way is lost, some is read later."""
+        self.act()
+        wire, server = (number, endpoint), self.servers[endpoint]
+        address = self.addresses.get(wire)
+        if address is not None and server:
+            self.stale.append((server, address, self.up[wire][:arrive]))
+            if is_noticed:
+                server.broker.miss(address, [], self.now)
+            down = self.down[wire][:arrive]
+            if down:
+                self.clients[number].receive(self.link(wire), down, self.now)
+        self.disconnect(wire)
+
     @rule(number=st.integers(0, 1), endpoint=st.sampled_from(ENDPOINTS))
-    def cut(self, number: int, endpoint: str) -> None:
-        """Break a connection; ZeroMQ makes a new one, as somebody the broker never saw."""
-        self.reconnect((number, endpoint))
+    def connect_again(self, number: int, endpoint: str) -> None:
+        self.connect((number, endpoint))
+
+    @precondition(lambda self: self.stale)
+    @rule()
+    def read_late(self) -> None:
+        server, address, items = self.stale.pop(0)
+        if items and server in self.servers.values():
+            server.broker.receive(address, items, self.now, 5000)
+            self.act()
 
     @rule(endpoint=st.sampled_from(ENDPOINTS))
     def kill(self, endpoint: str) -> None:
+        self.act()
         self.servers[endpoint] = None
         for number in range(len(self.clients)):
-            self.reconnect((number, endpoint))
+            self.disconnect((number, endpoint))
 
     @rule(endpoint=st.sampled_from(ENDPOINTS))
     def revive(self, endpoint: str) -> None:
@@ -134,9 +168,26 @@ class Joined(RuleBasedStateMachine):
     def start(self, endpoint: str) -> None:
         self.servers[endpoint] = Server(f"b{next(self.serial)}")
 
-    def reconnect(self, wire: Wire) -> None:
-        self.addresses[wire] = b"%d" % next(self.serial)
-        self.up[wire], self.down[wire] = [], []
+    def connect(self, wire: Wire) -> None:
+        """Try to connect, if there is no connection."""
+        number, endpoint = wire
+        if wire in self.addresses:
+            return
+        client, link = self.clients[number], self.link(wire)
+        if self.servers[endpoint]:
+            self.addresses[wire] = b"%d" % next(self.serial)
+            self.up[wire], self.down[wire] = [], []
+            client.connect(link, self.now)
+        else:
+            client.miss(link, self.now)
+            client.bury(link, self.now)
+        self.act()
+
+    def disconnect(self, wire: Wire) -> None:
+        if self.addresses.pop(wire, None) is not None:
+            self.up[wire], self.down[wire] = [], []
+            self.clients[wire[0]].disconnect(self.link(wire), self.now)
+            self.act()
 
     def link(self, wire: Wire) -> Link:
         number, endpoint = wire
@@ -146,12 +197,14 @@ class Joined(RuleBasedStateMachine):
         """Let everything that is on one connection arrive, down first."""
         self.act()
         number, endpoint = wire
+        if wire not in self.addresses:
+            return
         down, self.down[wire] = self.down[wire], []
         if down:
             self.clients[number].receive(self.link(wire), down, self.now)
             self.act()
         server = self.servers[endpoint]
-        if server and self.up[wire]:
+        if server and wire in self.addresses and self.up[wire]:
             up, self.up[wire] = self.up[wire], []
             server.broker.receive(self.addresses[wire], up, self.now, 5000)
         self.act()
@@ -161,12 +214,15 @@ class Joined(RuleBasedStateMachine):
         for number, client in enumerate(self.clients):
             outbox = client.take_outbox()
             for link in outbox.reopen:
-                self.reconnect((number, link.endpoint))
+                self.disconnect((number, link.endpoint))
             for pending in outbox.ended:
                 self.note_end(pending)
             for link in client.links:
-                self.up[number, link.endpoint] += link.outgoing
-                link.outgoing.clear()
+                if (number, link.endpoint) in self.addresses:
+                    self.up[number, link.endpoint] += link.outgoing
+                    link.outgoing.clear()
+                else:
+                    assert not link.outgoing
         for endpoint, server in self.servers.items():
             if server:
                 self.act_for(endpoint, server)
@@ -175,13 +231,13 @@ class Joined(RuleBasedStateMachine):
         wires = {self.addresses[wire]: wire for wire in self.addresses if wire[1] == endpoint}
         while not (outbox := server.broker.take_outbox()).is_empty:
             for flight in outbox.dispatched:
-                self.note_dispatch(flight)
+                self.note_dispatch(flight, server)
                 server.busy.append(flight)
             for address, items in outbox.items.items():
                 if address in wires:
                     self.down[wires[address]] += items
                 else:
-                    server.broker.lose(address)
+                    server.broker.miss(address, items, self.now)
 
     def pass_time(self, seconds: float) -> None:
         """Tick whoever wants to be told the time, at that time."""
@@ -200,8 +256,10 @@ class Joined(RuleBasedStateMachine):
 
     # -- what must hold ----------------------------------------------------------------
 
-    def note_dispatch(self, flight: Flight) -> None:
+    def note_dispatch(self, flight: Flight, server: Server) -> None:
         target = flight.target
+        self.lives[server.name, target] += 1
+        assert self.lives[server.name, target] == 1, "it was sent twice to one life of a broker"
         self.dispatched[target] += 1
         assert self.dispatched[target] <= (1 if flight.method == "POST" else MAX_ATTEMPTS)
 
@@ -222,7 +280,8 @@ class Joined(RuleBasedStateMachine):
                 self.kill(endpoint)
                 self.start(endpoint)
         for _ in range(80):
-            for wire in self.addresses:
+            for wire in self.up:
+                self.connect(wire)
                 self.carry(wire)
             for server in self.servers.values():
                 while server and server.busy:
@@ -242,6 +301,7 @@ class Joined(RuleBasedStateMachine):
             assert (server.broker.in_flight, server.broker.queued_bytes) == (0, 0)
             assert not any(peer.flights for peer in server.broker._clients.native.values())
             assert server.broker._clients.native.keys() <= set(self.addresses.values())
+            assert not server.broker._clients._absence._bytes
 
 
 def is_ours(pending: Pending) -> bool:

@@ -131,8 +131,7 @@ def partial_of(function: Any, *args: Any, **options: Any) -> partial[Any]:
 
 def _deliver(transport: MemoryTransport, endpoint: str, frames: list[bytes]) -> None:
     """Let every peer of ``endpoint`` receive ``frames``."""
-    router = transport.router(endpoint)
-    assert router is not None
+    router = transport._routers[endpoint]
     for dealer in router._peers.values():
         dealer.inbox.append(frames)
         dealer.wake()

@@ -10,7 +10,7 @@ from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
 from trizmq.errors import ConfigError
 from trizmq.transport.face import PeerGone
-from trizmq.transport.zeromq import NO_COPY
+from trizmq.transport.sockets import NO_COPY
 
 if TYPE_CHECKING:
     from tests.transport.conftest import OpenNetwork
@@ -123,36 +123,101 @@ def is_gone(router: Router, peer: bytes) -> bool:
     return False
 
 
-async def test_what_is_sent_before_the_router_is_there_waits(open_network: OpenNetwork) -> None:
+# -- one connection --------------------------------------------------------------------
+
+
+async def test_what_is_sent_before_the_connection_is_made_waits(open_network: OpenNetwork) -> None:
     async with open_network() as net:
-        endpoint = net.free_endpoint
-        dealer = net.transport.connect(endpoint)
+        router = net.transport.bind(net.endpoint)
+        dealer = net.transport.connect(router.endpoint, beats=True)
         for number in range(10):
             dealer.send_nowait([b"%d" % number])
-        router = net.transport.bind(endpoint)
+        assert await dealer.wait_connected()
+        assert not dealer.is_lost
         received = [(await net.take(router))[1] for _ in range(10)]
         assert received == [[b"%d" % number] for number in range(10)]
 
 
-async def test_after_a_restart_the_dealer_is_a_new_peer(open_network: OpenNetwork) -> None:
+async def test_where_no_router_is_the_attempt_fails(open_network: OpenNetwork) -> None:
+    async with open_network() as net:
+        [address] = await net.transport.find(net.free_endpoint)
+        dealer = net.transport.connect(address)
+        assert not await dealer.wait_connected()
+        assert dealer.is_lost
+        with assert_checkpoints():
+            await dealer.wait_lost()
+        assert await net.transport.is_refused(address)
+        net.transport.bind(address)
+        assert not await net.transport.is_refused(address)
+
+
+async def test_a_connection_that_has_ended_does_not_come_back(open_network: OpenNetwork) -> None:
     async with open_network() as net:
         first, dealer, old = await net.pair()
-        first.close()
+        for number in range(100):
+            first.send_nowait(old, [b"%d" % number])
+        first.close(1)
+        await dealer.wait_lost()
+        assert dealer.is_lost
         router = await net.bind_again(first.endpoint)
+        dealer.send_nowait([b"to the one before"])
+        other = net.transport.connect(router.endpoint)
+        await net.write(other, [b"again"])
+        peer, frames = await net.take(router)
+        assert frames == [b"again"]
+        assert [await net.read(dealer) for _ in range(100)] == [[one] for one in numbers(100)]
+        dealer.close()
+        router.send_nowait(peer, [b"welcome"])
+        assert await net.read(other) == [b"welcome"]
+        await trio.sleep(0.3)  # as long as it would take to come back
+        assert router.receive_nowait() is None
+
+
+async def test_closing_a_dealer_wakes_who_waits_for_its_connection(
+    open_network: OpenNetwork,
+) -> None:
+    async with open_network() as net:
+        _, dealer, _ = await net.pair()
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(dealer.wait_lost)
+            await wait_all_tasks_blocked()
+            dealer.close()
+        await dealer.wait_lost()
 
-            async def knock() -> None:
-                # What is on its way when the first closes is lost with it.
-                while True:
-                    await net.write(dealer, [b"again"])
-                    await trio.sleep(0.05)
 
-            nursery.start_soon(knock)
-            new, _ = await net.take(router)
-            nursery.cancel_scope.cancel()
-        assert new != old or net.kind == "memory"
-        router.send_nowait(new, [b"welcome"])
-        assert await net.read(dealer) == [b"welcome"]
+async def test_a_look_takes_nothing_from_who_waits(open_network: OpenNetwork) -> None:
+    async with open_network() as net:
+        router, dealer, _ = await net.pair()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(dealer.wait_lost)
+            await wait_all_tasks_blocked()
+            router.close()
+            while not dealer.is_lost:  # perhaps sooner than Trio has seen it
+                pass
+
+
+async def test_a_router_hears_which_of_its_peers_has_gone(open_network: OpenNetwork) -> None:
+    async with open_network() as net:
+        router = net.transport.bind(net.endpoint)
+        peers: list[tuple[Dealer, bytes]] = []
+        for watched in (True, False, True):
+            dealer = net.transport.connect(router.endpoint)
+            await net.write(dealer, [b"hello", b"you"])
+            peer, _ = await net.take(router)
+            peers.append((dealer, peer))
+            if watched:
+                router.watch(peer)
+        for dealer, _ in peers[1:]:
+            dealer.close()
+        assert await router.wait_gone() == [peers[2][1]]
+        assert is_gone(router, peers[2][1])
+        router.send_nowait(peers[0][1], [b"still here"])
+        assert await net.read(peers[0][0]) == [b"still here"]
+        with trio.move_on_after(0.2) as scope:
+            await router.wait_gone()
+        assert scope.cancelled_caught
+        peers[0][0].close()
+        assert await router.wait_gone() == [peers[0][1]]
 
 
 # -- nobody reads ----------------------------------------------------------------------
@@ -203,22 +268,6 @@ def is_full(socket: Router | Dealer, *message: Any) -> bool:
 
 def numbers(end: int) -> list[bytes]:
     return [b"%d" % number for number in range(end)]
-
-
-async def test_who_waits_for_room_hears_that_the_router_is_another(
-    open_network: OpenNetwork,
-) -> None:
-    async with open_network() as net:
-        first, dealer, _ = await net.pair()
-        while not is_full(dealer, [bytes(16_384)]):
-            pass
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(net.write, dealer, [b"last"])
-            await wait_all_tasks_blocked()
-            first.close()
-            router = await net.bind_again(first.endpoint)
-            while (await net.take(router))[1] != [b"last"]:
-                pass
 
 
 # -- the end ---------------------------------------------------------------------------

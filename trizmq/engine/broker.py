@@ -70,7 +70,7 @@ class Broker:
         self._part_bytes = limits.part_bytes
         self._foreign_ids = count(1)
         self._local: list[Worker] = []
-        self._clients = Clients(limits, self._outbox, instance=instance)
+        self._clients = Clients(limits, counters, self._outbox, instance=instance)
         self._dispatcher = Dispatcher(
             limits, counters, self._outbox, self._clients, instance=instance
         )
@@ -252,7 +252,7 @@ class Broker:
         """Take in one message of a native client: ``size`` bytes, decoded to ``items``."""
         peer = self._clients.native.get(address)
         if peer is None:
-            peer = self._greet(address, items[0], now)
+            peer = self._greet(address, items, now)
             if peer is None:
                 return
             items = items[1:]
@@ -261,6 +261,7 @@ class Broker:
             kind = type(item)
             try:
                 if kind is Call:
+                    peer.seen = item.id  # type: ignore[union-attr]  # kind says so
                     self._intake.take(peer, item, None, now, thorough=thorough)  # type: ignore[arg-type]
                 elif kind is Cancel:
                     self._cancel(peer, item.id)  # type: ignore[union-attr]
@@ -301,13 +302,30 @@ class Broker:
             for flight in list(peer.flights.values()):
                 self._give_up(flight)
 
-    def _greet(self, address: bytes, first: Item, now: float) -> Peer | None:
+    def miss(self, address: bytes, items: Iterable[Item], now: float) -> None:
+        """Be told that nobody is connected at ``address``: ``items`` could not be sent.
+
+        A native client may come back: its calls go on for a while. Others are lost at once.
+        """
+        if not self._clients.miss(address, items, now):
+            self.lose(address)
+
+    def _greet(self, address: bytes, items: Sequence[Item], now: float) -> Peer | None:
+        first = items[0]
         if not isinstance(first, Hello):
-            # A client of the broker that was here before us: tell it that that one is gone.
-            self._outbox.say(address, Goaway("unknown"))
+            # We have given it up, or it speaks to the broker that was here before us: it is told
+            # that we do not know it, and which of its calls nobody has looked at.
+            ids = [item.id for item in items if isinstance(item, Call)]
+            self._outbox.say(address, Goaway("unknown", min(ids) - 1 if ids else -1))
             return None
         peer = self._clients.greet(address, first, now)
-        if self.is_draining and peer is not None:
+        if peer is None:
+            return None
+        if first.resumes:
+            for flight in list(peer.flights.values()):
+                if flight.id not in first.in_flight:
+                    self._give_up(flight)  # while it was away its caller has gone
+        if self.is_draining:
             self._outbox.say(address, Goaway("draining"))
         return peer
 
@@ -331,7 +349,7 @@ class Broker:
         """When to call `tick`, at the latest; infinity if nothing is expected."""
         return min(
             self._dispatcher.next_tick,
-            self._clients.next_heartbeat,
+            self._clients.next_tick,
             self._sessions.next_heartbeat,
             self._intake.next_tick,
             self.refused_workers.next_tick,
@@ -348,6 +366,8 @@ class Broker:
                 self._guard.note(error)
         self._dispatcher.tick(now)
         self._intake.tick(now)
+        for peer in self._clients.overdue(now):
+            self.lose(peer.address)
         self._clients.tick(now)
         self._sessions.tick(now)
         self.refused_workers.tick(now)
@@ -363,6 +383,10 @@ class Broker:
     def dismiss_workers(self) -> None:
         """Tell every worker on the backend to go."""
         self._sessions.dismiss_all()
+
+    def say_goodbye(self) -> None:
+        """Tell every native client that this was the last message that was read."""
+        self._clients.say_goodbye()
 
     def give_up_all(self) -> None:
         """Stop and answer every call that is in flight: the time for draining is over."""

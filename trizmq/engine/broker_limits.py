@@ -43,6 +43,10 @@ class BrokerLimits:
         self._assumed = (DEFAULT_TAKES,)
         return True
 
+    def fits(self, pending: Pending, link: Link) -> bool:
+        """Tell whether the broker at ``link`` takes a call so large."""
+        return pending.weight <= link.small or self.refusal(pending, link) is None
+
     def refusal(self, pending: Pending, link: Link | None) -> Response | None:
         """Return the answer to a call that is too large for ``link``, or, without one, for all."""
         oversize: tuple[int, str] | None = None

@@ -7,43 +7,37 @@ from itertools import count
 from math import ceil
 from typing import TYPE_CHECKING, Final, final
 
-from .. import messages
-from ..errors import DeadlineExceeded, Overloaded, RemoteProtocolError, Unreachable
-from ..headers import add_lower_case, no_headers
+from ..errors import Overloaded, Unreachable
 from ..wire.items import (
     DEFAULT_TAKES,
+    MAX_IN_FLIGHT,
     VERSION,
     Call,
-    Cancel,
     Goaway,
     Heartbeat,
     Hello,
     Part,
     Response,
-    frames_of,
 )
 from .broker_limits import BrokerLimits
-from .deadlines import Deadlines
+from .calls import Calls
 from .links import SMALL, Link, LinkState, Pending
-from .parts import Parts
-from .retries import MAX_ATTEMPTS, RetryBudget
-from .waiting import WaitingCalls
+from .recovery import Recovery
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..errors import LocalProtocolError, TrizmqError
+    from ..errors import LocalProtocolError
     from ..wire.items import Item, Takes
 
 __all__ = ["Client", "ClientOutbox"]
 
-#: Seconds between heartbeats, and how many of them may fail to come (docs/reference/statuses.md).
+#: Seconds between heartbeats (docs/reference/statuses.md).
 HEARTBEAT: Final = 1.0
-LIVENESS: Final = 3
 
-#: Seconds between two hellos where the first was answered by "unknown" (promise P4).
-MIN_PAUSE: Final = 0.1
-MAX_PAUSE: Final = 1.0
+#: A broker that has said nothing for so many seconds is busy: a new call goes to another one, if
+#: one is there that is not.
+BUSY: Final = 3.0
 
 
 @final
@@ -53,7 +47,7 @@ class ClientOutbox:
 
     #: Their outcome is there: wake who waits for it.
     ended: list[Pending] = field(default_factory=list)
-    #: Close their socket and open a new one; what was unsent in the old one is void.
+    #: End their connection; a new one follows.
     reopen: list[Link] = field(default_factory=list)
     #: Exceptions that were survived, to be logged.
     faults: list[Exception] = field(default_factory=list)
@@ -64,10 +58,17 @@ class Client:
     """Values and the time in; `take_outbox` and ``link.outgoing`` are what to do about it.
 
     Theory of operation. A call goes to the first link that is ready and has room; else it
-    waits, in order. Before the broker's hello nothing but our own hello is on the wire, so
-    of a call that waits here it is known that nobody was given it. A broker that falls
-    silent, or says that it does not know us, has lost what it held: what is idempotent
-    waits again (within the retry budget), the rest ends, ``executed="maybe"``.
+    waits, in order. On a new connection nothing is said before the broker's hello but our own,
+    so of a call that waits here it is known that no worker was given it.
+
+    The driver says when connections begin (`connect`) and end (`disconnect`), when an attempt
+    fails (`miss`), and when it is certain that the broker there has ended (`bury`). What was
+    sent on a connection that has ended stays where it is until something is known about it:
+    see `Recovery`.
+
+    Args:
+      secret: part of what makes a broker know us again; nobody else may know it.
+
     """
 
     def __init__(
@@ -75,25 +76,31 @@ class Client:
         endpoints: Sequence[str],
         *,
         instance: str,
+        secret: str = "",
         now: float,
         takes: Takes = DEFAULT_TAKES,
     ) -> None:
-        self.links = tuple(Link(endpoint, heard_at=now) for endpoint in dict.fromkeys(endpoints))
-        self.late = 0
-        self._hello = Hello(VERSION, instance, takes=takes)
+        self.links = tuple(
+            Link(endpoint, f"{secret}-{number}", heard_at=now)
+            for number, endpoint in enumerate(dict.fromkeys(endpoints))
+        )
+        self._instance = instance
+        self._takes = takes
         self._ids = count(1)
-        self._waiting = WaitingCalls()
+        self._calls = calls = Calls(self.links)
+        self._waiting = calls.waiting
         self._limits = BrokerLimits(self.links, now=now)
-        self._deadlines: Deadlines[Pending] = Deadlines()
-        self._budget = RetryBudget()
+        self._deadlines = calls.deadlines
+        self._recovery = Recovery(
+            calls.waiting, calls.budget, calls.end, self._send, self._limits.fits
+        )
         self._outbox = ClientOutbox()
         self._next_beat = now + HEARTBEAT
-        for link in self.links:
-            link.outgoing.append(self._hello)
 
     def take_outbox(self) -> ClientOutbox:
         """Return what is to be done besides sending, and start anew."""
         outbox, self._outbox = self._outbox, ClientOutbox()
+        outbox.ended, self._calls.ended = self._calls.ended, outbox.ended
         for link in outbox.reopen:
             link.is_lost = False
         return outbox
@@ -102,6 +109,11 @@ class Client:
     def in_flight(self) -> int:
         """How many calls have been sent and not ended."""
         return sum(len(link.in_flight) for link in self.links)
+
+    @property
+    def late(self) -> int:
+        """How many responses came to calls that had ended."""
+        return self._calls.late
 
     @property
     def waiting(self) -> int:
@@ -123,17 +135,16 @@ class Client:
           Unreachable: no broker here speaks our version.
 
         """
-        pending.id = next(self._ids)
-        link = self._usable_link()
+        link = self._usable_link(now)
         small = SMALL if link is None else link.small
         if pending.weight > small and (response := self._limits.refusal(pending, link)):
-            self._answer_unsent(pending, response)
+            self._calls.answer_unsent(pending, response)
             return
         if link is not None and not self._waiting.count:
             self._send(pending, link, now)
-        elif link is None and self._is_refused:
+        elif link is None and self._calls.is_refused:
             pending.ended = True
-            raise Unreachable(self._why_refused(), executed="no")
+            raise Unreachable(self._calls.why_refused(), executed="no")
         else:
             self._wait(pending)
         if pending.is_timed:
@@ -144,20 +155,17 @@ class Client:
 
         One that was not taken in, or has ended, is left as it is.
         """
-        if pending.id and not pending.ended:
-            self._revoke(pending)
-            self._close(pending)
+        if not pending.ended and (pending.link is not None or self._waiting.has(pending)):
+            self._calls.revoke(pending)
+            self._calls.close(pending)
             pending.let_go()
 
-    def _usable_link(self) -> Link | None:
+    def _usable_link(self, now: float) -> Link | None:
         for link in self.links:
-            if link.has_room:
+            if link.has_room and now - link.heard_at <= BUSY:
                 return link
-        return None
-
-    @property
-    def _is_refused(self) -> bool:
-        return all(link.state is LinkState.REFUSED for link in self.links)
+        ready = [link for link in self.links if link.has_room]
+        return max(ready, key=_heard_at) if ready else None
 
     def _wait(self, pending: Pending) -> None:
         if self._waiting.is_full:
@@ -166,6 +174,9 @@ class Client:
         self._waiting.push(pending)
 
     def _send(self, pending: Pending, link: Link, now: float) -> None:
+        # Counted only now: on one link ids grow in the order of sending, so that a broker can say
+        # with one number what it has looked at.
+        pending.id = next(self._ids)
         pending.link = link
         pending.attempts += 1
         link.in_flight[pending.id] = pending
@@ -178,34 +189,67 @@ class Client:
         )
 
     def _send_waiting(self, now: float) -> None:
-        for link in self.links:
-            while self._waiting.count and link.has_room:
-                pending = self._waiting.pop()
-                if pending.weight > link.small and (
-                    response := self._limits.refusal(pending, link)
-                ):
-                    self._end(pending, response)
-                else:
-                    self._send(pending, link, now)
-
-    def _answer_unsent(self, pending: Pending, response: messages.Response) -> None:
-        # It is in no queue, and in no heap.
-        pending.outcome, pending.ended = response, True
-        self._outbox.ended.append(pending)
+        while self._waiting.count:
+            link = self._usable_link(now)
+            if link is None:
+                return
+            pending = self._waiting.pop()
+            if pending.weight > link.small and (response := self._limits.refusal(pending, link)):
+                self._calls.end(pending, response)
+            else:
+                self._send(pending, link, now)
 
     def discard_first(self, link: Link, error: LocalProtocolError) -> Pending | None:
-        """Drop the first item of ``link.outgoing``, which cannot be written.
+        """Drop the first item of ``link.outgoing``, which cannot be written: see `Calls`."""
+        return self._calls.discard_first(link, error)
 
-        Returns:
-          Its call, which has ended with ``error``; the caller is still to be told.
+    # -- connections -------------------------------------------------------------------
 
-        """
-        item = link.outgoing.pop(0)
-        pending = link.in_flight.get(item.id) if isinstance(item, Call) else None
-        if pending is not None:
-            pending.outcome = error
-            self._close(pending)
-        return pending
+    def connect(self, link: Link, now: float) -> None:
+        """Be told that there is a connection, on which nothing was said yet: say hello."""
+        link.state, link.heard_at = LinkState.GREETING, now
+        hello = Hello(
+            VERSION,
+            self._instance,
+            takes=self._takes,
+            key=link.key,
+            resumes=link.broker,
+            in_flight=tuple(link.in_flight),
+        )
+        link.outgoing = [hello]
+
+    def hold(self, link: Link) -> None:
+        """Be told that the connection is about to end: send no more calls on it."""
+        if link.state is LinkState.READY:
+            link.state = LinkState.DRAINING
+
+    def disconnect(self, link: Link, now: float) -> None:
+        """Be told that the connection has ended."""
+        if link.state is not LinkState.CONNECTING:
+            link.state, link.heard_at = LinkState.CONNECTING, now
+            self._recovery.take_unsent(link)
+            self._send_waiting(now)
+
+    def miss(self, link: Link, now: float) -> None:
+        """Be told that no connection could be made."""
+        if link.in_flight:
+            pendings = list(link.in_flight.values())
+            self._recovery.fail_over(link, pendings, self._others(link), now)
+
+    def bury(self, link: Link, now: float) -> None:
+        """Be told that no broker is at ``link.endpoint``: the one that was there has ended."""
+        self._recovery.bury(link)
+        self._send_waiting(now)
+
+    def lose(self, link: Link, now: float) -> None:
+        """End the connection: the broker has forgotten us, or what it says is garbage."""
+        if not link.is_lost:
+            link.is_lost = True
+            self._outbox.reopen.append(link)
+        self.disconnect(link, now)
+
+    def _others(self, link: Link) -> list[Link]:
+        return [other for other in self.links if other is not link]
 
     # -- what brokers say --------------------------------------------------------------
 
@@ -216,157 +260,50 @@ class Client:
             kind = type(item)
             try:
                 if kind is Response:
-                    self._answer(link, item)  # type: ignore[arg-type]  # kind says so
-                elif kind is Hello and link.state is not LinkState.REFUSED:
-                    link.losses = 0
-                    link.credit = item.credit  # type: ignore[union-attr]
-                    link.learn(item.takes)  # type: ignore[union-attr]
-                    link.state = LinkState.READY
+                    self._calls.answer(link, item)  # type: ignore[arg-type]  # kind says so
+                elif kind is Hello:
+                    self._welcome(link, item, now)  # type: ignore[arg-type]
                 elif kind is Goaway:
-                    self._leave(link, item.reason, now)  # type: ignore[union-attr]
+                    self._leave(link, item, now)  # type: ignore[arg-type]
                 elif kind is Part:
-                    self._gather(link, item)  # type: ignore[arg-type]
+                    self._calls.gather(link, item)  # type: ignore[arg-type]
             except Exception as error:
-                self._fail(link, item, error)
+                self._outbox.faults.append(error)
+                self._calls.fail(link, item)
         if self._waiting.count:
             self._send_waiting(now)
 
-    def _fail(self, link: Link, item: Item, error: Exception) -> None:
-        """End the call that ``item`` is about, after a fault of ours; nothing else ends by it."""
-        self._outbox.faults.append(error)
-        if isinstance(item, Response | Part) and item.id in link.in_flight:
-            lost = RemoteProtocolError("a fault in this client: its log says where")
-            self._end(link.in_flight[item.id], lost)
-
-    def _answer(self, link: Link, item: Response) -> None:
-        pending = link.in_flight.get(item.id)
-        if pending is None:
-            self.late += 1
+    def _welcome(self, link: Link, hello: Hello, now: float) -> None:
+        if link.state in (LinkState.CONNECTING, LinkState.REFUSED):
             return
-        status, body = item.status, item.body
-        if status == 503 and not item.taken:
-            self._wait_again(pending, link)
-            return
-        if status == 504 and pending.is_timed and pending.deadline <= link.heard_at:
-            # The broker has said first what is ours to say.
-            self._end(pending, self._expiry(pending))
-            return
-        self._budget.succeed()
-        whole = body if type(body) is bytes else b"".join(frames_of(body))
-        if status < 400 and (item.parts or pending.parts is not None):
-            try:
-                whole = (pending.parts or Parts()).before(whole, item.parts)
-            except RemoteProtocolError as error:
-                self._end(pending, error)
-                return
-        fields = no_headers()
-        if item.headers:
-            add_lower_case(fields, item.headers)
-        self._end(pending, messages.Response(status, fields, whole))
+        if link.state is LinkState.GREETING and link.in_flight:
+            if hello.instance == link.broker:
+                self._recovery.resume(link, hello, self._others(link), now)
+            else:
+                self._recovery.bury(link)
+        link.broker = hello.instance
+        link.learn(hello.takes)
+        link.credit = min(hello.credit, MAX_IN_FLIGHT)
+        link.state = LinkState.READY
 
-    def _gather(self, link: Link, item: Part) -> None:
-        pending = link.in_flight.get(item.id)
-        if pending is None:
-            self.late += 1
-            return
-        if pending.parts is None:
-            pending.parts = Parts()
-        try:
-            pending.parts.add(item.seq, item.body)
-        except RemoteProtocolError as error:
-            self._revoke(pending)
-            self._end(pending, error)
-
-    def _wait_again(self, pending: Pending, link: Link) -> None:
-        # It was on its way when the broker began to drain. No worker was given it, so another
-        # broker may be, or the next one here (promise P13).
-        if link.state is LinkState.READY:
-            link.state = LinkState.DRAINING  # its goaway is on the way
-        del link.in_flight[pending.id]
-        pending.link = None
-        pending.attempts -= 1
-        self._waiting.push(pending)
-
-    def _leave(self, link: Link, reason: str, now: float) -> None:
-        if reason == "draining":
+    def _leave(self, link: Link, goaway: Goaway, now: float) -> None:
+        if goaway.seen >= 0:
+            self._recovery.take_unseen(link, goaway.seen)
+        if goaway.reason in ("draining", "closing"):
             link.state = LinkState.DRAINING
-        elif reason == "version":
+        elif goaway.reason == "version":
             link.state = LinkState.REFUSED
-            self._end_all_waiting()
+            self._recovery.bury(link)
+            self._calls.end_refused()
         else:
             self.lose(link, now)
-
-    def lose(self, link: Link, now: float) -> None:
-        """Start ``link`` anew: the broker that was there is gone, and what it held with it."""
-        orphans = list(link.in_flight.values())
-        link.in_flight.clear()
-        link.outgoing.clear()
-        self._reintroduce(link, now)
-        link.state, link.heard_at = LinkState.CONNECTING, now
-        if not link.is_lost:
-            link.is_lost = True
-            self._outbox.reopen.append(link)
-        again = bool(orphans) and self._budget.fail()
-        for pending in orphans:
-            pending.link = pending.parts = None
-            if again and pending.is_idempotent and pending.attempts < MAX_ATTEMPTS:
-                self._waiting.push(pending)
-            else:
-                lost = f"the broker at {link.endpoint} was lost while it had the call"
-                self._end(pending, Unreachable(lost, executed="maybe"))
-
-    def _end_all_waiting(self) -> None:
-        if self._is_refused:
-            for pending in self._waiting.all():
-                self._end(pending, Unreachable(self._why_refused(), executed="no"))
-
-    def _why_refused(self) -> str:
-        return f"{self._endpoints()} speaks another version of the native dialect"
-
-    def _endpoints(self) -> str:
-        return ", ".join(link.endpoint for link in self.links)
-
-    def _reintroduce(self, link: Link, now: float) -> None:
-        """Say hello anew: at once, unless that has just been in vain (promise P4)."""
-        if link.losses:
-            pause = min(MAX_PAUSE, MIN_PAUSE * 2 ** (link.losses - 1))
-            link.hello_at = now + pause
-        else:
-            link.outgoing.append(self._hello)
-        link.losses += 1
-
-    # -- a call's end ------------------------------------------------------------------
-
-    def _end(self, pending: Pending, outcome: messages.Response | TrizmqError) -> None:
-        pending.outcome = outcome
-        self._close(pending)
-        self._outbox.ended.append(pending)
-
-    def _close(self, pending: Pending) -> None:
-        pending.ended = True
-        if pending.link is not None:
-            pending.link.in_flight.pop(pending.id, None)
-        else:
-            self._waiting.leave(pending)
-        if pending.is_timed:
-            self._deadlines.forget()
-        pending.body = b""  # the record stays in the heap of deadlines for a while
-
-    def _revoke(self, pending: Pending) -> None:
-        """Tell the broker, if it has the call, that nobody waits for it."""
-        if pending.link is not None:
-            pending.link.outgoing.append(Cancel(pending.id))
-            pending.link.has_spoken = True
 
     def close(self) -> None:
         """Say goodbye, and end every call that is left."""
         for link in self.links:
             if link.state in (LinkState.READY, LinkState.DRAINING):
                 link.outgoing.append(Goaway("closing"))
-            for pending in list(link.in_flight.values()):
-                self._end(pending, Unreachable("the client was closed", executed="maybe"))
-        for pending in self._waiting.all():
-            self._end(pending, Unreachable("the client was closed", executed="no"))
+        self._calls.end_all()
 
     # -- time --------------------------------------------------------------------------
 
@@ -375,52 +312,30 @@ class Client:
         """When to call `tick`, at the latest."""
         if self._waiting.count and any(link.has_room for link in self.links):
             return float("-inf")  # a call that was given up, or a lost link, has made it so
-        hello_at = min(link.hello_at for link in self.links)
-        return min(self._deadlines.next, self._next_beat, hello_at, self._limits.assumed_at)
+        return min(self._deadlines.next, self._next_beat, self._limits.assumed_at)
 
     def tick(self, now: float) -> None:
-        """Let time pass: end what is due, beat, give up silent brokers, send what waits."""
+        """Let time pass: end what is due, beat, send what waits."""
         for pending in self._deadlines.due(now):
-            self._revoke(pending)
-            self._end(pending, self._expiry(pending))
-        for link in self.links:
-            if link.hello_at <= now:
-                link.hello_at = float("inf")
-                link.outgoing.append(self._hello)
+            self._calls.revoke(pending)
+            self._calls.end(pending, self._calls.expiry(pending))
         if now >= self._next_beat:
             for link in self.links:
                 # If we come late, nobody listened meanwhile: that is not the broker's silence.
                 link.heard_at += now - self._next_beat
-                self._beat(link, now)
+                self._beat(link)
             self._next_beat = now + HEARTBEAT
         if self._limits.assume(now):
             for pending in self._waiting.all():
                 if response := self._limits.refusal(pending, None):
-                    self._end(pending, response)
+                    self._calls.end(pending, response)
         self._send_waiting(now)
 
-    def _beat(self, link: Link, now: float) -> None:
-        if link.state is LinkState.CONNECTING:
-            # The hello may have gone to a broker that died before it answered.
-            if not link.outgoing and link.hello_at == float("inf"):
-                link.outgoing.append(self._hello)
-        elif link.state is LinkState.REFUSED:
-            pass
-        elif link.state is LinkState.DRAINING and not link.in_flight:
-            self.lose(link, now)  # nothing is lost: see whether its successor is there
-        elif now - link.heard_at > HEARTBEAT * LIVENESS:
-            self.lose(link, now)
-        elif not link.has_spoken:
+    def _beat(self, link: Link) -> None:
+        if link.state in (LinkState.READY, LinkState.DRAINING) and not link.has_spoken:
             link.outgoing.append(Heartbeat())
         link.has_spoken = False
 
-    def _expiry(self, pending: Pending) -> TrizmqError:
-        if pending.attempts:
-            return DeadlineExceeded(
-                f"{pending.method} {pending.target}: no response in time", executed="maybe"
-            )
-        if self.is_connected:
-            return DeadlineExceeded(
-                f"{pending.method} {pending.target}: not sent in time", executed="no"
-            )
-        return Unreachable(f"nobody answers at {self._endpoints()}", executed="no")
+
+def _heard_at(link: Link) -> float:
+    return link.heard_at

@@ -19,12 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Conversation", "Job", "WorkerOutbox"]
 
-#: Seconds between heartbeats, and how many of them may fail to come (docs/reference/statuses.md).
+#: Seconds between heartbeats (docs/reference/statuses.md).
 HEARTBEAT: Final = 1.0
-LIVENESS: Final = 3
-
-#: How often a conversation begins anew between two heartbeats.
-MAX_OPENINGS: Final = 3
 
 
 @final
@@ -59,18 +55,19 @@ class WorkerOutbox:
     stopped: list[Job] = field(default_factory=list)
     #: Exceptions that were survived, to be logged.
     faults: list[Exception] = field(default_factory=list)
-    #: Close the socket and open a new one before anything is sent (RFC 18: a worker that
-    #: is told to go, or that lost its broker, begins anew on a new socket).
+    #: End the connection before anything is sent: another one follows (RFC 18: a worker that is
+    #: told to go begins anew on a new socket).
     reopen: bool = False
 
 
 class Conversation(ABC):
     """One socket's talk with one broker; `take_outbox` is what to do about it.
 
-    Theory of operation. The conversation opens (hello, or READY) and then lasts until the
-    broker says that it is over or falls silent; then it begins anew. Whatever is in hand
-    at that moment is stopped: the broker that wants it is not there any more. Draining
-    says goodbye, takes nothing more, and finishes what is in hand.
+    Theory of operation. The conversation opens (hello, or READY) when there is a connection, and
+    lasts until that ends: by itself, or because the broker says that it is over. Then another
+    connection is made, and it begins anew. Whatever is in hand at that moment is stopped: the
+    broker that wants it is not there any more. Draining says goodbye, takes nothing more, and
+    finishes what is in hand.
 
     ``takes`` is how large a response may be: what the broker has said in its hello, or else the
     default limits, or our own where the dialect has no word for it.
@@ -79,7 +76,9 @@ class Conversation(ABC):
     the broker keeps its room until it is told.
     """
 
-    _patience: float = HEARTBEAT * LIVENESS
+    #: How long the broker may be silent. Ours may be busy for as long as it likes: that it is there
+    #: is known from the connection.
+    _patience: float = float("inf")
     #: Whether heartbeats go out beside other messages, too.
     _beats_regardless: bool = False
 
@@ -88,14 +87,13 @@ class Conversation(ABC):
         self.jobs: dict[bytes, Job] = {}
         self.is_draining = False
         self.is_ready = False
+        self._is_connected = False
         self._is_cut_off = False  # the broker sends no more calls: it has said so
         self._outbox = WorkerOutbox()
         self._deadlines: Deadlines[Job] = Deadlines()
         self._heard_at = now
         self._has_spoken = False
         self._next_beat = now + HEARTBEAT
-        self._openings = 1  # since the last heartbeat
-        self._open()
 
     # -- what a dialect adds -----------------------------------------------------------
 
@@ -151,10 +149,10 @@ class Conversation(ABC):
         try:
             self._read(frames, now)
         except RemoteProtocolError:
-            self.restart(now)
+            self.restart()
         except Exception as error:
             self._outbox.faults.append(error)
-            self.restart(now)
+            self.restart()
 
     def finish(self, job: Job, response: messages.Response | None) -> None:
         """Be told that a job is done.
@@ -177,7 +175,10 @@ class Conversation(ABC):
     def drain(self) -> None:
         """Take nothing more. When `is_drained` the socket may be closed."""
         self.is_draining = True
-        self._say_draining()
+        if self._is_connected:
+            self._say_draining()
+        else:
+            self._is_cut_off = True
         self._leave_if_drained()
 
     @property
@@ -186,27 +187,34 @@ class Conversation(ABC):
         return self.is_draining and self._is_cut_off and not self.jobs
 
     def _leave_if_drained(self) -> None:
-        if self.is_drained:
+        if self.is_drained and self._is_connected:
             self._say_goodbye()
 
     def leave(self) -> None:
         """Be gone: stop what is in hand. The broker gives it to another, where it may."""
         self.stop_all()
-        if not self.is_draining:
+        if self._is_connected and not self.is_draining:
             self._say_goodbye()
 
-    def restart(self, now: float) -> None:
-        """Begin anew on a new socket: the broker has gone, or has sent us away."""
+    def connect(self, now: float) -> None:
+        """Be told that there is a connection, on which nothing was said yet."""
+        self._is_connected = True
+        self._heard_at = now
+        if not self.is_draining:
+            self._open()
+
+    def disconnect(self) -> None:
+        """Be told that the connection has ended."""
         self.stop_all()
         self._outbox.messages.clear()
-        self._outbox.reopen = True
-        self._heard_at, self.is_ready = now, False
+        self._is_connected = self.is_ready = False
         if self.is_draining:
             self._is_cut_off = True
-        elif self._openings < MAX_OPENINGS:
-            self._openings += 1
-            self._open()
-        # Else a broker keeps sending us away: the next heartbeat opens the conversation.
+
+    def restart(self) -> None:
+        """End the connection, and begin anew on another: the broker has sent us away."""
+        self.disconnect()
+        self._outbox.reopen = True
 
     def stop_all(self) -> None:
         """Stop every job: nobody waits for them any more, nor for the word that they have."""
@@ -232,13 +240,15 @@ class Conversation(ABC):
     def _check_pulse(self, now: float) -> None:
         if self._expects_silence:
             self._heard_at = now
-        if now - self._heard_at > self._patience:
-            # Also while nobody has ever answered: the opening may have been lost with a
-            # broker that died at that moment.
-            self.restart(now)
-        elif not self.is_draining and (self._beats_regardless or not self._has_spoken):
+        if self.is_ready and now - self._heard_at > self._patience:
+            self.restart()
+        elif (
+            self.is_ready
+            and not self.is_draining
+            and (self._beats_regardless or not self._has_spoken)
+        ):
             self._beat()
-        self._has_spoken, self._openings = False, 0
+        self._has_spoken = False
 
     def _start(self, token: bytes, call: Call, now: float) -> None:
         job = Job(self, call, now + call.ttl / 1000, token)

@@ -32,19 +32,24 @@ def nobody() -> None:
 
 
 class LinkState(Enum):
-    """Where a connection to one broker endpoint stands.
+    """Where the connection to one broker endpoint stands.
 
     ==========  =================================  ======================================
     state       entered when                       left when
     ==========  =================================  ======================================
-    CONNECTING  the socket is opened               our hello is answered: READY
-    READY       the broker says hello              goaway: DRAINING; silence: CONNECTING
-    DRAINING    the broker takes no more calls     all are answered, silence: CONNECTING
-    REFUSED     the broker speaks another version  never
+    CONNECTING  there is no connection             a connection is made: GREETING
+    GREETING    our hello was said                 the broker says hello: READY
+    READY       the broker says hello              goaway: DRAINING
+    DRAINING    the broker takes no more calls     (when it has ended)
+    REFUSED     the broker speaks another version  (when it has ended)
     ==========  =================================  ======================================
+
+    From everywhere the end of the connection leads to CONNECTING, and nothing else does: a
+    broker that is busy, and says nothing for a while, is still there.
     """
 
     CONNECTING = auto()
+    GREETING = auto()
     READY = auto()
     DRAINING = auto()
     REFUSED = auto()
@@ -53,21 +58,24 @@ class LinkState(Enum):
 @final
 @dataclass(eq=False)
 class Link:
-    """One connection to one broker endpoint."""
+    """One connection to one broker endpoint, and then the next one."""
 
     endpoint: str
+    #: By which the broker knows us again on the next connection. Nobody else may know it.
+    key: str
     state: LinkState = LinkState.CONNECTING
     #: How many calls the broker takes from us at once; more wait here.
     credit: int = 0
+    #: The calls that were sent here, by id: ids grow in the order of sending. They stay while
+    #: there is no connection, until it is known what has become of them.
     in_flight: dict[int, Pending] = field(default_factory=dict)
     #: To be sent, in order. The driver takes from the front what has been.
     outgoing: list[Item] = field(default_factory=list)
     heard_at: float = 0.0
-    #: Its socket is to be opened anew; and how often that was so since a broker said hello.
+    #: The `Hello.instance` of the broker that has greeted us last.
+    broker: str = ""
+    #: The driver is to end the connection: what comes on it is of no concern.
     is_lost: bool = False
-    losses: int = 0
-    #: When to say hello, if not at once.
-    hello_at: float = float("inf")
     has_spoken: bool = False
     #: What the broker takes, once its hello has told; a call of a weight up to ``small`` fits.
     limits: Takes | None = None

@@ -52,7 +52,7 @@ class MDPConversation(Conversation):
                 if not self.is_draining:
                     self._start(client, self._call(body), now)
             case commands.Disconnect():
-                self.restart(now)
+                self.restart()
             case commands.Heartbeat():
                 pass
             case _:

@@ -31,6 +31,10 @@ class NativeConversation(Conversation):
     def _open(self) -> None:
         self._items = [self._hello]
 
+    def disconnect(self) -> None:
+        self._items.clear()
+        super().disconnect()
+
     def take_outbox(self) -> WorkerOutbox:
         items, self._items = self._items, []
         self._outbox.messages += [frames for frames, _ in batches(items, self.takes.message_bytes)]
@@ -55,7 +59,7 @@ class NativeConversation(Conversation):
                         self._is_cut_off = True
                         self._leave_if_drained()
                     case Goaway():
-                        self.restart(now)
+                        self.restart()
                         return
                     case _:
                         pass
@@ -82,7 +86,7 @@ class NativeConversation(Conversation):
             job.parts += 1
 
     def _beat(self) -> None:
-        self._items.append(Heartbeat() if self.is_ready else self._hello)
+        self._items.append(Heartbeat())
 
     def _say_draining(self) -> None:
         self._items.append(Goaway("draining"))

@@ -57,6 +57,10 @@ class Peer:
     takes: Takes | None = None
     #: Header fields of a call of its that are as they have to be.
     headers: dict[str, str] = field(default_factory=dict)
+    #: By which a native client is known again when it has a new connection.
+    key: str = ""
+    #: The highest id of its calls that was looked at.
+    seen: int = 0
 
     @property
     def queued_bytes(self) -> int:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final, final
 from ..wire.items import frames_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .links import Pending
 
 __all__ = ["MAX_WAITING", "MAX_WAITING_BYTES", "WaitingCalls"]
@@ -23,7 +25,7 @@ class WaitingCalls:
 
     def __init__(self) -> None:
         # An OrderedDict finds its first at once, however many before it have left.
-        self._calls: OrderedDict[int, Pending] = OrderedDict()
+        self._calls: OrderedDict[Pending, None] = OrderedDict()
         self.bytes = 0
 
     @property
@@ -38,23 +40,36 @@ class WaitingCalls:
 
     def push(self, pending: Pending) -> None:
         """Put ``pending`` at the end."""
-        self._calls[pending.id] = pending
+        self._calls[pending] = None
         self.bytes += _body_size(pending)
+
+    def put_back(self, pendings: Sequence[Pending]) -> None:
+        """Put calls that were sent, in their order, before those that were not."""
+        for pending in reversed(pendings):
+            self.push(pending)
+            self._calls.move_to_end(pending, last=False)
 
     def pop(self) -> Pending:
         """Take the first."""
-        _, pending = self._calls.popitem(last=False)
+        pending, _ = self._calls.popitem(last=False)
         self.bytes -= _body_size(pending)
         return pending
 
-    def leave(self, pending: Pending) -> None:
-        """Take out ``pending``, if it is here."""
-        if self._calls.pop(pending.id, None) is not None:
-            self.bytes -= _body_size(pending)
+    def has(self, pending: Pending) -> bool:
+        """Tell whether ``pending`` waits here."""
+        return pending in self._calls
+
+    def leave(self, pending: Pending) -> bool:
+        """Take out ``pending``; return whether it was here."""
+        if pending not in self._calls:
+            return False
+        del self._calls[pending]
+        self.bytes -= _body_size(pending)
+        return True
 
     def all(self) -> list[Pending]:
         """Return all that wait."""
-        return list(self._calls.values())
+        return list(self._calls)
 
 
 def _body_size(pending: Pending) -> int:

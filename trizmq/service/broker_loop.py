@@ -86,8 +86,10 @@ class BrokerLoop:
                     await nursery.start(self.local.run)
                 nursery.start_soon(self._ticker.run)
                 nursery.start_soon(self._read, self._frontend, self._receive_client)
+                nursery.start_soon(self._watch, self._frontend)
                 if self._backend is not None and not self._is_shared:
                     nursery.start_soon(self._read, self._backend, self._receive_worker)
+                    nursery.start_soon(self._watch, self._backend)
                 task_status.started()
         finally:
             self._leave()
@@ -114,6 +116,7 @@ class BrokerLoop:
         if not self.broker.is_draining:
             self.broker.drain()
         self.broker.give_up_all()
+        self.broker.say_goodbye()
         self.broker.dismiss_workers()
         self.act()
 
@@ -127,6 +130,16 @@ class BrokerLoop:
                 await trio.lowlevel.checkpoint()
             else:
                 await router.wait_readable()
+
+    async def _watch(self, router: Router) -> None:
+        """Notice at once that a native peer is not connected any more."""
+        while True:
+            for address in await router.wait_gone():
+                if self.broker.is_worker(address):
+                    self.broker.lose_worker(address, "its connection has ended")
+                else:
+                    self.broker.miss(address, [], trio.current_time())
+            self.act()
 
     def _read_some(
         self, router: Router, receive: Callable[[bytes, list[bytes], float], None]
@@ -162,7 +175,10 @@ class BrokerLoop:
         else:
             if isinstance(received, dialects.ForeignCall):
                 self.broker.receive_foreign(address, received.call, received.return_path, now)
-            elif self._is_shared and _opens_work(received):
+                return
+            if type(received[0]) is Hello:
+                self._frontend.watch(address)
+            if self._is_shared and _opens_work(received):
                 self.broker.receive_worker(address, received, now)
             else:
                 self.broker.receive(address, received, now, sum(map(len, frames)))
@@ -186,6 +202,8 @@ class BrokerLoop:
             if isinstance(received, dialects.ForeignCommand):
                 self.broker.receive_command(address, received.dialect, received.command, now)
             else:
+                if type(received[0]) is Hello and self._backend is not None:
+                    self._backend.watch(address)
                 self.broker.receive_worker(address, received, now)
 
     def _survive(
@@ -242,23 +260,30 @@ class BrokerLoop:
 
     def _send_to_clients(self, outbox: Outbox) -> None:
         for address, items in outbox.items.items():
+            sent = 0
             for frames, count in batches(items, self.broker.client_message_bytes(address)):
-                self._send(address, frames, count)
+                if not self._send(address, frames, count):
+                    self.broker.miss(address, items[sent:], trio.current_time())
+                    break
+                sent += count
         for address, frames in outbox.messages:
-            self._send(address, frames, 1)
+            if not self._send(address, frames, 1):
+                self.broker.counters.gone += 1
+                self.broker.lose(address)
 
-    def _send(self, address: bytes, frames: Sequence[bytes], count: int) -> None:
+    def _send(self, address: bytes, frames: Sequence[bytes], count: int) -> bool:
+        """Send one message; return False if nobody is connected at ``address``."""
         try:
             self._frontend.send_nowait(address, frames)
         except trio.WouldBlock:
             self.broker.counters.slow += count
         except PeerGone:
-            self.broker.counters.gone += count
-            self.broker.lose(address)
+            return False
         except trio.ClosedResourceError:
             raise
         except Exception as error:
             self.broker.note_fault(error)
+        return True
 
     def _send_to_workers(self, outbox: Outbox) -> None:
         for address, items in outbox.worker_items.items():

@@ -13,6 +13,7 @@ from ..errors import LocalProtocolError, RemoteProtocolError
 from ..wire import native
 from ..wire.items import DEFAULT_TAKES
 from .faults import Faults
+from .line import Line
 from .ticker import Ticker
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ LOGGER = logging.getLogger("trizmq.client")
 
 #: Messages read in one pass; then whoever else is ready has a turn.
 MESSAGES_A_PASS: Final = 256
+
+#: When nothing has come for so many seconds, the next call first looks if the connection has
+#: ended. Else a call that is made just then would go nowhere, and nobody could tell.
+QUIET: Final = 0.005
 
 #: How long a goodbye may still travel when the client has ended, in seconds.
 GOODBYE_SECONDS: Final = 0.2
@@ -49,12 +54,18 @@ class Connection:
     def __init__(
         self, transport: Transport, endpoints: Sequence[str], takes: Takes = DEFAULT_TAKES
     ) -> None:
-        instance, now = secrets.token_hex(4), trio.current_time()
-        self.engine = Engine(endpoints, instance=instance, now=now, takes=takes)
-        self._transport = transport
-        self._dealers: dict[str, Dealer] = {}
+        self._heard_at = now = trio.current_time()
+        self.engine = Engine(
+            endpoints,
+            instance=secrets.token_hex(4),
+            secret=secrets.token_hex(16),
+            now=now,
+            takes=takes,
+        )
+        self._lines: dict[Link, Line] = {}
         for link in self.engine.links:
-            self._dealers[link.endpoint] = transport.connect(link.endpoint)
+            talk = _LinkTalk(self, link)
+            self._lines[link] = Line(transport, link.endpoint, talk, beats=True)
         self._faults = Faults(LOGGER)
         self._ticker = Ticker(self.engine, self.act, self._faults)
         self._flusher: trio.lowlevel.Task | None = None
@@ -64,8 +75,8 @@ class Connection:
         """Keep the connections until cancelled."""
         try:
             async with trio.open_nursery() as nursery:
-                for link in self.engine.links:
-                    nursery.start_soon(self._read, link)
+                for line in self._lines.values():
+                    nursery.start_soon(line.run)
                 nursery.start_soon(self._ticker.run)
                 nursery.start_soon(self._flush_when_woken)
                 task_status.started()
@@ -104,9 +115,16 @@ class Connection:
     def _take(self, pending: Pending, now: float) -> None:
         if self._is_closed:
             raise trio.ClosedResourceError("this client was closed")
+        if now - self._heard_at > QUIET:
+            self._look(now)
         self.engine.submit(pending, now)
         if pending.is_timed:
             self._ticker.note(pending.deadline)
+
+    def _look(self, now: float) -> None:
+        self._heard_at = now
+        for line in self._lines.values():
+            line.look()
 
     def _send_soon(self, pending: Pending) -> None:
         link = pending.link
@@ -129,41 +147,30 @@ class Connection:
             await trio.lowlevel.wait_task_rescheduled(forget)
             self.act()
 
-    async def _read(self, link: Link) -> None:
-        while True:
-            dealer = self._dealers[link.endpoint]
-            self._receive(link, dealer)
-            try:
-                await dealer.wait_readable(or_writable=bool(link.outgoing))
-            except trio.ClosedResourceError:
-                if self._dealers[link.endpoint] is dealer:
-                    raise
-                # A new one has taken its place: the broker behind the old one was lost.
-                await trio.lowlevel.checkpoint()
-
-    def _receive(self, link: Link, dealer: Dealer) -> None:
-        now = trio.current_time()
+    def receive(self, link: Link, dealer: Dealer) -> bool:
+        """Take in what has come from a broker; return whether there may be more."""
+        self._heard_at = now = trio.current_time()
+        count = 0
         try:
-            for _ in range(MESSAGES_A_PASS):
+            while count < MESSAGES_A_PASS and not link.is_lost:
                 frames = dealer.receive_nowait()
                 if frames is None:
                     break
+                count += 1
                 self.engine.receive(link, native.decode(frames), now)
-                if link.is_lost:  # what else is in this socket is of no concern
-                    break
         except RemoteProtocolError:
             self.engine.lose(link, now)
         except Exception as error:
             self._faults.note(error, "reading a message")
             self.engine.lose(link, now)
         self.act()
+        return count == MESSAGES_A_PASS
 
     def act(self) -> None:
         """Do what the engine wants done."""
         outbox = self.engine.take_outbox()
         for link in outbox.reopen:
-            self._dealers[link.endpoint].close()
-            self._dealers[link.endpoint] = self._transport.connect(link.endpoint)
+            self._lines[link].reset()
         for link in self.engine.links:
             if link.outgoing:
                 self._send(link)
@@ -174,7 +181,9 @@ class Connection:
         self._ticker.reconsider()
 
     def _send(self, link: Link) -> None:
-        dealer, outgoing = self._dealers[link.endpoint], link.outgoing
+        dealer, outgoing = self._lines[link].dealer, link.outgoing
+        if dealer is None:
+            return
         try:
             while outgoing:
                 frames, count = self._written(link)
@@ -216,6 +225,42 @@ class Connection:
         for link in self.engine.links:
             if link.outgoing:
                 self._send(link)
-            self._dealers[link.endpoint].close(GOODBYE_SECONDS if link.credit else 0)
+            self._lines[link].close(GOODBYE_SECONDS if link.credit else 0)
         for pending in self.engine.take_outbox().ended:
             pending.tell()
+
+
+@final
+class _LinkTalk:
+    """What a line is told and tells, for one link of the engine."""
+
+    def __init__(self, connection: Connection, link: Link) -> None:
+        self._connection = connection
+        self._link = link
+
+    @property
+    def has_unsent(self) -> bool:
+        return bool(self._link.outgoing)
+
+    def read(self, dealer: Dealer) -> bool:
+        return self._connection.receive(self._link, dealer)
+
+    def connected(self) -> None:
+        self._connection.engine.connect(self._link, trio.current_time())
+        self._connection.act()
+
+    def ending(self) -> None:
+        self._connection.engine.hold(self._link)
+
+    def lost(self) -> None:
+        self._connection.engine.disconnect(self._link, trio.current_time())
+        self._connection.act()
+
+    def missed(self) -> bool:
+        self._connection.engine.miss(self._link, trio.current_time())
+        self._connection.act()
+        return bool(self._link.in_flight)
+
+    def refused(self) -> None:
+        self._connection.engine.bury(self._link, trio.current_time())
+        self._connection.act()

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Final, Protocol
 import msgspec
 import trio
 
-from ..errors import ConfigError, DeadlineExceeded
+from ..errors import ConfigError, DeadlineExceeded, Unreachable
 from ..messages import PROBLEM, Headers, Response
 from ..transport.endpoints import split_endpoints
 from ..wire import bridge, plain
 from ..wire.commands import ClientFinal
 from ..wire.items import frames_of
 from ..wire.return_path import MDP, PLAIN
+from .line import open_dealer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,8 +46,9 @@ async def call_foreign(
       deadline: on Trio's clock.
 
     Raises:
-      DeadlineExceeded: there was no reply. Whether nobody is there or nobody answers
-        cannot be told: these dialects have no greeting.
+      Unreachable: no server was there by the deadline, or the connection ended before there
+        was a reply.
+      DeadlineExceeded: there was no reply.
       LocalProtocolError: the dialect cannot say ``call``.
       RemoteProtocolError: what came back is not of this dialect.
       ConfigError: ``connect`` is not one endpoint.
@@ -54,17 +56,22 @@ async def call_foreign(
     """
     conversation: _Conversation = _Plain() if dialect == PLAIN else _Majordomo(MDP[dialect])
     frames = conversation.request(call)
-    dealer = transport.connect(_the_one(connect))
+    endpoint = _the_one(connect)
+    dealer: Dealer | None = None
     try:
         with trio.move_on_at(deadline):
+            dealer = await open_dealer(transport, endpoint, beats=False)
             dealer.send_nowait(frames)
             dealer.settle()
             while (response := conversation.response(await _receive(dealer))) is None:
                 pass
             return response
     finally:
-        dealer.close()
-    raise DeadlineExceeded(f"no reply from {connect}: nobody is there, or busy", executed="maybe")
+        if dealer is not None:
+            dealer.close()
+    if dealer is None:
+        raise Unreachable(f"no server is at {endpoint}", executed="no")
+    raise DeadlineExceeded(f"no reply from {endpoint}: it is busy", executed="maybe")
 
 
 def _the_one(connect: str) -> str:
@@ -75,8 +82,23 @@ def _the_one(connect: str) -> str:
 
 
 async def _receive(dealer: Dealer) -> list[bytes]:
-    while (frames := dealer.receive_nowait()) is None:
-        await dealer.wait_readable()
+    """Return the next message; raise Unreachable if the connection ends before it comes."""
+    frames: list[bytes] | None = None
+
+    async def read() -> None:
+        nonlocal frames
+        while (frames := dealer.receive_nowait()) is None:
+            await dealer.wait_readable()
+        nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        await dealer.wait_lost()
+        nursery.cancel_scope.cancel()
+    if frames is None:
+        frames = dealer.receive_nowait()
+    if frames is None:
+        raise Unreachable("the connection ended before there was a reply", executed="maybe")
     return frames
 
 

@@ -12,6 +12,7 @@ from ..engine.native_conversation import NativeConversation
 from ..wire.items import DEFAULT_TAKES, VERSION, Hello
 from ..wire.return_path import MDP
 from .faults import Faults
+from .line import Line
 from .local_worker import LocalWorker
 from .server import fitting_lines, route_lines
 from .ticker import Ticker
@@ -38,34 +39,43 @@ MESSAGES_A_PASS: Final = 256
 GOODBYE_SECONDS: Final = 0.5
 
 
+@final
 class _Talk:
-    """A conversation and the socket on which it is held; a new socket after each restart."""
+    """A conversation, and the line on which it is held."""
 
-    def __init__(self, conversation: Conversation, transport: Transport, endpoint: str) -> None:
+    def __init__(self, loop: WorkerLoop, conversation: Conversation) -> None:
         self.conversation = conversation
-        self.endpoint = endpoint
-        self._transport = transport
+        self._loop = loop
         self._unsent: list[list[bytes]] = []
         self._was_ready = False
-        self.dealer: Dealer = transport.connect(endpoint)
+
+    def open(self, transport: Transport, endpoint: str, *, beats: bool) -> None:
+        """Take a line to ``endpoint``; ``beats``: the broker there is ours."""
+        self.endpoint = endpoint
+        self.line = Line(transport, endpoint, self, beats=beats)
 
     def act(self) -> WorkerOutbox:
         """Send what is to be sent; return what is to be done besides."""
         outbox = self.conversation.take_outbox()
         if outbox.reopen:
-            self.dealer.close()
-            self.dealer = self._transport.connect(self.endpoint)
+            self.line.reset()
+        dealer = self.line.dealer
+        if dealer is None:
             self._unsent.clear()
-        self._unsent += outbox.messages
+        else:
+            self._unsent += outbox.messages
+            self._send(dealer)
+        self._note_state()
+        return outbox
+
+    def _send(self, dealer: Dealer) -> None:
         try:
             while self._unsent:
-                self.dealer.send_nowait(self._unsent[0])
+                dealer.send_nowait(self._unsent[0])
                 del self._unsent[0]
         except trio.WouldBlock:
             pass  # the reader waits for room as well, and comes back
-        self.dealer.settle()
-        self._note_state()
-        return outbox
+        dealer.settle()
 
     def _note_state(self) -> None:
         is_ready = self.conversation.is_ready
@@ -75,8 +85,33 @@ class _Talk:
 
     @property
     def has_unsent(self) -> bool:
-        """Whether the reader should wait for room as well."""
         return bool(self._unsent)
+
+    def connected(self) -> None:
+        self.conversation.connect(trio.current_time())
+        self._loop.touch(self)
+
+    def read(self, dealer: Dealer) -> bool:
+        now = trio.current_time()
+        count = 0
+        while count < MESSAGES_A_PASS and (frames := dealer.receive_nowait()) is not None:
+            count += 1
+            self.conversation.receive(frames, now)
+        self._loop.touch(self)
+        return count == MESSAGES_A_PASS
+
+    def ending(self) -> None:
+        pass
+
+    def lost(self) -> None:
+        self.conversation.disconnect()
+        self._loop.touch(self)
+
+    def missed(self) -> bool:
+        return False
+
+    def refused(self) -> None:
+        pass
 
 
 @final
@@ -116,11 +151,12 @@ class WorkerLoop:
             access_log=access_log,
         )
         now = trio.current_time()
-        self._talks = [
-            _Talk(conversation, transport, endpoint)
-            for endpoint in connect
-            for conversation in _conversations(app, dialect, capacity, name, takes, now)
-        ]
+        self._talks = []
+        for endpoint in connect:
+            for conversation in _conversations(app, dialect, capacity, name, takes, now):
+                talk = _Talk(self, conversation)
+                talk.open(transport, endpoint, beats=dialect == NATIVE)
+                self._talks.append(talk)
         self._talk_of = {talk.conversation: talk for talk in self._talks}
         # Those to which something has happened: a worker at a foreign broker holds hundreds.
         self._touched: dict[_Talk, None] = dict.fromkeys(self._talks)
@@ -135,7 +171,7 @@ class WorkerLoop:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._worker.run)
                 for talk in self._talks:
-                    nursery.start_soon(self._read, talk)
+                    nursery.start_soon(talk.line.run)
                 nursery.start_soon(self._ticker.run)
                 self.act()
                 task_status.started()
@@ -191,25 +227,8 @@ class WorkerLoop:
         job.conversation.part(job, body)
         self._touched[self._talk_of[job.conversation]] = None
 
-    async def _read(self, talk: _Talk) -> None:
-        while True:
-            dealer = talk.dealer
-            self._receive(talk, dealer)
-            try:
-                await dealer.wait_readable(or_writable=talk.has_unsent)
-            except trio.ClosedResourceError:
-                if talk.dealer is dealer:
-                    raise
-                # A new one has taken its place: the conversation has begun anew.
-                await trio.lowlevel.checkpoint()
-
-    def _receive(self, talk: _Talk, dealer: Dealer) -> None:
-        now = trio.current_time()
-        for _ in range(MESSAGES_A_PASS):
-            frames = dealer.receive_nowait()
-            if frames is None:
-                break
-            talk.conversation.receive(frames, now)
+    def touch(self, talk: _Talk) -> None:
+        """Act, now that something has happened to ``talk``."""
         self._touched[talk] = None
         self.act()
 
@@ -217,7 +236,7 @@ class WorkerLoop:
         for talk in self._talks:
             talk.conversation.leave()
             talk.act()
-            talk.dealer.close(GOODBYE_SECONDS if talk.conversation.is_ready else 0)
+            talk.line.close(GOODBYE_SECONDS)
 
 
 def _takes(job: Job) -> Takes:

@@ -54,15 +54,42 @@ class Router(_Socket, Protocol):
 
         """
 
+    def watch(self, peer: bytes) -> None:
+        """Let `wait_gone` report ``peer``, from which the last message has come."""
+
+    async def wait_gone(self) -> list[bytes]:
+        """Sleep until peers that are watched are no longer connected; return these.
+
+        By one task only. Some are missed: to these a send raises `PeerGone`.
+        """
+
 
 class Dealer(_Socket, Protocol):
-    """The other end: connected to one router."""
+    """The other end, for as long as one connection to one router lasts.
+
+    A connection that has ended, or was never made, does not come back: open another dealer. So
+    nothing that is sent here can reach the router's successor. What had come can still be read.
+    """
+
+    async def wait_connected(self) -> bool:
+        """Sleep until the router is there, True; or it is certain that it is not, False."""
+
+    async def wait_lost(self) -> None:
+        """Sleep until the connection has ended, or this is closed. A checkpoint."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection has ended, as far as is known at this moment."""
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the other end sends no more; what it has sent may not have come yet."""
 
     def receive_nowait(self) -> list[bytes] | None:
         """Take one message, or None if there is none now."""
 
     def send_nowait(self, frames: Sequence[bytes]) -> None:
-        """Send one message, also while nobody is there yet. Call `settle` after the last.
+        """Send one message, also while it is not connected yet. Call `settle` after the last.
 
         Raises:
           trio.WouldBlock: if the high-water mark is reached.
@@ -81,11 +108,30 @@ class Transport(Protocol):
 
         """
 
-    def connect(self, endpoint: str) -> Dealer:
-        """Open a dealer to ``endpoint``, whether or not anybody is there.
+    def check(self, endpoint: str) -> None:
+        """Check that one can connect to ``endpoint``, now or later.
 
         Raises:
           ConfigError: if ``endpoint`` is not an endpoint.
+
+        """
+
+    async def find(self, endpoint: str) -> list[str]:
+        """Return the addresses of ``endpoint``, the best first; none if its name is unknown."""
+
+    async def is_refused(self, address: str) -> bool:
+        """Tell whether it is certain that no router is bound at ``address``."""
+
+    def connect(self, address: str, *, beats: bool = False) -> Dealer:
+        """Open a dealer to ``address``, whether or not a router is there.
+
+        Args:
+          address: one that `find` has returned.
+          beats: let the transport itself look whether the other end is there, every half
+            second. Only where that is ours: others take this for a message, or hang up.
+
+        Raises:
+          ConfigError: if ``address`` is not an endpoint.
 
         """
 

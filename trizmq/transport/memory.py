@@ -59,6 +59,9 @@ class MemoryRouter(_Inbox):
         self._network = network
         self._peers: dict[bytes, MemoryDealer] = {}
         self._ids = count(1)
+        self._watched: set[bytes] = set()
+        self._gone: list[bytes] = []
+        self._has_gone = trio.Event()
         self.endpoint = endpoint
         self.inbox: deque[tuple[bytes, list[bytes]]] = deque()
 
@@ -97,6 +100,19 @@ class MemoryRouter(_Inbox):
     def drop(self, peer: bytes) -> None:
         """Forget a dealer that has closed."""
         self._peers.pop(peer, None)
+        if peer in self._watched:
+            self._watched.remove(peer)
+            self._gone.append(peer)
+            self._has_gone.set()
+
+    def watch(self, peer: bytes) -> None:
+        if peer in self._peers:
+            self._watched.add(peer)
+
+    async def wait_gone(self) -> list[bytes]:
+        await self._has_gone.wait()
+        gone, self._gone, self._has_gone = self._gone, [], trio.Event()
+        return gone
 
     def _is_readable(self) -> bool:
         return bool(self.inbox)
@@ -104,16 +120,18 @@ class MemoryRouter(_Inbox):
 
 @final
 class MemoryDealer(_Inbox):
-    """See `face.Dealer`. What is sent before the router is there waits, as in ZeroMQ."""
+    """See `face.Dealer`."""
 
-    def __init__(self, network: MemoryTransport, endpoint: str) -> None:
+    def __init__(self, network: MemoryTransport, router: MemoryRouter | None) -> None:
         super().__init__()
         self._network = network
-        self._endpoint = endpoint
-        self._router: MemoryRouter | None = None
-        self._peer = b""
-        self._waiting: deque[list[bytes]] = deque()
+        self._router = router
+        self._peer = b"" if router is None else router.attach(self)
+        self._is_connected = router is not None
+        self._end = trio.Event()
         self.inbox: deque[list[bytes]] = deque()
+        if router is None:
+            self._end.set()
 
     def receive_nowait(self) -> list[bytes] | None:
         return self.inbox.popleft() if self.inbox else None
@@ -123,33 +141,36 @@ class MemoryDealer(_Inbox):
             raise trio.ClosedResourceError("this socket was already closed")
         if not self._is_writable():
             raise trio.WouldBlock
-        self._waiting.append(list(frames))
-        self.deliver()
+        if self._router is not None:
+            self._router.inbox.append((self._peer, list(frames)))
+            self._router.wake()
 
-    def deliver(self) -> None:
-        """Pass on what waits, if the router is there: it calls this when it comes."""
-        if self._router is None:
-            self._router = self._network.router(self._endpoint)
-            if self._router is None:
-                return
-            self._peer = self._router.attach(self)
-        while self._waiting:
-            self._router.inbox.append((self._peer, self._waiting.popleft()))
-        self._router.wake()
+    async def wait_connected(self) -> bool:
+        await trio.lowlevel.checkpoint()
+        return self._is_connected
 
-    def waits_for(self, endpoint: str) -> bool:
-        """Tell whether this dealer wants to reach ``endpoint`` and has not."""
-        return self._router is None and self._endpoint == endpoint
+    async def wait_lost(self) -> None:
+        await self._end.wait()
+
+    @property
+    def is_lost(self) -> bool:
+        return self._end.is_set()
+
+    @property
+    def is_ending(self) -> bool:
+        return self._end.is_set()
 
     def detach(self) -> None:
-        """Lose the router; the next one at the endpoint takes over, as after a reconnect."""
+        """Lose the router."""
         self._router = None
-        self.wake()  # the inbox that was full has gone with it
+        self._end.set()
+        self.wake()
 
     def close(self, linger: float = 0) -> None:
         if not self._closed:
             self._closed = True
             self._network.forget(self)
+            self._end.set()
             if self._router is not None:
                 self._router.drop(self._peer)
             self.wake()
@@ -158,9 +179,7 @@ class MemoryDealer(_Inbox):
         return bool(self.inbox)
 
     def _is_writable(self) -> bool:
-        if self._router is None:
-            return len(self._waiting) < HIGH_WATER_MARK
-        return len(self._router.inbox) < HIGH_WATER_MARK
+        return self._router is None or len(self._router.inbox) < HIGH_WATER_MARK
 
 
 @final
@@ -175,19 +194,23 @@ class MemoryTransport:
         if endpoint in self._routers:
             raise ConfigError(f"cannot bind {endpoint}: address already in use")
         router = self._routers[endpoint] = MemoryRouter(self, endpoint)
-        for dealer in self._dealers:
-            if dealer.waits_for(endpoint):
-                dealer.deliver()
         return router
 
-    def connect(self, endpoint: str) -> MemoryDealer:
-        dealer = MemoryDealer(self, endpoint)
+    def check(self, endpoint: str) -> None:
+        pass
+
+    async def find(self, endpoint: str) -> list[str]:
+        await trio.lowlevel.checkpoint()
+        return [endpoint]
+
+    async def is_refused(self, address: str) -> bool:
+        await trio.lowlevel.checkpoint()
+        return address not in self._routers
+
+    def connect(self, address: str, *, beats: bool = False) -> MemoryDealer:
+        dealer = MemoryDealer(self, self._routers.get(address))
         self._dealers.append(dealer)
         return dealer
-
-    def router(self, endpoint: str) -> MemoryRouter | None:
-        """Return who is bound at ``endpoint``, if anybody is."""
-        return self._routers.get(endpoint)
 
     def forget(self, socket: MemoryRouter | MemoryDealer) -> None:
         """Take out a socket that has closed."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_TAKES",
     "MAX_BODY_FRAMES",
+    "MAX_IN_FLIGHT",
     "MAX_ROUTES",
     "VERSION",
     "Body",
@@ -48,6 +49,13 @@ MAX_BODY_FRAMES: Final = 1024
 
 #: Services that one worker offers (docs/reference/statuses.md).
 _MAX_SERVICES: Final = 256
+
+#: Calls that one client has in flight at one broker.
+MAX_IN_FLIGHT: Final = 65_536
+
+_Ids: TypeAlias = Annotated[tuple[int, ...], msgspec.Meta(max_length=MAX_IN_FLIGHT)]
+
+_MAX_KEY: Final = 64
 
 #: Routes that one worker may tell of: more than any program has.
 MAX_ROUTES: Final = 20_000
@@ -103,6 +111,12 @@ class Hello(_Bodiless, array_like=True, tag=0, frozen=True):
     more wait at the other side. ``services``: what a worker offers, empty from a client;
     ``public``: those of them that have a route for which nobody needs a token; ``routes``:
     its routes, for people to read. ``takes``: how large may be what the sender is sent.
+
+    A client whose connection has ended resumes on the next one. It says ``key``, a secret by
+    which the broker knows it again, ``resumes``, the ``instance`` of the broker that it was
+    connected to, and ``in_flight``, the ids of its calls there. A broker that is that instance
+    still has these calls, but for those above ``seen``, the highest id that it has looked at,
+    and those in ``lost``, to which no response will come.
     """
 
     version: int
@@ -112,6 +126,11 @@ class Hello(_Bodiless, array_like=True, tag=0, frozen=True):
     public: Annotated[tuple[str, ...], msgspec.Meta(max_length=_MAX_SERVICES)] = ()
     routes: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_ROUTES)] = ()
     takes: Takes = DEFAULT_TAKES
+    key: Annotated[str, msgspec.Meta(max_length=_MAX_KEY)] = ""
+    resumes: str = ""
+    in_flight: _Ids = ()
+    seen: int = 0
+    lost: _Ids = ()
 
 
 class Call(msgspec.Struct, array_like=True, tag=1, gc=False):
@@ -180,9 +199,12 @@ class Goaway(_Bodiless, array_like=True, tag=7, frozen=True):
 
     ``"draining"``: what runs will be finished. ``"unknown"``: we do not know you (a broker
     that has restarted): say hello on a new connection. ``"version"``: we do not speak yours.
+    ``"closing"``: this is the last word. A broker that says ``"unknown"`` or ``"closing"`` to a
+    client has not looked at its calls whose ids are above ``seen``, if that is not negative.
     """
 
     reason: str
+    seen: int = -1
 
 
 Item: TypeAlias = Hello | Call | Cancel | Response | Part | Credit | Heartbeat | Goaway

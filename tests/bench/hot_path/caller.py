@@ -38,7 +38,16 @@ class CountedDealer:
         self._dealer = dealer
         self.wait_readable, self.settle = dealer.wait_readable, dealer.settle
         self.close = dealer.close
+        self.wait_connected, self.wait_lost = dealer.wait_connected, dealer.wait_lost
         self.sent = self.received = 0
+
+    @property
+    def is_lost(self) -> bool:
+        return self._dealer.is_lost
+
+    @property
+    def is_ending(self) -> bool:
+        return self._dealer.is_ending
 
     def send_nowait(self, frames: Sequence[bytes]) -> None:
         self.sent += 1
@@ -55,7 +64,7 @@ async def main(endpoint: str) -> None:
     trio.lowlevel.add_instrument(turns)
     # As `open_client` does it, but for the counting.
     async with ZmqTransport(max_frame=Limits().frame_bytes) as transport:
-        dealer = CountedDealer(transport.connect(endpoint))
+        dealer = CountedDealer(transport.connect(endpoint, beats=True))
         async with open_client_on(Transport(dealer=dealer), endpoint, token=token) as client:
             while line := await trio.to_thread.run_sync(sys.stdin.readline):
                 await _call(client, int(line))

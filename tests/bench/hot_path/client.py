@@ -99,7 +99,9 @@ class _Steps:
         self._connection = connection = Connection(Transport(dealer=dealer), [ENDPOINT])
         self._engine = connection.engine
         (self._link,) = self._engine.links
-        connection._receive(self._link, dealer)  # the broker's hello
+        connection._lines[self._link].dealer = dealer
+        self._engine.connect(self._link, self._now)
+        connection.receive(self._link, dealer)  # the broker's hello
         self._maker, self._client = RequestMaker(TOKEN), Client(connection, token=TOKEN)
         self._callers = _started(self._call() for _ in range(CALLS))
 
@@ -124,7 +126,7 @@ class _Steps:
             pending.waiter = _nobody  # else Trio would be told that this task has been woken
         self._dealer.inbox.extend(_answers(pendings))
         began = thread_time()
-        self._connection._receive(self._link, self._dealer)
+        self._connection.receive(self._link, self._dealer)
         self._clock.note("_receive", thread_time() - began, CALLS)
         _resume(self._clock, "step", self._callers)
 

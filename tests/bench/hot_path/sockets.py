@@ -15,7 +15,7 @@ from .clock import Clock, without_collector
 from .traffic import CALLS, FEW, calls, responses, written
 
 if TYPE_CHECKING:
-    from trizmq.transport.zeromq import ZmqDealer, ZmqRouter
+    from trizmq.transport.sockets import ZmqDealer, ZmqRouter
 
     from .clock import Costs
 

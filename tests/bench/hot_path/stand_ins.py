@@ -69,6 +69,12 @@ class StandInRouter:
     def settle(self) -> None:
         pass
 
+    def watch(self, peer: bytes) -> None:
+        pass
+
+    async def wait_gone(self) -> list[bytes]:
+        await trio.sleep_forever()
+
     def close(self, linger: float = 0) -> None:
         pass
 
@@ -114,6 +120,15 @@ class StandInDealer:
         self._reader = trio.lowlevel.current_task()
         await trio.lowlevel.wait_task_rescheduled(self._leave)
 
+    is_lost = is_ending = False
+
+    async def wait_connected(self) -> bool:
+        await trio.lowlevel.checkpoint()
+        return True
+
+    async def wait_lost(self) -> None:
+        await trio.sleep_forever()
+
     def _leave(self, _: object) -> trio.lowlevel.Abort:
         self._reader = None
         return trio.lowlevel.Abort.SUCCEEDED
@@ -133,7 +148,18 @@ class Transport:
         assert self._router is not None
         return self._router
 
-    def connect(self, endpoint: str) -> Dealer:
+    def check(self, endpoint: str) -> None:
+        pass
+
+    async def find(self, endpoint: str) -> list[str]:
+        await trio.lowlevel.checkpoint()
+        return [endpoint]
+
+    async def is_refused(self, address: str) -> bool:
+        await trio.lowlevel.checkpoint()
+        return False
+
+    def connect(self, address: str, *, beats: bool = False) -> Dealer:
         assert self._dealer is not None
         return self._dealer
 

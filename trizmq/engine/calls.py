@@ -1,0 +1,187 @@
+"""The calls of a client, from the moment they are taken in until they end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from .. import messages
+from ..errors import DeadlineExceeded, RemoteProtocolError, Unreachable
+from ..headers import add_lower_case, no_headers
+from ..wire.items import Call, Cancel, Part, Response, frames_of
+from .deadlines import Deadlines
+from .links import LinkState
+from .parts import Parts
+from .retries import RetryBudget
+from .waiting import WaitingCalls
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..errors import LocalProtocolError, TrizmqError
+    from ..wire.items import Item
+    from .links import Link, Pending
+
+__all__ = ["Calls"]
+
+
+@final
+class Calls:
+    """Each call waits, or is at a link, and ends once."""
+
+    def __init__(self, links: Sequence[Link]) -> None:
+        self.waiting = WaitingCalls()
+        self.deadlines: Deadlines[Pending] = Deadlines()
+        self.budget = RetryBudget()
+        #: Responses to calls that had ended.
+        self.late = 0
+        #: Their outcome is there, and the driver is to be told.
+        self.ended: list[Pending] = []
+        self._links = links
+
+    # -- responses ---------------------------------------------------------------------
+
+    def answer(self, link: Link, item: Response) -> None:
+        """Take in a response: the end of its call, or of this attempt."""
+        pending = link.in_flight.get(item.id)
+        if pending is None:
+            self.late += 1
+            return
+        status, body = item.status, item.body
+        if status == 503 and not item.taken:
+            self._wait_again(pending, link)
+            return
+        if status == 504 and pending.is_timed and pending.deadline <= link.heard_at:
+            # The broker has said first what is ours to say.
+            self.end(pending, self.expiry(pending))
+            return
+        self.budget.succeed()
+        whole = body if type(body) is bytes else b"".join(frames_of(body))
+        if status < 400 and (item.parts or pending.parts is not None):
+            try:
+                whole = (pending.parts or Parts()).before(whole, item.parts)
+            except RemoteProtocolError as error:
+                self.end(pending, error)
+                return
+        fields = no_headers()
+        if item.headers:
+            add_lower_case(fields, item.headers)
+        self.end(pending, messages.Response(status, fields, whole))
+
+    def gather(self, link: Link, item: Part) -> None:
+        """Take in a part of a response."""
+        pending = link.in_flight.get(item.id)
+        if pending is None:
+            self.late += 1
+            return
+        if pending.parts is None:
+            pending.parts = Parts()
+        try:
+            pending.parts.add(item.seq, item.body)
+        except RemoteProtocolError as error:
+            self.revoke(pending)
+            self.end(pending, error)
+
+    def _wait_again(self, pending: Pending, link: Link) -> None:
+        # It was on its way when the broker began to drain. No worker was given it, so another
+        # broker may be, or the next one here (promise P13).
+        if link.state is LinkState.READY:
+            link.state = LinkState.DRAINING  # its goaway is on the way
+        del link.in_flight[pending.id]
+        pending.link = None
+        pending.attempts -= 1
+        self.waiting.push(pending)
+
+    def fail(self, link: Link, item: Item) -> None:
+        """End the call that ``item`` is about, after a fault of ours; nothing else ends by it."""
+        if isinstance(item, Response | Part) and item.id in link.in_flight:
+            lost = RemoteProtocolError("a fault in this client: its log says where")
+            self.end(link.in_flight[item.id], lost)
+
+    def answer_unsent(self, pending: Pending, response: messages.Response) -> None:
+        """End a call that was not taken in: it is in no queue, and in no heap."""
+        pending.outcome, pending.ended = response, True
+        self.ended.append(pending)
+
+    def discard_first(self, link: Link, error: LocalProtocolError) -> Pending | None:
+        """Drop the first item of ``link.outgoing``, which cannot be written.
+
+        Returns:
+          Its call, which has ended with ``error``; the caller is still to be told.
+
+        """
+        item = link.outgoing.pop(0)
+        pending = link.in_flight.get(item.id) if isinstance(item, Call) else None
+        if pending is not None:
+            pending.outcome = error
+            self.close(pending)
+        return pending
+
+    # -- a call's end ------------------------------------------------------------------
+
+    def end(self, pending: Pending, outcome: messages.Response | TrizmqError) -> None:
+        """End a call with its outcome."""
+        pending.outcome = outcome
+        self.close(pending)
+        self.ended.append(pending)
+
+    def close(self, pending: Pending) -> None:
+        """Forget a call that ends."""
+        pending.ended = True
+        if pending.link is not None:
+            pending.link.in_flight.pop(pending.id, None)
+        else:
+            self.waiting.leave(pending)
+        if pending.is_timed:
+            self.deadlines.forget()
+        pending.body = b""  # the record stays in the heap of deadlines for a while
+
+    def revoke(self, pending: Pending) -> None:
+        """Tell the broker, if it has the call, that nobody waits for it.
+
+        Without a connection it is not among those that the next hello lists.
+        """
+        if pending.link is not None and pending.link.state is not LinkState.CONNECTING:
+            pending.link.outgoing.append(Cancel(pending.id))
+            pending.link.has_spoken = True
+
+    def expiry(self, pending: Pending) -> TrizmqError:
+        """Return the error of a call whose deadline has passed."""
+        link = pending.link
+        if link is not None and link.state is LinkState.CONNECTING:
+            lost = f"the connection to {link.endpoint} was lost while the broker there had the call"
+            return Unreachable(lost, executed="maybe")
+        if pending.attempts:
+            return DeadlineExceeded(
+                f"{pending.method} {pending.target}: no response in time", executed="maybe"
+            )
+        if any(link.state is LinkState.READY for link in self._links):
+            return DeadlineExceeded(
+                f"{pending.method} {pending.target}: not sent in time", executed="no"
+            )
+        return Unreachable(f"nobody answers at {self._endpoints()}", executed="no")
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether no broker speaks our version."""
+        return all(link.state is LinkState.REFUSED for link in self._links)
+
+    def end_refused(self) -> None:
+        """End what waits, if no broker speaks our version."""
+        if self.is_refused:
+            for pending in self.waiting.all():
+                self.end(pending, Unreachable(self.why_refused(), executed="no"))
+
+    def why_refused(self) -> str:
+        """Return what is said about that."""
+        return f"{self._endpoints()} speaks another version of the native dialect"
+
+    def _endpoints(self) -> str:
+        return ", ".join(link.endpoint for link in self._links)
+
+    def end_all(self) -> None:
+        """End every call: the client is closed."""
+        for link in self._links:
+            for pending in list(link.in_flight.values()):
+                self.end(pending, Unreachable("the client was closed", executed="maybe"))
+        for pending in self.waiting.all():
+            self.end(pending, Unreachable("the client was closed", executed="no"))

@@ -1,0 +1,119 @@
+"""What becomes of the calls that were sent on a connection which has ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from ..errors import Unreachable
+from ..wire.items import Call
+from .retries import MAX_ATTEMPTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ..wire.items import Hello
+    from .links import Link, Pending
+    from .retries import RetryBudget
+    from .waiting import WaitingCalls
+
+__all__ = ["Recovery"]
+
+
+@final
+class Recovery:
+    """Decides, as soon as something is known about a call. Until then it stays at its link.
+
+    ==============================================  ==================  =====================
+    what is known                                   idempotent          plain
+    ==============================================  ==================  =====================
+    it has not left this process                    waits again         waits again
+    the broker, still alive, has not looked at it   waits again         waits again
+    the broker, still alive, has it in hand         stays               stays
+    the broker, still alive, has lost its response  another broker,     Unreachable, "maybe"
+                                                    or Unreachable
+    the broker cannot be reached now                another broker,     stays
+                                                    or stays
+    the broker has ended                            waits again         Unreachable, "maybe"
+    ==============================================  ==================  =====================
+
+    So no call is sent twice to one life of one broker. "Another broker" and "waits again"
+    cost an attempt, and are within the retry budget (promise P4), where the call may have been
+    executed.
+    """
+
+    def __init__(
+        self,
+        waiting: WaitingCalls,
+        budget: RetryBudget,
+        end: Callable[[Pending, Unreachable], None],
+        send: Callable[[Pending, Link, float], None],
+        fits: Callable[[Pending, Link], bool],
+    ) -> None:
+        self._waiting = waiting
+        self._budget = budget
+        self._end = end
+        self._send = send
+        self._fits = fits
+
+    def take_unsent(self, link: Link) -> None:
+        """Let the calls wait again that are still in ``link.outgoing``, and empty that."""
+        ids = [item.id for item in link.outgoing if isinstance(item, Call)]
+        link.outgoing.clear()
+        self._take_back(link, [one for one in ids if one in link.in_flight])
+
+    def take_unseen(self, link: Link, seen: int) -> None:
+        """Let the calls wait again whose ids are above ``seen``: the broker says so."""
+        self._take_back(link, [one for one in link.in_flight if one > seen])
+
+    def _take_back(self, link: Link, ids: Iterable[int]) -> None:
+        pendings = [link.in_flight.pop(one) for one in ids]
+        for pending in pendings:
+            pending.link = pending.parts = None
+            pending.attempts -= 1
+        self._waiting.put_back(pendings)
+
+    def resume(self, link: Link, hello: Hello, others: list[Link], now: float) -> None:
+        """Be greeted again by the broker that has our calls."""
+        self.take_unseen(link, hello.seen)
+        lost = [link.in_flight[one] for one in hello.lost if one in link.in_flight]
+        self.fail_over(link, lost, others, now)
+        for pending in lost:
+            if pending.link is link and not pending.ended:
+                self._give_up(pending, link)
+
+    def fail_over(
+        self, link: Link, pendings: Iterable[Pending], others: list[Link], now: float
+    ) -> None:
+        """Send those of ``pendings`` that are idempotent to another broker, if one is ready."""
+        movable = [one for one in pendings if _may_go_again(one)]
+        if not (movable and any(other.has_room for other in others) and self._budget.fail()):
+            return
+        for pending in movable:
+            fitting = (one for one in others if one.has_room and self._fits(pending, one))
+            other = next(fitting, None)
+            if other is None:
+                continue
+            del link.in_flight[pending.id]
+            pending.parts = None
+            self._send(pending, other, now)
+
+    def bury(self, link: Link) -> None:
+        """Be told that the broker has ended that had our calls."""
+        orphans = list(link.in_flight.values())
+        again = bool(orphans) and self._budget.fail()
+        waiting = [one for one in orphans if again and _may_go_again(one)]
+        for pending in waiting:
+            del link.in_flight[pending.id]
+            pending.link = pending.parts = None
+        self._waiting.put_back(waiting)
+        for pending in orphans:
+            if pending.link is link:
+                self._give_up(pending, link)
+
+    def _give_up(self, pending: Pending, link: Link) -> None:
+        lost = f"the connection to {link.endpoint} was lost while the broker there had the call"
+        self._end(pending, Unreachable(lost, executed="maybe"))
+
+
+def _may_go_again(pending: Pending) -> bool:
+    return pending.is_idempotent and pending.attempts < MAX_ATTEMPTS
