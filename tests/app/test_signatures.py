@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal, NewType, TypedDict, TypeVar
 
@@ -310,6 +311,38 @@ async def test_but_not_a_million_of_them(handled: Handled) -> None:
     response = await handled(lenient)("POST", "/t", body)
     assert response.status == 422
     assert len(response.body) < 2000
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (list[Lenient], b"[" + b",".join([b"{}"] * 500_000) + b"]"),
+        (list[Lenient], b"[" + b",".join([b"1"] * 500_000) + b"]"),
+        (dict[str, list[Lenient]], b'{"a": [' + b",".join([b'{"b": 1}'] * 200_000) + b"]}"),
+        (list[Literal["a", "b"]], b'["' + b"x" * 1_000_000 + b'"]'),
+        (Lenient, b'{"' + b"x" * 1_000_000 + b'": 1}'),
+        (Strict, b'{"' + b"x" * 1_000_000 + b'": 1}'),
+    ],
+)
+async def test_nor_a_long_answer_nor_a_long_look(handled: Handled, kind: Any, body: bytes) -> None:
+    async def handler(it: Any) -> None: ...
+
+    handler.__annotations__["it"] = kind
+    call = handled(handler)
+    looked = 0
+
+    def count(frame: Any, event: str, arg: Any) -> None:
+        nonlocal looked
+        looked += event == "call"
+
+    sys.setprofile(count)
+    try:
+        response = await call("POST", "/t", body)
+    finally:
+        sys.setprofile(None)
+    assert response.status == 422
+    assert len(response.body) < 5000
+    assert looked < 100_000
 
 
 # What is no handler.

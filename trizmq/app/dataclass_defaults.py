@@ -7,14 +7,19 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import inspect
 
 from .type_tree import every_type
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 __all__ = ["fill_defaults", "holds_dataclass"]
+
+_SCALARS: Final = frozenset({bool, float, int, str, type(None)})
 
 
 def holds_dataclass(info: inspect.Type) -> bool:
@@ -31,11 +36,15 @@ def fill_defaults(value: Any) -> None:
         for name in value.__struct_fields__:
             fill_defaults(getattr(value, name, None))
     elif isinstance(value, dict):
-        for inner in value.values():
-            fill_defaults(inner)
+        _fill_each(value.values())
     elif isinstance(value, (list, tuple, set, frozenset)):
-        for inner in value:
-            fill_defaults(inner)
+        _fill_each(value)
+
+
+def _fill_each(values: Iterable[Any]) -> None:
+    for value in values:
+        if type(value) not in _SCALARS:  # a million numbers, say: no call for each
+            fill_defaults(value)
 
 
 def _filled(value: Any, field: dataclasses.Field[Any]) -> Any:

@@ -44,6 +44,10 @@ _MISSING: Final = inspect.Parameter.empty
 #: How much of what does not fit a 422 names: a caller may have sent millions of names.
 _NAMES_AT_MOST: Final = 10
 _NAME_AT_MOST: Final = 100
+_TEXT_AT_MOST: Final = 1000
+
+#: How many values of a body are looked at to find them: the loop waits meanwhile.
+_LOOKED_AT: Final = 2000
 
 
 def from_path(parameter: Parameter, hint: Any) -> Source:
@@ -135,7 +139,7 @@ def _converter(hint: Any, where: str) -> Callable[[Any], Any]:
         try:
             return msgspec.convert(value, hint, strict=False)
         except msgspec.ValidationError as error:
-            raise HTTPError(422, f"{where}: {error}") from None
+            raise HTTPError(422, f"{where}: {_said(error)}") from None
 
     return convert
 
@@ -182,14 +186,22 @@ def _filling(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
 def _explain(error: Exception, body: bytes, info: msgspec.inspect.Type) -> str:
     # msgspec names what it met first, and a misspelt name only as the one that is missing: say
     # all that does not fit by its name. The body is decoded a second time, but only here.
-    text = str(error)
+    text = _said(error)
     try:
-        unknown, missing = misfits(msgspec.json.decode(body), info)
+        unknown, missing = misfits(msgspec.json.decode(body), info, _LOOKED_AT)
     except (ValueError, RecursionError):  # it was judged before it was read to its end
         return text
     found = {"missing": _unsaid(missing, text), "not known": _unsaid(unknown, text)}
     more = "; ".join(f"{what}: {names}" for what, names in found.items() if names)
     return f"{text} ({more})" if more else text
+
+
+def _said(error: Exception) -> str:
+    """Return msgspec's text, which may quote a value of any length, cut to a length."""
+    text = str(error)
+    if len(text) <= _TEXT_AT_MOST:
+        return text
+    return f"{text[: _TEXT_AT_MOST // 2]} ... {text[-_TEXT_AT_MOST // 2 :]}"
 
 
 def _unsaid(paths: tuple[str, ...], text: str) -> str:

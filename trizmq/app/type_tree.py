@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from itertools import islice
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from msgspec import inspect
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 __all__ = ["Misfits", "alternatives", "class_of", "every_type", "misfits"]
 
@@ -82,18 +80,26 @@ class Misfits(NamedTuple):
     missing: tuple[str, ...]
 
 
-def misfits(document: Any, info: inspect.Type) -> Misfits:
+def misfits(document: Any, info: inspect.Type, at_most: int | None = None) -> Misfits:
     """Hold ``document``, decoded and not yet converted, against ``info``, at every level.
 
     msgspec itself stops at the first misfit, and passes over unknown names unless a Struct
     forbids them.
+
+    Args:
+      document: of dicts and lists.
+      info: of `msgspec.inspect.type_info`.
+      at_most: so many values are looked at, and so many names returned; None: all.
+
     """
     unknown, missing = list[str](), list[str]()
-    for path, there, record in _records("", document, info):
+    for path, there, record in _records(document, info, at_most):
         known = _names(record)
-        unknown += [_joined(path, name) for name in there if name not in known]
-        missing += [_joined(path, name) for name in known if known[name] and name not in there]
-    return Misfits(tuple(unknown), tuple(missing))
+        strange = (_joined(path, name) for name in there if name not in known)
+        lacking = (_joined(path, name) for name in known if known[name] and name not in there)
+        unknown += islice(strange, at_most)
+        missing += islice(lacking, at_most)
+    return Misfits(tuple(unknown[:at_most]), tuple(missing[:at_most]))
 
 
 def _names(record: _Record) -> dict[str, bool]:
@@ -109,14 +115,22 @@ def _joined(path: str, name: str) -> str:
 
 
 def _records(
-    path: str, document: Any, info: inspect.Type
+    document: Any, info: inspect.Type, at_most: int | None
 ) -> Iterator[tuple[str, Mapping[str, Any], _Record]]:
     """Yield each object of ``document`` that has a type with fields, and where it is."""
-    for kind in _fitting(document, info):
-        if isinstance(document, Mapping) and isinstance(kind, _RECORDS):
-            yield path, document, kind
-        for inner_path, value, inner in _parts(path, document, kind):
-            yield from _records(inner_path, value, inner)
+    levels: list[Iterator[_Part]] = [iter([("", document, info)])]
+    looked_at = 0
+    while levels and looked_at != at_most:
+        part = next(levels[-1], None)
+        if part is None:
+            levels.pop()
+            continue
+        looked_at += 1
+        path, value, inner = part
+        for kind in _fitting(value, inner):
+            if isinstance(value, Mapping) and isinstance(kind, _RECORDS):
+                yield path, value, kind
+            levels.append(_parts(path, value, kind))
 
 
 def _fitting(document: Any, info: inspect.Type) -> Iterator[inspect.Type]:
@@ -133,21 +147,20 @@ def _fitting(document: Any, info: inspect.Type) -> Iterator[inspect.Type]:
             yield kind
 
 
-def _parts(path: str, document: Any, kind: inspect.Type) -> Iterable[_Part]:
+def _parts(path: str, document: Any, kind: inspect.Type) -> Iterator[_Part]:
+    """Yield what is directly inside ``document``, where it is, and its type."""
     if isinstance(kind, _RECORDS):
-        return _parts_of_record(path, document, kind)
-    if isinstance(document, Mapping):
+        yield from _parts_of_record(path, document, kind)
+    elif isinstance(document, Mapping):
         if isinstance(kind, _DICTS):
-            return [(_joined(path, name), it, kind.value_type) for name, it in document.items()]
-        return ()
-    if isinstance(kind, inspect.TupleType):
-        return [
-            (f"{path}[{index}]", it, inner)
-            for index, (it, inner) in enumerate(zip(document, kind.item_types, strict=False))
-        ]
-    if isinstance(kind, inspect.CollectionType):
-        return [(f"{path}[{index}]", it, kind.item_type) for index, it in enumerate(document)]
-    return ()
+            for name, value in document.items():
+                yield _joined(path, name), value, kind.value_type
+    elif isinstance(kind, inspect.TupleType):
+        for index, (value, inner) in enumerate(zip(document, kind.item_types, strict=False)):
+            yield f"{path}[{index}]", value, inner
+    elif isinstance(kind, inspect.CollectionType):
+        for index, value in enumerate(document):
+            yield f"{path}[{index}]", value, kind.item_type
 
 
 def _parts_of_record(path: str, document: Any, record: _Record) -> Iterator[_Part]:
