@@ -15,7 +15,7 @@ from trizmq.wire import dialects, native
 from trizmq.wire.commands import Command, Disconnect, Final, Heartbeat, Partial, Ready, Request
 from trizmq.wire.items import Call, Cancel, Credit, Goaway, Hello, Item, Part, Response
 from trizmq.wire.items import Heartbeat as Beat
-from trizmq.wire.return_path import MDP
+from trizmq.wire.return_path import MDP, MalformedCommand
 
 ADDRESSES = [b"u", b"v", b"w"]
 STEPS = 20_000
@@ -109,12 +109,20 @@ class Chaos:
 
     def hear(self, address: bytes, frames: list[bytes]) -> None:
         backend = self.backend
+        is_known = backend.broker.is_worker(address)
         try:
             received = dialects.read_worker(frames)
-        except RemoteProtocolError:
+        except MalformedCommand as error:
+            if not is_known:
+                backend.dialects[address] = error.dialect
+            backend.refuse(address, str(error), error.dialect)
+            return
+        except RemoteProtocolError as error:
+            if is_known:
+                backend.refuse(address, str(error), None)
             return
         if isinstance(received, dialects.ForeignCommand):
-            if not backend.broker.is_worker(address):
+            if not is_known:
                 backend.dialects[address] = received.dialect
             backend.broker.receive_command(address, *received, backend.now)
         else:
