@@ -23,6 +23,7 @@ __all__ = [
     "find_oversize_part",
     "find_oversize_response",
     "narrower",
+    "sane",
     "size_of",
     "small_of",
 ]
@@ -30,8 +31,8 @@ __all__ = [
 #: No limit on a body is less (`engine.limits`): one that is no larger is over none.
 MIN_BODY_BYTES: Final = 1024
 
-#: Every peer takes messages of as many bytes, whatever it says.
-MIN_MESSAGE_BYTES: Final = 32 * 1024
+#: What every peer takes, whatever it says.
+LEAST: Final = Takes(MIN_BODY_BYTES, 32 * 1024, 1024, 8, 1024, 1024)
 
 #: What a call costs beside its bytes; no call is free in a queue bounded in bytes.
 OVERHEAD: Final = 512
@@ -75,18 +76,20 @@ def find_oversize_response(response: Response, sent: int, takes: Takes | Limits)
 
 
 def narrower(takes: Takes, ours: Takes) -> Takes | None:
-    """Return what a peer takes where that is less than what we do; None if it nowhere is.
-
-    It says so itself, and may say anything: so little that nothing could be sent counts as the
-    least that a limit can be.
-    """
+    """Return what a peer takes where that is less than what we do; None if it nowhere is."""
     if takes == ours:
         return None
-    said, known = msgspec.structs.astuple(takes), msgspec.structs.astuple(ours)
-    least = (MIN_BODY_BYTES, MIN_MESSAGE_BYTES, 1024, 8, 1024, 1024)
-    rows = zip(said, known, least, strict=True)
-    both = Takes(*(min(our, max(its, low)) for its, our, low in rows))
+    said, known = msgspec.structs.astuple(sane(takes)), msgspec.structs.astuple(ours)
+    both = Takes(*map(min, said, known))
     return None if both == ours else both
+
+
+def sane(takes: Takes) -> Takes:
+    """Return what a peer says that it takes, or the least that it can mean.
+
+    It may say anything, and if that were so little that nothing fits, it could be sent nothing.
+    """
+    return Takes(*map(max, msgspec.structs.astuple(takes), msgspec.structs.astuple(LEAST)))
 
 
 def _find_oversize_headers(headers: Mapping[str, str], limits: Limits | Takes) -> str | None:

@@ -8,6 +8,7 @@ from ..messages import problem
 from ..wire import native
 from ..wire.batches import batches
 from ..wire.items import Call, Cancel, Goaway, Heartbeat, Hello, Part, Response
+from .bounds import sane
 from .conversation import Conversation, Job, WorkerOutbox
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class NativeConversation(Conversation):
                         if job is not None:  # else it has just been answered
                             self._stop(job)
                     case Hello(takes=takes):
-                        self.is_ready, self.takes = True, takes
+                        self.is_ready, self.takes = True, sane(takes)
                     case Goaway("draining"):
                         self._is_cut_off = True
                         self._leave_if_drained()
