@@ -100,9 +100,7 @@ class Storm:
     async def settle(self) -> None:
         """Let everything that was sent be read, and read what came back."""
         for endpoint in {"front", self._backend}:
-            router = self._transport.router(endpoint)
-            assert router is not None
-            while router.inbox:
+            while self._transport._routers[endpoint].inbox:
                 await trio.lowlevel.checkpoint()
         await trio.lowlevel.checkpoint()
         for dealer in self._clients:

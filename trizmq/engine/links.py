@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from ..messages import IDEMPOTENT_METHODS
 from ..wire.items import DEFAULT_TAKES
-from .bounds import small_of
+from .bounds import sane, small_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +84,7 @@ class Link:
 
     def learn(self, limits: Takes) -> None:
         """Note what the broker takes."""
+        limits = sane(limits)
         self.limits, self.small = limits, small_of(limits)
         self.message_bytes = limits.message_bytes
 
