@@ -63,8 +63,9 @@ def compile_endpoint(
             result = await call(*values) if waits else call(*values)
             if request.later is not None:
                 return _no_response_yet(result)
-            response = write(result)
-            return response if response.status < 400 else complete(response, request, "maybe")
+            if type(result) is Response:  # what `problem` returns; the usual value is none
+                return complete(write(result), request, "maybe")
+            return write(result)
         except BaseException as error:  # answer_failure says why, and gives back what passes
             return answer_failure(error, request, executed)
 
