@@ -371,3 +371,63 @@ def test_a_child_finds_modules_as_the_parent_does(
     for first, is_safe in ((str(tmp_path), False), ("", False), ("/somewhere", True)):
         monkeypatch.setattr(sys, "path", [first, *sys.path])
         assert ("-P" in worker_command(SERVING, None)) is is_safe
+
+
+# -- a start that fails -----------------------------------------------------------------
+
+FAILING = """
+from contextlib import asynccontextmanager
+import os, pathlib, signal, trizmq
+{hello}
+@trizmq.hookimpl
+@asynccontextmanager
+async def trizmq_lifespan():
+    {fails}
+    yield
+"""
+
+
+@pytest.mark.parametrize(
+    ("fails", "code", "complaint"),
+    [
+        ("raise RuntimeError('no database')", 1, "(exit status 1)"),
+        ("raise trizmq.ConfigError('no database')", 2, "(exit status 2)"),
+        ("os._exit(7)", 1, "(exit status 7)"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", 1, "(SIGKILL)"),
+    ],
+)
+def test_workers_that_cannot_start_end_the_start(
+    trizmq: CommandLine, fails: str, code: int, complaint: str
+) -> None:
+    trizmq.module("failing", FAILING.format(hello=HELLO, fails=fails))
+    serve = ["--plugins", "", "-p", "failing", "--workers", "2", "--bind", "tcp://127.0.0.1:*"]
+    result = trizmq.process("run", *serve)
+    said = result.stderr.decode()
+    assert (result.returncode, result.stdout) == (code, b""), said
+    (line,) = (line for line in said.splitlines() if "before all were ready" in line)
+    assert f"a worker process ended before all were ready {complaint}" in line
+    assert "Traceback" not in line
+    assert said.count(" died: ") <= 6
+
+
+def test_the_ready_line_comes_when_every_worker_is_there(trizmq: CommandLine) -> None:
+    slow = "await __import__('trio').sleep(0.5)"
+    trizmq.module("failing", FAILING.format(hello=HELLO, fails=slow))
+    with trizmq.serving("--plugins", "", "-p", "failing", "--workers", "2") as server:
+        assert workers(trizmq) == 2
+        assert server.stop() == 0
+
+
+def test_a_signal_during_the_start_ends_it(trizmq: CommandLine) -> None:
+    slow = "await __import__('trio').sleep_forever()"
+    trizmq.module("failing", FAILING.format(hello=HELLO, fails=slow))
+    serve = ["--plugins", "", "-p", "failing", "--workers", "1", "--bind", "tcp://127.0.0.1:*"]
+    with trizmq.start("run", *serve) as server:
+        try:
+            assert server.stderr
+            while b"started w1-" not in server.stderr.readline():
+                pass
+            server.terminate()
+            assert server.wait(10) == 0
+        finally:
+            server.kill()

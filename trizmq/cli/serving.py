@@ -13,6 +13,7 @@ from ..errors import ConfigError, PluginError
 from ..service.allocator import keep_freed_memory
 from ..service.beside import running
 from ..service.last_resort import arm, end_within, left_behind
+from ..service.muster import StartFailed
 from ..service.watchdog import Watchdog
 from .exits import Exit
 from .settings import plugin_tables
@@ -46,6 +47,8 @@ def stay(ctx: click.Context, start: Callable[..., Awaitable[None]], ready: Ready
     except (ConfigError, PluginError):
         code = Exit.USAGE
         raise
+    except StartFailed as error:
+        logger.critical("%s", error)
     except Exception:
         logger.critical("stopped by a fault", exc_info=True)
     finally:

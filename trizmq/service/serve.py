@@ -13,7 +13,7 @@ import trio
 from ..app.application import App
 from ..app.plugins import load
 from ..engine.limits import limits_of
-from ..errors import ConfigError
+from ..errors import ConfigError, TrizmqError
 from ..transport.endpoints import check_bind, is_local, split_endpoints
 from ..transport.zeromq import ZmqTransport
 from .server import Server
@@ -93,7 +93,9 @@ async def serve(
 
     Raises:
       PluginError: a plugin is missing, broken, or collides with another.
-      ConfigError: a setting is wrong, or an endpoint cannot be bound.
+      ConfigError: a setting is wrong, or an endpoint cannot be bound; or a worker process
+        says so of itself before all are ready.
+      TrizmqError: a worker process ended for another reason before all were ready.
 
     """
     check_exposure([bind, backend], insecure=insecure)
@@ -193,15 +195,27 @@ async def serve_on(
     """
     async with app.lifespan():
         server = Server(transport, app, **options)
+        failure: TrizmqError | None = None
+
+        async def tell_when_up(nursery: trio.Nursery) -> None:
+            nonlocal failure
+            failure = await server.until_up()
+            if failure is None:
+                task_status.started(tell(server))
+            else:
+                nursery.cancel_scope.cancel()
+
         patience = server.drain_seconds(grace)
         with receiving(wanted=handle_signals, patience=patience) as signals:
             async with trio.open_nursery() as nursery:
                 await nursery.start(server.run)
-                task_status.started(tell(server))
+                nursery.start_soon(tell_when_up, nursery)
                 if signals is not None:
                     reload = server.reload if server.has_children else None
                     await signals.obey(partial(server.drain, grace), reload)
                     nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
 
 
 def check_exposure(binds: Iterable[str | None], *, insecure: bool) -> None:

@@ -14,12 +14,14 @@ from ..transport.endpoints import split_endpoints
 from ..wire.items import MAX_ROUTES
 from .broker_loop import BrokerLoop
 from .local_worker import LocalWorker
+from .muster import Muster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from ..app.application import App
     from ..engine.limits import Limits
+    from ..errors import TrizmqError
     from ..transport.face import Router, Transport
     from .supervisor import Supervisor
 
@@ -79,6 +81,7 @@ class Server:
         self._supervisor = (
             supervise(on_exit=self._note_exit, on_start=broker.expect_child) if supervise else None
         )
+        self._muster = Muster(lambda: self._supervisor is None or self._supervisor.are_all_ready)
         self._frontend = transport.bind(bind)
         self._backend = self._bind_backend(transport, bind, backend)
         self._loop = BrokerLoop(broker, self._frontend, self._backend, observe=self._observe)
@@ -143,6 +146,10 @@ class Server:
             if self._backend is not None:
                 self._backend.close(FLUSH_SECONDS)
 
+    async def until_up(self) -> TrizmqError | None:
+        """Return when every worker process is ready; or what their start has failed of."""
+        return await self._muster.wait() if self._supervisor is not None else None
+
     def drain_seconds(self, grace: float) -> float:
         """Return how long `drain` may take."""
         return grace + (self._supervisor.stop_seconds if self._supervisor is not None else 0.0)
@@ -160,6 +167,7 @@ class Server:
             await self._supervisor.replace_all()
 
     def _note_exit(self, name: str, reason: str) -> None:
+        self._muster.note_exit(reason)
         self.broker.lose_named(name, reason)
         if self._supervisor is not None and self._supervisor.is_pausing:
             self.broker.suspend()
@@ -171,6 +179,7 @@ class Server:
             return
         if event.kind == "worker-ready":
             self._supervisor.note_ready(event.name)
+            self._muster.note_ready()
         elif event.kind == "worker-lost":
             self._supervisor.note_lost(event.name, event.reason)
 

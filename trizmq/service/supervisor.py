@@ -82,6 +82,11 @@ class Supervisor:
                     await self._changed.wait()
 
     @property
+    def are_all_ready(self) -> bool:
+        """Whether as many children as are wanted have been welcomed by the broker."""
+        return sum(child.is_ready for child in self._children.values()) >= self._wanted
+
+    @property
     def stop_seconds(self) -> float:
         """How long `stop` may take."""
         return self._grace + REAP_SECONDS
