@@ -311,6 +311,17 @@ def test_an_idle_worker_knows_that_old_brokers_beat_every_two_and_a_half_seconds
         assert mdp.take()[-1] == Ready("users")
 
 
+def test_how_long_a_broker_may_be_silent_is_a_setting() -> None:
+    talk = MDPConversation(MDP["mdp01"], "users", 0.0, patience=65.0)
+    talk.connect(0.0)
+    reopened = []
+    for now in range(1, 70):
+        talk.tick(float(now))
+        if talk.take_outbox().reopen:
+            reopened.append(now)
+    assert reopened == [66]
+
+
 def test_it_beats_every_second_also_while_busy(mdp) -> None:
     mdp.hear(REQUEST)
     mdp.pass_time(3)

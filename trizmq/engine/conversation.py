@@ -119,7 +119,7 @@ class Conversation(ABC):
 
     @abstractmethod
     def _beat(self) -> None:
-        """Say that we live; who we are, if the broker has not been told or has not answered."""
+        """Say that we live."""
 
     @abstractmethod
     def _say_draining(self) -> None:

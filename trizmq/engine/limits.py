@@ -54,8 +54,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     #: At most 2 s: our own peers expect to hear something within 3 s.
     heartbeat: Annotated[float, Meta(ge=0.1, le=2)] = 1.0
     liveness: Annotated[int, Meta(ge=2, le=100)] = 3
-    #: How long an MDP worker may be silent: those of the zguide and of majortomo beat every
-    #: 2.5 s, and three of these may be missed.
+    #: How long an MDP worker may be silent, or a broker to one of ours: those of the zguide and
+    #: of majortomo beat every 2.5 s, and three of these may be missed.
     mdp_silence: Annotated[float, Meta(ge=1, le=3600)] = 7.5
     #: How long a worker may be silent that has a call, and was never seen to beat then:
     #: old workers do nothing else while they work.

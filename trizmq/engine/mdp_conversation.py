@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from ..wire.items import Body, Takes
     from ..wire.mdp import Codec
 
-__all__ = ["MDPConversation"]
+__all__ = ["MDP_PATIENCE", "MDPConversation"]
 
-#: How long a broker may say nothing to an MDP worker that waits: those of the zguide and of
-#: majortomo beat every 2.5 s.
+#: How long a broker may say nothing to an MDP worker that waits, unless it is set: those of the
+#: zguide and of majortomo beat every 2.5 s.
 MDP_PATIENCE: Final = 7.5
 
 
@@ -28,15 +28,20 @@ MDP_PATIENCE: Final = 7.5
 class MDPConversation(Conversation):
     """One service and one call at a time: what MDP knows of a worker (RFC 7, RFC 18)."""
 
-    _patience = MDP_PATIENCE
     _beats_regardless = True  # RFC 18 says SHOULD NOT, but some brokers count nothing else
 
     def __init__(
-        self, codec: Codec, service: str, now: float, takes: Takes = DEFAULT_TAKES
+        self,
+        codec: Codec,
+        service: str,
+        now: float,
+        takes: Takes = DEFAULT_TAKES,
+        patience: float = MDP_PATIENCE,
     ) -> None:
         self._codec = codec
         self._service = service
         super().__init__(now, takes)
+        self._patience = patience
 
     def _say(self, command: commands.Command) -> None:
         self._outbox.messages.append(self._codec.encode_worker(command))
@@ -89,10 +94,7 @@ class MDPConversation(Conversation):
         return bool(self.jobs) or self._codec.is_packed
 
     def _beat(self) -> None:
-        if self.is_ready:
-            self._say(commands.Heartbeat())
-        else:
-            self._open()
+        self._say(commands.Heartbeat())
 
     def _say_draining(self) -> None:
         # MDP has no word for it: with a call in hand nothing is said, because after

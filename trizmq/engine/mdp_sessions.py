@@ -113,6 +113,6 @@ class MDPSessions:
                 self._sessions.dismiss(worker.address, worker.dialect, "it replied to nothing")
         elif is_last:
             worker.beats, worker.may_stray = 0, True
-            self._sessions.finish(flight, Response(0, 200, {}, body_of(body)))
+            self._sessions.answers.finish(flight, Response(0, 200, {}, body_of(body)))
         else:
             self._dispatcher.part(flight, body_of(body))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..messages import Response, problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ..errors import Executed
     from .records import Flight
 
-__all__ = ["busy", "draining", "expiry", "lost", "refusal"]
+__all__ = ["busy", "draining", "expiry", "in_words", "lost", "refusal"]
+
+#: Of what a lost worker had in hand, so many calls are named.
+NAMED: Final = 3
 
 
 def refusal(
@@ -54,3 +57,16 @@ def lost(flight: Flight) -> Response:
     if flight.deaths > 1:
         detail = f"{flight.deaths} workers were lost while they had the call: no other is given it"
     return refusal(flight, 502, detail, executed="maybe")
+
+
+def in_words(held: Sequence[Flight]) -> str:
+    """Return what a lost worker had in hand: one of these calls may be what ended it."""
+    if not held:
+        return ""
+    named = [
+        f"{flight.method} {flight.target.partition('?')[0]:.200} ({flight.request_id:.64})"
+        for flight in held[:NAMED]
+    ]
+    if len(held) > NAMED:
+        named.append(f"{len(held) - NAMED} more")
+    return f"; it had {', '.join(named)}"

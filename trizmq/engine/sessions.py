@@ -5,10 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, final
 
 from ..admission import Event
-from ..errors import LocalProtocolError
-from ..messages import Headers, no_headers
-from ..messages import Response as Outcome
-from ..names import are_fields_normal, check_fields, is_service, label
+from ..names import is_service, label
 from ..wire import commands
 from ..wire.items import (
     VERSION,
@@ -20,17 +17,19 @@ from ..wire.items import (
     Item,
     Part,
     Response,
-    frames_of,
 )
 from ..wire.return_path import MDP
 from . import refusals
 from .bounds import narrower
 from .mmi import is_mmi
+from .pulse import beat, needs_beat, patience
 from .records import NATIVE, Flight, Token, Worker
+from .worker_answers import WorkerAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from ..messages import Response as Outcome
     from ..wire.items import Body
     from .counters import Counters
     from .dispatcher import Dispatcher
@@ -46,9 +45,6 @@ MAX_NAME: Final = 64
 #: Why a session ends, where two places say so.
 CHANGED: Final = "it changed its dialect"
 GOODBYE: Final = "it said goodbye"
-
-#: Of what a lost worker had in hand, so many calls are named.
-NAMED: Final = 3
 
 
 @final
@@ -95,7 +91,7 @@ class Sessions:
         self._counters = counters
         self._outbox = outbox
         self._dispatcher = dispatcher
-        self._respond = respond
+        self.answers = WorkerAnswers(counters, dispatcher, respond)
         self._guard = guard
         self._takes = limits.takes
         self._hello = Hello(VERSION, instance, takes=self._takes)
@@ -188,7 +184,7 @@ class Sessions:
         if flight is None:
             self._counters.forged += 1
         else:
-            self.finish(flight, item)
+            self.answers.finish(flight, item)
 
     def _part(self, worker: Worker, token: int, body: Body) -> None:
         flight = worker.flights.get(token)
@@ -238,34 +234,6 @@ class Sessions:
         self._note("worker-ready", worker, worker.dialect)
         self._dispatcher.join(worker)
 
-    def finish(self, flight: Flight, item: Response) -> None:
-        """End a call with what its worker says of it."""
-        if flight.ended:
-            self._counters.late += item.status >= 100 and not item.stopped
-        elif item.stopped:
-            # By its own clock the deadline has passed: ours would say so in a moment.
-            self._counters.expired += 1
-            self._dispatcher.answer(flight, refusals.expiry(flight))
-        else:
-            self._end_with(flight, item)
-        self._dispatcher.release(flight, was_stopped=item.stopped)
-
-    def _end_with(self, flight: Flight, item: Response) -> None:
-        status = item.status
-        try:
-            fields = _checked(status, item.headers)
-        except LocalProtocolError as error:
-            self._counters.lost += 1
-            detail = f"the worker answered with {error}"
-            outcome = refusals.refusal(flight, 502, detail, executed="maybe")
-            self._dispatcher.answer(flight, outcome)
-        else:
-            frames = frames_of(item.body)
-            if status >= 400:
-                flight.gathered.clear()  # what had been said before it failed
-            flight.gathered += frames[:-1]  # so that their boundaries are kept
-            self._respond(flight, Outcome(status, fields, frames[-1]))
-
     def dismiss(self, address: bytes, dialect: str, reason: str) -> None:
         """Send away who is at ``address``: what it said is out of place."""
         self._counters.disconnected += 1
@@ -283,7 +251,9 @@ class Sessions:
         is_goodbye = reason == GOODBYE
         left = worker.is_leaving or is_goodbye
         held = [one for one in worker.flights.values() if one.token not in undelivered]
-        self._note("worker-left" if left else "worker-lost", worker, reason + _in_words(held))
+        self._note(
+            "worker-left" if left else "worker-lost", worker, reason + refusals.in_words(held)
+        )
         self._dispatcher.lose(worker, is_death=not is_goodbye, undelivered=undelivered)
 
     def lose_named(self, name: str, reason: str) -> None:
@@ -314,33 +284,13 @@ class Sessions:
         for address, worker in list(self.workers.items()):
             # If we come late, nobody listened meanwhile: that is not the worker's silence.
             worker.heard_at += now - self.next_heartbeat
-            if now - worker.heard_at > self._patience(worker):
+            if now - worker.heard_at > patience(worker, self._limits):
                 self.lose(address, f"silent for {now - worker.heard_at:.1f} s")
-            elif not worker.was_told or worker.dialect != NATIVE:
-                # Some MDP workers count HEARTBEAT commands, and nothing else (nodejs-mdp02,
-                # C majordomo): so these go out regardless, though RFC 18 says SHOULD NOT.
-                self._beat(address, worker)
+            elif needs_beat(worker):
+                beat(address, worker, self._outbox)
             worker.was_told = False
         interval = self._limits.heartbeat
         self.next_heartbeat = now + interval if self.workers else float("inf")
-
-    def _patience(self, worker: Worker) -> float:
-        # Old MDP workers are silent while they work. They are judged by the heartbeats that
-        # they were seen to send while busy, else by a longer time; that their connection
-        # has ended is noticed by sending to it.
-        patience = self._limits.heartbeat * self._limits.liveness
-        if worker.dialect == NATIVE:
-            return patience
-        if worker.busy and not worker.beats_while_busy:
-            return self._limits.busy_silence
-        return max(patience, self._limits.mdp_silence)
-
-    def _beat(self, address: bytes, worker: Worker) -> None:
-        if worker.dialect == NATIVE:
-            self._outbox.assign(address, Heartbeat())
-        else:
-            frames = MDP[worker.dialect].encode_worker(commands.Heartbeat())
-            self._outbox.worker_messages.append((address, frames))
 
     def _note(self, kind: str, worker: Worker, reason: str) -> None:
         self._outbox.events.append(Event(kind, worker.name, worker.services, reason))
@@ -348,24 +298,3 @@ class Sessions:
 
 def _may_be_offered(service: str) -> bool:
     return is_service(service) and not is_mmi(service)
-
-
-def _in_words(held: Sequence[Flight]) -> str:
-    """Return what a lost worker had in hand: one of these calls may be what ended it."""
-    if not held:
-        return ""
-    named = [
-        f"{flight.method} {flight.target.partition('?')[0]:.200} ({flight.request_id:.64})"
-        for flight in held[:NAMED]
-    ]
-    if len(held) > NAMED:
-        named.append(f"{len(held) - NAMED} more")
-    return f"; it had {', '.join(named)}"
-
-
-def _checked(status: int, headers: dict[str, str]) -> Headers:
-    if not 100 <= status <= 599:
-        raise LocalProtocolError(f"the status {status}")
-    if not headers:
-        return no_headers()
-    return Headers(headers if are_fields_normal(headers) else check_fields(headers.items()))

@@ -11,6 +11,7 @@ import trio
 from ..app.application import App
 from ..app.plugins import load
 from ..engine.limits import limits_of
+from ..engine.mdp_conversation import MDP_PATIENCE
 from ..errors import ConfigError
 from ..transport.endpoints import split_endpoints
 from ..transport.zeromq import ZmqTransport
@@ -85,6 +86,7 @@ async def work(
             capacity=capacity,
             name=name,
             takes=bounds.takes,
+            patience=bounds.mdp_silence,
             access_log=access_log,
         )
 
@@ -101,6 +103,7 @@ async def work_on(
     capacity: int = 256,
     name: str | None = None,
     takes: Takes = DEFAULT_TAKES,
+    patience: float = MDP_PATIENCE,
     access_log: bool = False,
 ) -> None:
     """Serve ``app`` over ``transport``, which stays the caller's to close; else as `work`."""
@@ -114,6 +117,7 @@ async def work_on(
                 capacity=capacity,
                 name=name or f"worker-{secrets.token_hex(4)}",
                 takes=takes,
+                patience=patience,
                 access_log=access_log,
             )
             async with trio.open_nursery() as nursery:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, final
 
 import trio
 
-from ..engine.mdp_conversation import MDPConversation
+from ..engine.mdp_conversation import MDP_PATIENCE, MDPConversation
 from ..engine.native_conversation import NativeConversation
 from ..wire.items import DEFAULT_TAKES, VERSION, Hello
 from ..wire.return_path import MDP
@@ -126,6 +126,7 @@ class WorkerLoop:
       capacity: how many handlers may run at once.
       name: what the broker calls this worker.
       takes: how large may be what it is sent.
+      patience: how long a broker may be silent, in a dialect of MDP.
 
     """
 
@@ -139,6 +140,7 @@ class WorkerLoop:
         capacity: int,
         name: str,
         takes: Takes = DEFAULT_TAKES,
+        patience: float = MDP_PATIENCE,
         access_log: bool = False,
     ) -> None:
         self._worker: LocalWorker[Job] = LocalWorker(
@@ -153,7 +155,7 @@ class WorkerLoop:
         now = trio.current_time()
         self._talks = []
         for endpoint in connect:
-            for conversation in _conversations(app, dialect, capacity, name, takes, now):
+            for conversation in _conversations(app, dialect, capacity, name, takes, patience, now):
                 talk = _Talk(self, conversation)
                 talk.open(transport, endpoint, beats=dialect == NATIVE)
                 self._talks.append(talk)
@@ -244,7 +246,13 @@ def _takes(job: Job) -> Takes:
 
 
 def _conversations(
-    app: App, dialect: str, capacity: int, name: str, takes: Takes, now: float
+    app: App,
+    dialect: str,
+    capacity: int,
+    name: str,
+    takes: Takes,
+    patience: float,
+    now: float,
 ) -> Iterator[Conversation]:
     services = sorted(app.services)
     if dialect == NATIVE:
@@ -261,4 +269,4 @@ def _conversations(
         return
     for service in services:
         for _ in range(capacity):
-            yield MDPConversation(MDP[dialect], service, now, takes)
+            yield MDPConversation(MDP[dialect], service, now, takes, patience)
