@@ -75,9 +75,9 @@ def test_the_hello_says_what_a_broker_takes(make_client: Any) -> None:
     rig.receive(link, Hello(VERSION, "broker", 10, takes=Takes(30 * MIB, 31 * MIB)))
     assert [item.id for item in rig.sent(link) if isinstance(item, Call)] == [waiting.id, small.id]
     assert status_of(rig.submit(body=bytes(31 * MIB))) == 413
-    rig.receive(link, Hello(VERSION, "broker", 10, takes=Takes(1000, 2 * MIB)))
-    assert status_of(rig.submit(body=bytes(1001))) == 413
-    assert not rig.submit(body=bytes(1000)).ended
+    rig.receive(link, Hello(VERSION, "broker", 10, takes=Takes(2000, 2 * MIB)))
+    assert status_of(rig.submit(body=bytes(2001))) == 413
+    assert not rig.submit(body=bytes(2000)).ended
 
 
 def test_what_waits_is_looked_at_again_when_it_is_sent(make_client: Any) -> None:

@@ -88,16 +88,18 @@ Item: TypeAlias = list[Any]
 
 
 class Writer:
-    """Writes messages from a seed; ``tokens`` are those that workers were given.
+    """Writes messages: of one seed always the same.
 
-    Args:
-      seed: the same messages each time.
+    Attributes:
+      tokens: those that workers were given; replies name the last of them.
+      instance: the broker's, by which clients resume.
 
     """
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
         self.tokens: list[bytes] = [b"1"]
+        self.instance = ""
 
     # -- small things --------------------------------------------------------------------
 
@@ -281,7 +283,18 @@ class Writer:
             self.mostly(services, [random.choice(SERVICES)], [""] * 300, self.value()),
             self.mostly([], ["hired"], ["echo"], self.value()),
             self.mostly([], ["GET /hired"], ["x" * 1000] * 50, self.value()),
-            *self.mostly([], [takes], [self.value()], [takes, self.value()]),
+            *random.choice([[], [takes], [takes, *self.resumption()], [self.value()]]),
+        ]
+
+    def resumption(self) -> Item:
+        """Return what a client says that comes back: key, broker, calls in flight, and odd ends."""
+        random = self.random
+        ids = [random.randrange(100) for _ in range(random.randrange(4))]
+        return [
+            self.mostly(random.choice(["key", "other"]), "", "x" * 5000, self.value()),
+            self.mostly(random.choice([self.instance, ""]), self.text(), self.value()),
+            self.mostly(ids, NUMBERS, [5] * 3000, self.value()),
+            *self.mostly([], [random.choice(NUMBERS)], [1, ids], [1, self.value()]),
         ]
 
     def batch(self, items: list[Item]) -> Frames:
@@ -309,6 +322,7 @@ class Writer:
         number = int(token) if token.isdigit() else random.randrange(1000)
         status = self.mostly(random.choice([200, 204, 404, 500]), 0, 99, 600, -1, 2**40)
         response = [3, number, status, self.headers(), self.native_body()]
+        response += self.mostly([], [False], [True, 2], [True, 0, True], [self.value()] * 4)
         part = [4, number, self.mostly(0, 1, -1, 2**40), self.native_body()]
         item: Item = self.mostly(
             random.choice([response, response, part, [6]]),

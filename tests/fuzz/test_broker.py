@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,13 +24,13 @@ from trizmq.service.opening import open_client_on
 from trizmq.service.server import Server
 from trizmq.transport.memory import MemoryTransport
 from trizmq.wire import dialects, native
-from trizmq.wire.items import Call
+from trizmq.wire.items import Call, Hello
 from trizmq.wire.return_path import MDP
 
 from .messages import Frames, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from trizmq.service.client import Client
     from trizmq.transport.memory import MemoryDealer
@@ -104,11 +105,20 @@ class Storm:
                 await trio.lowlevel.checkpoint()
         await trio.lowlevel.checkpoint()
         for dealer in self._clients:
+            if not self.writer.instance:
+                self._note_instance(dealer.inbox)
             dealer.inbox.clear()
         for dealer in self._workers:
             for frames in dealer.inbox:
                 self._note_tokens(frames)
             dealer.inbox.clear()
+
+    def _note_instance(self, messages: Iterable[Frames]) -> None:
+        for frames in messages:
+            with suppress(RemoteProtocolError):
+                for item in native.decode(frames):
+                    if isinstance(item, Hello):
+                        self.writer.instance = item.instance
 
     def _note_tokens(self, frames: Frames) -> None:
         try:
