@@ -217,4 +217,8 @@ def test_nothing_is_guessed(codec: Codec, frames: Frames) -> None:
         command = codec.decode_worker(frames)
     except RemoteProtocolError:
         return
-    assert codec.encode_worker(command) == frames
+    written = codec.encode_worker(command)
+    # One thing is forgiven: the empty frame behind the address, which the zguide's PHP leaves out.
+    at = next((at for at in range(len(written)) if written[at : at + 1] != frames[at : at + 1]), 0)
+    assert frames in (written, [*written[:at], *written[at + 1 :]])
+    assert frames == written or written[at] == b""
