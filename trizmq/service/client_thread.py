@@ -158,6 +158,7 @@ class ClientThread:
                     self._is_up.set_result(None)
                     await connection.run()
         finally:
+            self.has_ended = True  # closing takes a moment, which the next call need not wait for
             await transport.aclose()
 
     def _begin(self, pending: Pending, ended: Future[Response], ends_at: float) -> None:
