@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import threading
 import time
@@ -98,14 +99,40 @@ async def test_a_thread_that_is_stuck_holds_no_caller(serving: Any, routes: Any)
         await trio.to_thread.run_sync(use, endpoint)
 
 
-async def test_the_trio_client_says_so_as_well(monkeypatch: Any) -> None:
-    def pipe() -> None:
-        raise OSError(errno.EMFILE, "Too many open files")
+class FewPipes:
+    """Stands in for os.pipe while descriptors are few: after some calls, it fails for some."""
 
-    monkeypatch.setattr("trizmq.transport.descriptors.os.pipe", pipe)
+    def __init__(self, monkeypatch: Any, *, good: int, bad: int) -> None:
+        self.good, self.bad, self._pipe = good, bad, os.pipe
+        monkeypatch.setattr("trizmq.transport.descriptors.os.pipe", self)
+
+    def __call__(self) -> tuple[int, int]:
+        if self.good:
+            self.good -= 1
+            return self._pipe()
+        if self.bad:
+            self.bad -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return self._pipe()
+
+
+async def test_the_trio_client_says_so_as_well(monkeypatch: Any) -> None:
+    FewPipes(monkeypatch, good=3, bad=1)
     with pytest.raises(OSError, match="Too many open files"):
         async with trizmq.open_client(NOBODY):
             pass
+
+
+async def test_a_client_that_is_open_waits_for_descriptors(
+    serving: Any, routes: Any, monkeypatch: Any, caplog: Any
+) -> None:
+    async with serving(routes) as endpoint:
+        pipes = FewPipes(monkeypatch, good=8, bad=3)
+        async with trizmq.open_client(endpoint) as client:
+            with trio.fail_after(5):
+                assert (await client.post("/test/echo")).status == 200
+    assert (pipes.good, pipes.bad) == (0, 0)
+    assert caplog.text.count("Too many open files") == 1  # said once, and not at each attempt
 
 
 DESCRIPTORS = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from typing import TYPE_CHECKING, Final, Protocol, final
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from ..transport.face import Dealer, Transport
 
 __all__ = ["Line", "Talk", "open_dealer"]
+
+LOGGER = logging.getLogger("trizmq.connection")
 
 #: Seconds before a failed attempt is repeated: doubled each time, up to the last two, of an
 #: endpoint on this machine, where a try costs nothing, and of another one.
@@ -77,6 +80,7 @@ class Line:
         self._endpoint = endpoint
         self._talk = talk
         self._beats = beats
+        self._is_warned = False
         self._longest_pause = LOCAL_PAUSE if is_local(endpoint) else LONGEST_PAUSE
 
     async def run(self) -> None:
@@ -119,8 +123,13 @@ class Line:
     async def _connect(self) -> bool:
         """Try each address; return when the connection has ended, True, or there was none."""
         addresses = await self._transport.find(self._endpoint)
-        dealer = await _connect(self._transport, addresses, beats=self._beats)
+        try:
+            dealer = await _connect(self._transport, addresses, beats=self._beats)
+        except OSError as error:  # no descriptors are left: some will be, perhaps
+            self._warn(error)
+            return False
         if dealer is not None:
+            self._is_warned = False
             await self._hold(dealer)
             return True
         if self._talk.missed() and addresses:
@@ -128,6 +137,11 @@ class Line:
             if all(refused):
                 self._talk.refused()
         return False
+
+    def _warn(self, error: OSError) -> None:
+        if not self._is_warned:  # once, and not at each attempt
+            self._is_warned = True
+            LOGGER.warning("cannot connect to %s, trying again: %s", self._endpoint, error)
 
     async def _hold(self, dealer: Dealer) -> None:
         self.dealer = dealer

@@ -6,13 +6,14 @@ import os
 from contextlib import suppress
 from typing import Final
 
-__all__ = ["check_descriptors"]
+__all__ = ["FIRST", "NEXT", "check_descriptors"]
 
-#: What a ZeroMQ context and its first socket need, and some more: pairs.
-PAIRS: Final = 8
+#: What a ZeroMQ context needs with its first socket, and what another one does: pairs.
+FIRST: Final = 8
+NEXT: Final = 3
 
 
-def check_descriptors() -> None:
+def check_descriptors(pairs: int) -> None:
     """Look before libzmq does: it ends the whole process where it finds no descriptor.
 
     Raises:
@@ -21,7 +22,7 @@ def check_descriptors() -> None:
     """
     held: list[int] = []
     try:
-        for _ in range(PAIRS):
+        for _ in range(pairs):
             held += os.pipe()
     finally:
         for descriptor in held:

@@ -132,6 +132,7 @@ class Transport(Protocol):
 
         Raises:
           ConfigError: if ``address`` is not an endpoint.
+          OSError: if there are too few file descriptors left.
 
         """
 

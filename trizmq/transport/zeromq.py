@@ -12,7 +12,7 @@ import zmq
 
 from ..errors import ConfigError
 from .addresses import find_addresses, is_refused
-from .descriptors import check_descriptors
+from .descriptors import FIRST, NEXT, check_descriptors
 from .endpoints import check_bind, check_connect, is_local, split_endpoints
 from .monitor import Monitor
 from .sockets import CONNECTED, DISCONNECTED, ENDS, ZmqDealer, ZmqRouter, ZmqSocket
@@ -54,7 +54,7 @@ class ZmqTransport(trio.abc.AsyncResource):
     """
 
     def __init__(self, *, max_frame: int) -> None:
-        check_descriptors()
+        check_descriptors(FIRST)
         self._max_frame = max_frame
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._sockets: list[ZmqSocket] = []
@@ -117,6 +117,7 @@ class ZmqTransport(trio.abc.AsyncResource):
         self._sockets = [*(one for one in self._sockets if not one.is_closed), socket]
 
     def _socket(self, kind: int, endpoint: str) -> zmq.Socket[bytes]:
+        check_descriptors(NEXT if self._sockets else FIRST)
         socket = self._context.socket(kind)
         options = {
             zmq.LINGER: 0,
