@@ -349,7 +349,7 @@ def test_hello_is_answered_by_hello(backend) -> None:
     ("item", "reason"),
     [
         (Hello(VERSION + 1, "me", 1, ("users",)), "version"),
-        (Hello(VERSION, "me", 1), "services"),
+        (Hello(VERSION, "me", 1), "backend"),
         (Hello(VERSION, "me", 1, ("users", "mmi.x")), "services"),
         (Hello(VERSION, "me", 1, ("",)), "services"),
         (Hello(VERSION, "me", 1, ("a/b",)), "services"),

@@ -82,10 +82,17 @@ class Broker:
             if admit_reply is not None:
                 respond = gate.respond
         self._respond = respond
-        self._sessions = Sessions(
-            limits, counters, self._outbox, self._dispatcher, respond, guard, instance=instance
-        )
         self.refused_workers = refused = RefusedWorkers(counters, self._outbox)
+        self._sessions = Sessions(
+            limits,
+            counters,
+            self._outbox,
+            self._dispatcher,
+            respond,
+            guard,
+            refused,
+            instance=instance,
+        )
         self.mdp = MDPSessions(self._sessions, refused, counters, self._dispatcher)
 
         self._intake = Intake(

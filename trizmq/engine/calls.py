@@ -36,6 +36,8 @@ class Calls:
         self.late = 0
         #: Their outcome is there, and the driver is to be told.
         self.ended: list[Pending] = []
+        #: Why the last link that was refused was.
+        self.refusal = ""
         self._links = links
 
     # -- responses ---------------------------------------------------------------------
@@ -162,18 +164,18 @@ class Calls:
 
     @property
     def is_refused(self) -> bool:
-        """Whether no broker speaks our version."""
+        """Whether every broker has refused us."""
         return all(link.state is LinkState.REFUSED for link in self._links)
 
     def end_refused(self) -> None:
-        """End what waits, if no broker speaks our version."""
+        """End what waits, if every broker has refused us."""
         if self.is_refused:
             for pending in self.waiting.all():
                 self.end(pending, Unreachable(self.why_refused(), executed="no"))
 
     def why_refused(self) -> str:
         """Return what is said about that."""
-        return f"{self._endpoints()} speaks another version of the native dialect"
+        return f"{self._endpoints()} {self.refusal}"
 
     def _endpoints(self) -> str:
         return ", ".join(link.endpoint for link in self._links)

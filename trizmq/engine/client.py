@@ -40,6 +40,13 @@ HEARTBEAT: Final = 1.0
 BUSY: Final = 3.0
 
 
+#: What the words mean with which a broker refuses a client, for good.
+REFUSALS: Final = {
+    "version": "speaks another version of the native dialect",
+    "backend": "is a port for workers: connect to the endpoint of the broker's --bind",
+}
+
+
 @final
 @dataclass(eq=False)
 class ClientOutbox:
@@ -291,8 +298,9 @@ class Client:
             self._recovery.take_unseen(link, goaway.seen)
         if goaway.reason in ("draining", "closing"):
             link.state = LinkState.DRAINING
-        elif goaway.reason == "version":
+        elif goaway.reason in REFUSALS:
             link.state = LinkState.REFUSED
+            self._calls.refusal = REFUSALS[goaway.reason]
             self._recovery.bury(link)
             self._calls.end_refused()
         else:

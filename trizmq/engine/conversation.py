@@ -58,6 +58,8 @@ class WorkerOutbox:
     #: End the connection before anything is sent: another one follows (RFC 18: a worker that is
     #: told to go begins anew on a new socket).
     reopen: bool = False
+    #: The broker has refused this worker, and said why in this word.
+    refused: str = ""
 
 
 class Conversation(ABC):

@@ -41,7 +41,7 @@ class LinkState(Enum):
     GREETING    our hello was said                 the broker says hello: READY
     READY       the broker says hello              goaway: DRAINING
     DRAINING    the broker takes no more calls     (when it has ended)
-    REFUSED     the broker speaks another version  (when it has ended)
+    REFUSED     goaway: another version, or port   (when it has ended)
     ==========  =================================  ======================================
 
     From everywhere the end of the connection leads to CONNECTING, and nothing else does: a

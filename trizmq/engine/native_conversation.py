@@ -27,6 +27,7 @@ class NativeConversation(Conversation):
     def __init__(self, hello: Hello, now: float) -> None:
         self._hello = hello
         self._items: list[Item] = []
+        self._is_refused = False
         super().__init__(now)
 
     def _open(self) -> None:
@@ -55,12 +56,18 @@ class NativeConversation(Conversation):
                         if job is not None:  # else it has just been answered
                             self._stop(job)
                     case Hello(takes=takes):
-                        self.is_ready, self.takes = True, sane(takes)
+                        self.is_ready, self._is_refused = True, False
+                        self.takes = sane(takes)
                     case Goaway("draining"):
                         self._is_cut_off = True
                         self._leave_if_drained()
-                    case Goaway():
+                    case Goaway("unknown" | "closing"):
                         self.restart()
+                        return
+                    case Goaway(word):
+                        self.stop_all()
+                        self.is_ready, self._is_refused = False, True
+                        self._outbox.refused = word
                         return
                     case _:
                         pass
@@ -87,7 +94,8 @@ class NativeConversation(Conversation):
             job.parts += 1
 
     def _beat(self) -> None:
-        self._items.append(Heartbeat())
+        # One that was refused asks again at each beat: what is in its way may go.
+        self._items.append(self._hello if self._is_refused else Heartbeat())
 
     def _say_draining(self) -> None:
         self._items.append(Goaway("draining"))

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final, final
 from ..admission import Event
 from ..messages import problem
 from ..wire import commands
-from ..wire.items import Response
+from ..wire.items import Goaway, Response
 from ..wire.return_path import MDP
+from .records import NATIVE
 
 if TYPE_CHECKING:
     from ..wire.return_path import ReturnPath
@@ -55,6 +56,17 @@ class RefusedWorkers:
             self._send_away(address, dialect, at_frontend)
         elif len(self._waiting) < MAX_WAITING:
             self._waiting[address] = dialect, at_frontend
+
+    def refuse_native(
+        self, address: bytes, word: str, reason: str, now: float, *, at_frontend: bool = False
+    ) -> None:
+        """Send away a native peer, with a goaway of ``word``. It comes back once a second."""
+        if self.next_tick == float("inf"):
+            self.next_tick = now + 1.0
+        self._say(NATIVE, reason, now)
+        self._counters.disconnected += 1
+        tell = self._outbox.say if at_frontend else self._outbox.assign
+        tell(address, Goaway(word))
 
     def answer_client(self, address: bytes, return_path: ReturnPath) -> None:
         """Tell a client at the workers' port: it may be a REQ socket that waits for an answer."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .guard import Guard
     from .limits import Limits
     from .outbox import Outbox
+    from .refused_workers import RefusedWorkers
 
 __all__ = ["CHANGED", "GOODBYE", "Sessions"]
 
@@ -80,6 +81,7 @@ class Sessions:
         dispatcher: Dispatcher,
         respond: Callable[[Flight, Outcome], None],
         guard: Guard,
+        refused: RefusedWorkers,
         *,
         instance: str,
     ) -> None:
@@ -93,6 +95,7 @@ class Sessions:
         self._dispatcher = dispatcher
         self.answers = WorkerAnswers(counters, dispatcher, respond)
         self._guard = guard
+        self._refused = refused
         self._takes = limits.takes
         self._hello = Hello(VERSION, instance, takes=self._takes)
 
@@ -144,9 +147,12 @@ class Sessions:
             self._dispatcher.release(flight)
 
     def _greet(self, address: bytes, first: Item, now: float) -> Worker | None:
-        reason = self._why_not(first)
-        if reason is not None or not isinstance(first, Hello):
-            self._outbox.assign(address, Goaway(reason or "unknown"))
+        word = self._why_not(first)
+        if not isinstance(first, Hello):
+            self._outbox.assign(address, Goaway("unknown"))
+            return None
+        if word is not None:
+            self._refused.refuse_native(address, word, _why(word, first), now)
             return None
         worker = Worker(
             first.services,
@@ -175,7 +181,9 @@ class Sessions:
             return "unknown"
         if first.version != VERSION:
             return "version"
-        if not first.services or not all(map(_may_be_offered, first.services)):
+        if not first.services:
+            return "backend"
+        if not all(map(_may_be_offered, first.services)):
             return "services"
         return None if self.has_room_for(first.services) else "full"
 
@@ -298,3 +306,17 @@ class Sessions:
 
 def _may_be_offered(service: str) -> bool:
     return is_service(service) and not is_mmi(service)
+
+
+def _why(word: str, hello: Hello) -> str:
+    """Say why the native peer that has said ``hello`` is sent away with ``word``."""
+    if word == "backend":
+        return "a client is at the workers' port: clients connect to the endpoint of --bind"
+    name = label(hello.instance, MAX_NAME)
+    if word == "version":
+        return f"{name} has version {hello.version} of the native dialect, and not {VERSION}"
+    if word == "services":
+        wrong = next(one for one in hello.services if not _may_be_offered(one))
+        return f"{name} offers {label(wrong, MAX_NAME)!r}, which is no name of a service"
+    offered = len(hello.services)
+    return f"{name} offers {offered} services, and there is no room: [limits] services and workers"

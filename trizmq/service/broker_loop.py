@@ -178,10 +178,17 @@ class BrokerLoop:
                 return
             if type(received[0]) is Hello:
                 self._frontend.watch(address)
-            if self._is_shared and _opens_work(received):
-                self.broker.receive_worker(address, received, now)
+            if _opens_work(received):
+                self._greet_worker(address, received, now)
             else:
                 self.broker.receive(address, received, now, sum(map(len, frames)))
+
+    def _greet_worker(self, address: bytes, items: list[Item], now: float) -> None:
+        if self._is_shared:
+            self.broker.receive_worker(address, items, now)
+        else:
+            refused = self.broker.refused_workers
+            refused.refuse_native(address, "frontend", MISPLACED, now, at_frontend=True)
 
     def _is_from_worker(self, address: bytes, frames: list[bytes]) -> bool:
         return dialects.is_worker_command(frames) or self.broker.is_worker(address)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from ..engine.limits import Limits
     from ..transport.face import Transport
 
 __all__ = ["DEFAULT_BACKEND", "DEFAULT_ENDPOINT", "check_exposure", "serve", "serve_broker"]
@@ -105,6 +106,7 @@ async def serve(
     make_app = partial(App, config=config, state_dir=state_dir, thread_limit=threads)
     app = make_app(loaded)
     bounds = limits_of(limits or {}, wait=wait)
+    check_services(app, bounds)
     async with ZmqTransport(max_frame=bounds.frame_bytes) as transport:
         serve_here = partial(
             serve_on,
@@ -216,6 +218,21 @@ async def serve_on(
                     nursery.cancel_scope.cancel()
         if failure is not None:
             raise failure
+
+
+def check_services(app: App, limits: Limits) -> None:
+    """Refuse plugins that offer more services than this broker may have.
+
+    Raises:
+      ConfigError: saying how many there are, and what to set.
+
+    """
+    offered = len(app.services)
+    if offered > limits.services:
+        raise ConfigError(
+            f"the plugins offer {offered} services, and at most {limits.services} are allowed:"
+            f" set services = {offered} in [limits]"
+        )
 
 
 def check_exposure(binds: Iterable[str | None], *, insecure: bool) -> None:

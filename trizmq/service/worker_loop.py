@@ -35,6 +35,14 @@ NATIVE: Final = "native"
 #: Messages read in one pass; then whoever else is ready has a turn.
 MESSAGES_A_PASS: Final = 256
 
+#: What the words mean with which a broker refuses a worker.
+REFUSALS: Final = {
+    "frontend": "this port is for clients: connect to the endpoint of its --backend",
+    "services": "this worker offers a name that is no name of a service there",
+    "full": "it has as many services or workers as its [limits] allow; its log says more",
+    "version": "it speaks another version of the native dialect: install the same trizmq",
+}
+
 #: How long a goodbye may still travel, in seconds.
 GOODBYE_SECONDS: Final = 0.5
 
@@ -48,6 +56,7 @@ class _Talk:
         self._loop = loop
         self._unsent: list[list[bytes]] = []
         self._was_ready = False
+        self._refused = ""
 
     def open(self, transport: Transport, endpoint: str, *, beats: bool) -> None:
         """Take a line to ``endpoint``; ``beats``: the broker there is ours."""
@@ -66,6 +75,7 @@ class _Talk:
             self._unsent += outbox.messages
             self._send(dealer)
         self._note_state()
+        self._note_refusal(outbox.refused)
         return outbox
 
     def _send(self, dealer: Dealer) -> None:
@@ -82,6 +92,13 @@ class _Talk:
         if is_ready is not self._was_ready:
             self._was_ready = is_ready
             LOGGER.info("%s %s", "ready at" if is_ready else "lost the broker at", self.endpoint)
+            self._refused = ""
+
+    def _note_refusal(self, word: str) -> None:
+        if word and word != self._refused:
+            self._refused = word
+            why = REFUSALS.get(word, word)
+            LOGGER.error("refused by the broker at %s: %s", self.endpoint, why)
 
     @property
     def has_unsent(self) -> bool:

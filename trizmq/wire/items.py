@@ -47,8 +47,8 @@ VERSION: Final = 1
 #: Frames of one body. An MDP message holds 32; the parts of a stream may be gathered.
 MAX_BODY_FRAMES: Final = 1024
 
-#: Services that one worker offers (docs/reference/statuses.md).
-_MAX_SERVICES: Final = 256
+#: Services that one worker may name. A broker's own limit is lower, and it can say so.
+_MAX_SERVICES: Final = 100_000
 
 #: Calls that one client has in flight at one broker.
 MAX_IN_FLIGHT: Final = 65_536
@@ -201,6 +201,8 @@ class Goaway(_Bodiless, array_like=True, tag=7, frozen=True):
     that has restarted): say hello on a new connection. ``"version"``: we do not speak yours.
     ``"closing"``: this is the last word. A broker that says ``"unknown"`` or ``"closing"`` to a
     client has not looked at its calls whose ids are above ``seen``, if that is not negative.
+    ``"services"``: a worker cannot offer these. ``"full"``: a limit of ours is reached.
+    ``"frontend"``, ``"backend"``: this port is for clients, or for workers, and you are not.
     """
 
     reason: str
