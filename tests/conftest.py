@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 import zmq
+from hypothesis import settings
 
 import trizmq
 from trizmq.app.application import App
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     Serving = Callable[..., AbstractAsyncContextManager[str]]
+
+# What an example takes says more about how busy the machine is than about trizmq.
+settings.register_profile("trizmq", deadline=None)
+settings.load_profile("trizmq")
 
 
 class RoutesPlugin:
