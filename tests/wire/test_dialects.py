@@ -166,6 +166,22 @@ def test_whatever_a_req_socket_sends_can_be_answered(
     assert document == b'{"status":200,"body":[]}'
 
 
+KNOWN = [b"", b"MDPC01", b"MDPC02", b"MDPW01", b"MDPW02", b"\x01", b"\x02", b"users", b"{", b"\x91"]
+PACKED = [b"\xaa\xa4\x01\x06MDPC02\x01\x05users", b"\xaa\xa4\x07\x06MDPW02", b'{"path": "/"}']
+
+
+@given(
+    st.lists(st.binary(max_size=8).map(b"\0".__add__), max_size=3),
+    st.lists(st.sampled_from([*KNOWN, *PACKED]) | st.binary(max_size=30), min_size=1, max_size=5),
+)
+def test_nothing_behind_an_empty_frame_is_dropped(addresses: Frames, message: Frames) -> None:
+    try:
+        read = dialects.read([*addresses, b"", *message])
+    except (MalformedCall, MalformedCommand):
+        return
+    assert isinstance(read, ForeignCall)
+
+
 def test_even_an_empty_message_can_be_answered() -> None:
     with pytest.raises(MalformedCall):
         dialects.read([b""])
