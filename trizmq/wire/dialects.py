@@ -109,34 +109,41 @@ def _read_foreign(frames: list[bytes]) -> ForeignCall:
     codec = _worker_codec(frames)
     if codec is not None:
         raise MalformedCommand("a worker command on the frontend", codec.name)
-    return_path = return_path_of(frames)
-    if return_path is None:
+    found = _recognise(frames)
+    if found is None:
         raise RemoteProtocolError(f"no client's dialect known here: {len(frames)} frames")
-    start = len(return_path.envelope)
+    dialect, start = found
     try:
-        if return_path.dialect == PLAIN:
-            call = plain.decode_request(frames[start - 1 :])
-        else:
-            call = _read_mdp(MDP[return_path.dialect], frames, start)
-        if isinstance(call.body, list) and len(call.body) > MAX_REQUEST_FRAMES:
+        read = _read_plain(frames, start) if dialect == PLAIN else _read_mdp(dialect, frames, start)
+        body = read.call.body
+        if type(body) is list and len(body) > MAX_REQUEST_FRAMES:
             raise RemoteProtocolError(
-                f"a body of {len(call.body)} frames; at most {MAX_REQUEST_FRAMES} are read"
+                f"a body of {len(body)} frames; at most {MAX_REQUEST_FRAMES} are read"
             )
     except RemoteProtocolError as error:
-        raise MalformedCall(str(error), return_path) from error
-    return ForeignCall(call, return_path)
+        raise MalformedCall(str(error), _return_path(frames, dialect, start)) from error
+    return read
 
 
-def _read_mdp(codec: Codec, frames: list[bytes], start: int) -> Call:
-    return bridge.call_of(codec.decode_request(frames[start - codec.is_delimited :]))
+def _read_plain(frames: list[bytes], start: int) -> ForeignCall:
+    call = plain.decode_request(frames[start - 1 :])
+    return ForeignCall(call, ReturnPath(PLAIN, tuple(frames[:start])))
+
+
+def _read_mdp(dialect: str, frames: list[bytes], start: int) -> ForeignCall:
+    codec = MDP[dialect]
+    request = codec.decode_request(frames[start - codec.is_delimited :])
+    return_path = ReturnPath(dialect, tuple(frames[:start]), request.service)
+    return ForeignCall(bridge.call_of(request), return_path)
 
 
 def return_path_of(frames: list[bytes]) -> ReturnPath | None:
     """Return how to answer a message, whether it can be read or not; None if nobody knows."""
     found = _recognise(frames)
-    if found is None:
-        return None
-    dialect, start = found
+    return None if found is None else _return_path(frames, *found)
+
+
+def _return_path(frames: list[bytes], dialect: str, start: int) -> ReturnPath:
     envelope = tuple(frames[:start])
     if dialect == PLAIN:
         return ReturnPath(PLAIN, envelope)
@@ -198,13 +205,18 @@ def read_worker(frames: list[bytes]) -> list[Item] | ForeignCommand:
         raise MalformedCall(message, return_path)
     try:
         command = codec.decode_worker(frames)
-        if isinstance(command, Partial | Final) and len(command.body) > MAX_REPLY_FRAMES:
-            raise RemoteProtocolError(
-                f"a body of {len(command.body)} frames; at most {MAX_REPLY_FRAMES} are read"
-            )
+        if len(frames) > MAX_REPLY_FRAMES:
+            _check_reply(command)
     except RemoteProtocolError as error:
         raise MalformedCommand(str(error), codec.name) from error
     return ForeignCommand(codec.name, command)
+
+
+def _check_reply(command: Command) -> None:
+    if isinstance(command, Partial | Final) and len(command.body) > MAX_REPLY_FRAMES:
+        raise RemoteProtocolError(
+            f"a body of {len(command.body)} frames; at most {MAX_REPLY_FRAMES} are read"
+        )
 
 
 def is_worker_command(frames: list[bytes]) -> bool:

@@ -31,6 +31,8 @@ _SIGNATURE: Final = b"\xaa\xa4"
 #: A worker's commands are numbered behind a client's three.
 _OFFSETS: Final = {CLIENT: 0, WORKER: 3}
 
+_OPENINGS: Final = {header: b"\x06" + header for header in _OFFSETS}
+
 #: READY, and the commands of a worker that have a body.
 _READY: Final = 1
 _WITH_BODY: Final = (2, 3, 4)
@@ -41,7 +43,7 @@ _MAX_STRING: Final = 255
 
 def is_packed(frame: bytes, header: bytes) -> bool:
     """Tell whether ``frame`` opens a message of ``header``, `CLIENT` or `WORKER`."""
-    return frame[:2] == _SIGNATURE and frame[3:10] == b"\x06" + header
+    return frame[:2] == _SIGNATURE and frame[3:10] == _OPENINGS[header]
 
 
 def unpack(frames: Sequence[bytes]) -> list[bytes]:
