@@ -10,6 +10,7 @@ import trio
 
 from ..app.config import state_dir as state_dir_of
 from ..engine.bounds import find_oversize_part
+from ..engine.limits import MOST_BODY_BYTES as MOST
 from ..engine.limits import Limits
 from ..errors import (
     CallError,
@@ -77,7 +78,7 @@ def exchange(outgoing: Outgoing) -> Response:
 
 async def _exchange(outgoing: Outgoing) -> Response:
     method, target, connect, token, timeout, headers, body, _ = outgoing
-    async with open_client(connect, token=token) as client:
+    async with open_client(connect, token=token, limits={"body_bytes": MOST}) as client:
         # The deadline ends the call as a cancellation or as its own error: as one they come.
         with trio.move_on_after(timeout), suppress(DeadlineExceeded):
             return await client.request(method, target, headers=headers, body=body)
@@ -89,12 +90,10 @@ async def _exchange(outgoing: Outgoing) -> Response:
 
 async def _exchange_foreign(outgoing: Outgoing) -> Response:
     call = _foreign(outgoing)
-    oversize = find_oversize_part(
-        call.method, call.target, call.headers, call.body, limits := Limits()
-    )
+    oversize = find_oversize_part(call.method, call.target, call.headers, call.body, Limits())
     if oversize is not None:
         return problem(*oversize, executed="no")
-    transport = ZmqTransport(max_frame=limits.frame_bytes)
+    transport = ZmqTransport(max_frame=Limits(body_bytes=MOST).frame_bytes)
     deadline = trio.current_time() + outgoing.timeout
     connect, dialect = outgoing.connect, outgoing.dialect
     try:

@@ -14,11 +14,14 @@ from ..wire.items import Takes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["KIB", "MIB", "Limits", "limits_of"]
+__all__ = ["KIB", "MIB", "MOST_BODY_BYTES", "Limits", "limits_of"]
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 GIB: Final = 1024 * MIB
+
+#: What `Limits.body_bytes` may be at most.
+MOST_BODY_BYTES: Final = GIB
 
 #: Bytes of an item besides its body, its target and its headers: above all its principal.
 REST_OF_ITEM: Final = 30 * KIB
@@ -40,7 +43,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     header_fields: Annotated[int, Meta(ge=8, le=1024)] = 64
     header_bytes: _HeadBytes = 4 * KIB
     headers_bytes: _HeadBytes = 16 * KIB
-    body_bytes: Annotated[int, Meta(ge=KIB, le=GIB)] = 16 * MIB
+    body_bytes: Annotated[int, Meta(ge=KIB, le=MOST_BODY_BYTES)] = 16 * MIB
     client_calls: _Count = 1024
     client_bytes: _Bytes = 64 * MIB
     service_calls: _Count = 10_000
