@@ -1,0 +1,42 @@
+"""Short forms of the long runs: `nox -s soak` holds them for minutes."""
+
+from __future__ import annotations
+
+import pytest
+
+from . import cuts, hosts, kills, memory
+
+pytestmark = pytest.mark.slow
+
+#: The promise is 256 MiB of calls and responses; the rest is the program, and what malloc keeps.
+MIB_AT_MOST = 450
+
+
+def test_no_call_is_lost_when_workers_and_the_broker_are_killed(tmp_path) -> None:
+    book = kills.kill(18, tmp_path)
+    assert book.faults() == []
+    assert book.counts("GET") == {"200": 2700}
+
+
+def test_a_handler_that_blocks_the_loop_costs_time_only(tmp_path) -> None:
+    book = kills.block(10, tmp_path)
+    assert book.faults() == []
+    assert book.counts("GET") == book.counts("POST") == {"200": 1500}
+
+
+@pytest.mark.skipif(bool(hosts.why_not()), reason=hosts.why_not())
+@pytest.mark.parametrize("kind", ["killed", "stopped", *cuts.KINDS])
+def test_a_broker_that_is_lost_costs_idempotent_calls_time_only(kind, tmp_path) -> None:
+    book = cuts.suffer(cuts.Mishap(kind, 3, "broker-a"), tmp_path)
+    assert book.faults() == []
+    assert set(book.counts("GET")) == {"200"}
+    assert set(book.counts("POST")) <= {"200", "Unreachable maybe", "502 maybe"}
+
+
+@pytest.mark.parametrize("dialect", ["native", "plain", "mdp02"])
+def test_a_client_that_never_reads_cannot_fill_the_memory(dialect, tmp_path) -> None:
+    assert memory.hoard(dialect, tmp_path) < MIB_AT_MOST
+
+
+def test_a_worker_that_is_stopped_cannot_fill_the_memory(tmp_path) -> None:
+    assert memory.pile_up(tmp_path) < MIB_AT_MOST
