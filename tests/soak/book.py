@@ -6,7 +6,7 @@ import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from .fleet import Fleet, Loss
 
 __all__ = ["Book", "Execution"]
-
-#: Seconds that may pass until a client knows that a broker is cut off: it asks every 0.5 s, and
-#: waits 1.5 s for the answer. What it has sent until then goes to another broker as well.
-UNNOTICED: Final = 2.5
 
 
 class Execution(NamedTuple):
@@ -80,7 +76,8 @@ class Book:
             f"{call_id}: executed again, and nothing that held it was lost"
             for first, second in pairwise(done)
             if not any(
-                first.at - UNNOTICED <= loss.at <= second.at
+                loss.began <= second.at
+                and first.at <= loss.ended
                 and (loss.pid == first.pid or not loss.name.startswith("worker"))
                 for loss in self.losses
             )

@@ -22,6 +22,9 @@ BROKERS: Final = ("broker-a", "broker-b")
 BEFORE: Final = 2.0
 AFTER: Final = 6.0
 
+#: TCP sends again what was not acknowledged after a pause that has doubled with each attempt.
+AFTERMATH: Final = 2.0
+
 
 @dataclass(frozen=True)
 class Mishap:
@@ -77,17 +80,17 @@ def suffer(mishap: Mishap, folder: Path) -> Book:
 
 def _inflict(mishap: Mishap, fleet: Fleet, hosts: Hosts) -> None:
     name = mishap.broker
-    match mishap.kind:
-        case "killed":
-            fleet.kill(name)
-            time.sleep(mishap.seconds)
-            fleet.restart(name)
-        case "stopped":
-            fleet.stop(name)
-            time.sleep(mishap.seconds)
-            fleet.resume(name)
-        case kind:
-            fleet.note_loss(name)
-            hosts.cut(name, *KINDS[kind])
-            time.sleep(mishap.seconds)
-            hosts.heal(name)
+    with fleet.lost(name, aftermath=AFTERMATH):
+        match mishap.kind:
+            case "killed":
+                fleet.kill(name)
+                time.sleep(mishap.seconds)
+                fleet.restart(name)
+            case "stopped":
+                fleet.stop(name)
+                time.sleep(mishap.seconds)
+                fleet.resume(name)
+            case kind:
+                hosts.cut(name, *KINDS[kind])
+                time.sleep(mishap.seconds)
+                hosts.heal(name)

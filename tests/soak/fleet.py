@@ -8,11 +8,13 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
 __all__ = ["TRIZMQ", "Fleet", "Loss", "free_port", "wait_until"]
@@ -106,17 +108,22 @@ class Fleet:
 
     def kill(self, name: str) -> None:
         """End ``name`` with SIGKILL."""
-        self.note_loss(name)
-        self._running[name].kill()
-        self._running[name].wait()
+        with self.lost(name):
+            self._running[name].kill()
+            self._running[name].wait()
 
-    def note_loss(self, name: str) -> None:
-        """Remember that others have good reason to take ``name`` for lost from now on."""
-        self.losses.append(Loss(name, self.pid(name), time.monotonic()))
+    @contextmanager
+    def lost(self, name: str, *, aftermath: float = 0) -> Iterator[None]:
+        """Remember that others have good reason to take ``name`` for lost in this block.
+
+        ``aftermath``: seconds after the block in which what was delayed is still delivered.
+        """
+        pid, began = self.pid(name), time.monotonic()
+        yield
+        self.losses.append(Loss(name, pid, began, time.monotonic() + aftermath))
 
     def stop(self, name: str) -> None:
         """Let ``name`` stand still."""
-        self.note_loss(name)
         os.kill(self.pid(name), signal.SIGSTOP)
 
     def resume(self, name: str) -> None:
@@ -140,13 +147,14 @@ class Fleet:
 
 
 @final
+@dataclass(frozen=True)
 class Loss:
     """Which process was killed, stopped or cut off, and when."""
 
-    def __init__(self, name: str, pid: int, at: float) -> None:
-        self.name = name
-        self.pid = pid
-        self.at = at
+    name: str
+    pid: int
+    began: float
+    ended: float
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:

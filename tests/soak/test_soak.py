@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from . import cuts, hosts, kills, memory
+from . import cuts, hosts, kills
 
 pytestmark = pytest.mark.slow
-
-#: The promise is 256 MiB of calls and responses; the rest is the program, and what malloc keeps.
-MIB_AT_MOST = 450
 
 
 def test_no_call_is_lost_when_workers_and_the_broker_are_killed(tmp_path) -> None:
@@ -25,18 +22,9 @@ def test_a_handler_that_blocks_the_loop_costs_time_only(tmp_path) -> None:
 
 
 @pytest.mark.skipif(bool(hosts.why_not()), reason=hosts.why_not())
-@pytest.mark.parametrize("kind", ["killed", "stopped", *cuts.KINDS])
+@pytest.mark.parametrize("kind", ["killed", "stopped", "cut", "is not heard"])
 def test_a_broker_that_is_lost_costs_idempotent_calls_time_only(kind, tmp_path) -> None:
     book = cuts.suffer(cuts.Mishap(kind, 3, "broker-a"), tmp_path)
     assert book.faults() == []
     assert set(book.counts("GET")) == {"200"}
     assert set(book.counts("POST")) <= {"200", "Unreachable maybe", "502 maybe"}
-
-
-@pytest.mark.parametrize("dialect", ["native", "plain", "mdp02"])
-def test_a_client_that_never_reads_cannot_fill_the_memory(dialect, tmp_path) -> None:
-    assert memory.hoard(dialect, tmp_path) < MIB_AT_MOST
-
-
-def test_a_worker_that_is_stopped_cannot_fill_the_memory(tmp_path) -> None:
-    assert memory.pile_up(tmp_path) < MIB_AT_MOST
