@@ -302,6 +302,31 @@ class Broker:
         item = Response(0, outcome.status, outcome.headers, outcome.body)
         self._outbox.messages.append((address, return_path.encode(item)))
 
+    @property
+    def slow_clients(self) -> set[bytes]:
+        """Addresses of clients that do not read what they asked for, kept by the transport."""
+        return self._dispatcher.slow
+
+    @slow_clients.setter
+    def slow_clients(self, addresses: set[bytes]) -> None:
+        self._dispatcher.slow = addresses
+
+    def give_up_slow(self, address: bytes, unsent: Sequence[Response] = ()) -> None:
+        """Be told that what was sent to a client was dropped: it does not read.
+
+        Its calls in flight end with a 502, and so do those whose responses are ``unsent``. (A
+        refusal among these is said again: it is small.)
+        """
+        outcome = problem(502, refusals.UNREAD, executed="maybe")
+        for peer in self._clients.at(address):
+            for flight in list(peer.flights.values()):
+                self.counters.lost += 1
+                self._dispatcher.stop(flight, refusals.unread(flight))
+        for item in unsent:
+            if item.status < 400:
+                item = Response(item.id, outcome.status, outcome.headers, outcome.body)
+            self._outbox.say(address, item)
+
     def lose(self, address: bytes) -> None:
         """Be told that no client is at ``address`` any more: its calls are given up."""
         for peer in self._clients.forget(address):

@@ -141,6 +141,13 @@ class Clients:
         if not peers:
             self.foreign.pop(peer.address, None)
 
+    def at(self, address: bytes) -> list[Peer]:
+        """Return every client at ``address``."""
+        there = list(self.foreign.get(address, {}).values())
+        if address in self.native:
+            there.append(self.native[address])
+        return there
+
     def forget(self, address: bytes) -> list[Peer]:
         """Forget everybody at ``address``; return who that was."""
         gone = list(self.foreign.pop(address, {}).values())

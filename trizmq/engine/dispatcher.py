@@ -281,7 +281,10 @@ class Dispatcher(Backlog):
 
     def part(self, flight: Flight, body: Body) -> None:
         """Pass on a part of a response, or keep it where the client's dialect has none."""
-        if not flight.ended and (fault := self._replies.part(flight, body)):
+        if self.slow and flight.peer.address in self.slow and not flight.ended:
+            self._counters.lost += 1
+            self.stop(flight, refusals.unread(flight))
+        elif not flight.ended and (fault := self._replies.part(flight, body)):
             self._counters.lost += 1
             self.note_oversize(flight, fault)
             self.stop(flight, refusals.refusal(flight, 500, fault, executed="maybe"))

@@ -101,6 +101,8 @@ class Intake:
         peer = flight.peer
         if peer.connection.calls > limits.client_calls and self._has_too_many(peer, flight):
             return self._busy(flight, 429, "this client has too many calls in flight")
+        if self._dispatcher.slow and peer.address in self._dispatcher.slow:
+            return self._busy(flight, 429, refusals.UNREAD)
         if self._dispatcher.held_bytes > limits.broker_bytes:
             return self._busy(flight, 503, "the server holds too many bytes of calls in flight")
         return None

@@ -36,6 +36,7 @@ class Ledger:
         self.in_flight = 0
         self.queued_bytes = 0
         self.held_bytes = 0  # bodies of calls that wait, or that workers were given
+        self.slow: set[bytes] = set()  # clients that do not read what they asked for
         self.deadlines: Deadlines[Flight] = Deadlines()
         self.now = 0.0  # as last told: the deadlines that workers are given count from it
         self._limits = limits
@@ -78,7 +79,9 @@ class Ledger:
     def respond(self, flight: Flight, response: Outcome) -> None:
         """End a call with a response and the parts before it, or a 500 if these are too large."""
         oversize = self._replies.find_oversize(flight, response)
-        if oversize is None:
+        if self.slow and flight.peer.address in self.slow:
+            self.answer(flight, refusals.unread(flight))
+        elif oversize is None:
             self.answer(flight, response, flight.gathered)
         else:
             self.note_oversize(flight, oversize)

@@ -12,7 +12,18 @@ if TYPE_CHECKING:
     from ..errors import Executed
     from .records import Flight
 
-__all__ = ["busy", "draining", "expiry", "in_words", "lost", "refusal"]
+__all__ = [
+    "UNREAD",
+    "busy",
+    "draining",
+    "expiry",
+    "in_words",
+    "lost",
+    "refusal",
+    "unread",
+]
+
+UNREAD: Final = "the client does not read its responses"
 
 #: Of what a lost worker had in hand, so many calls are named.
 NAMED: Final = 3
@@ -70,3 +81,8 @@ def in_words(held: Sequence[Flight]) -> str:
     if len(held) > NAMED:
         named.append(f"{len(held) - NAMED} more")
     return f"; it had {', '.join(named)}"
+
+
+def unread(flight: Flight) -> Response:
+    """Return the 502 of a call whose response its client would not read."""
+    return refusal(flight, 502, UNREAD, executed="maybe")

@@ -11,7 +11,7 @@ from ..errors import RemoteProtocolError
 from ..transport.face import PeerGone
 from ..wire import dialects
 from ..wire.batches import batches
-from ..wire.items import Call, Hello
+from ..wire.items import Call, Hello, Response
 from ..wire.return_path import MalformedCall, MalformedCommand
 from .faults import Faults
 from .ticker import Ticker
@@ -19,11 +19,11 @@ from .ticker import Ticker
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from .. import messages
     from ..admission import Event
     from ..engine.broker import Broker
     from ..engine.outbox import Outbox
     from ..engine.records import Flight
-    from ..messages import Response
     from ..transport.face import Router
     from ..wire.items import Item
     from .local_worker import LocalWorker
@@ -71,6 +71,10 @@ class BrokerLoop:
         self._frontend = frontend
         self._backend = backend
         self._is_shared = backend is frontend
+        frontend.bound_unsent(broker.limits.client_bytes, broker.limits.broker_bytes)
+        # Clients that do not read, and have been told in this round that their calls have ended.
+        self._told: set[bytes] = set()
+        self._crowded = broker.slow_clients = frontend.crowded
         self._observe = observe
         self._faults = Faults(LOGGER)
         self._ticker = Ticker(broker, self.act, self._faults)
@@ -94,7 +98,7 @@ class BrokerLoop:
         finally:
             self._leave()
 
-    def finish(self, flight: Flight, response: Response | None) -> None:
+    def finish(self, flight: Flight, response: messages.Response | None) -> None:
         """Be told by the worker of this process that it is done with ``flight``."""
         self.broker.finish(flight, response, self._clock())
 
@@ -162,6 +166,8 @@ class BrokerLoop:
         if self._is_shared and self._is_from_worker(address, frames):
             self._receive_worker(address, frames, now)
             return
+        if self._crowded and address in self._crowded:
+            self._frontend.unsent(address)  # it may have read since
         try:
             received = dialects.read(frames)
         except MalformedCall as error:
@@ -254,6 +260,8 @@ class BrokerLoop:
             for error in outbox.faults:
                 self._faults.note(error, "taking in a message")
             outbox = self.broker.take_outbox()
+        if self._told:
+            self._told.clear()
         self._frontend.settle()
         self._ticker.reconsider()
         if self.broker.is_draining and not self.broker.in_flight:
@@ -267,23 +275,45 @@ class BrokerLoop:
 
     def _send_to_clients(self, outbox: Outbox) -> None:
         for address, items in outbox.items.items():
-            sent = 0
-            for frames, count in batches(items, self.broker.client_message_bytes(address)):
-                if not self._send(address, frames, count):
-                    self.broker.miss(address, items[sent:], trio.current_time())
-                    break
-                sent += count
+            self._send_items(address, items)
         for address, frames in outbox.messages:
-            if not self._send(address, frames, 1):
-                self.broker.counters.gone += 1
-                self.broker.lose(address)
+            try:
+                if not self._send(address, frames):
+                    self.broker.counters.gone += 1
+                    self.broker.lose(address)
+            except trio.WouldBlock:
+                self._give_up(address, ())
 
-    def _send(self, address: bytes, frames: Sequence[bytes], count: int) -> bool:
-        """Send one message; return False if nobody is connected at ``address``."""
+    def _send_items(self, address: bytes, items: Sequence[Item]) -> None:
+        sent = 0
+        for frames, count in batches(items, self.broker.client_message_bytes(address)):
+            try:
+                if not self._send(address, frames):
+                    self.broker.miss(address, items[sent:], trio.current_time())
+                    return
+            except trio.WouldBlock:
+                self._give_up(address, items[sent:])
+                return
+            sent += count
+
+    def _give_up(self, address: bytes, unsent: Sequence[Item]) -> None:
+        """End the calls of a client that does not read; not twice, if it cannot even be told."""
+        self.broker.counters.slow += len(unsent) or 1
+        if address not in self._told:
+            self._told.add(address)
+            self.broker.give_up_slow(address, [one for one in unsent if type(one) is Response])
+
+    def _send(self, address: bytes, frames: Sequence[bytes]) -> bool:
+        """Send one message; return False if nobody is connected at ``address``.
+
+        Raises:
+          trio.WouldBlock: somebody is, and does not read.
+
+        """
         try:
-            self._frontend.send_nowait(address, frames)
+            self._frontend.send_nowait(address, frames, beyond=address in self._told)
         except trio.WouldBlock:
-            self.broker.counters.slow += count
+            raise
         except PeerGone:
             return False
         except trio.ClosedResourceError:

@@ -45,11 +45,23 @@ class Router(_Socket, Protocol):
     def receive_nowait(self) -> tuple[bytes, list[bytes]] | None:
         """Take one message: (peer, frames), or None if there is none now."""
 
-    def send_nowait(self, peer: bytes, frames: Sequence[bytes]) -> None:
+    def bound_unsent(self, each: int, together: int) -> None:
+        """Set how many bytes may wait here for a peer that does not read, and for all peers."""
+
+    @property
+    def crowded(self) -> set[bytes]:
+        """Peers that do not read, and are half-way to the bound; see `unsent`."""
+
+    def unsent(self, peer: bytes) -> int:
+        """Return about how many bytes wait for ``peer``; `crowded` is right about it then."""
+
+    def send_nowait(self, peer: bytes, frames: Sequence[bytes], *, beyond: bool = False) -> None:
         """Send one message. Call `settle` after the last of a group.
 
+        ``beyond`` the bound on bytes some messages may go that say that it is reached.
+
         Raises:
-          trio.WouldBlock: if the peer reads too slowly: its high-water mark is reached.
+          trio.WouldBlock: if the peer reads too slowly: a bound on what waits is reached.
           PeerGone: if the peer is not connected (any more).
 
         """

@@ -64,6 +64,7 @@ class MemoryRouter(_Inbox):
         self._has_gone = trio.Event()
         self.endpoint = endpoint
         self.inbox: deque[tuple[bytes, list[bytes]]] = deque()
+        self.crowded: set[bytes] = set()
 
     def receive_nowait(self) -> tuple[bytes, list[bytes]] | None:
         if not self.inbox:
@@ -74,11 +75,17 @@ class MemoryRouter(_Inbox):
                 dealer.wake()
         return message
 
-    def send_nowait(self, peer: bytes, frames: Sequence[bytes]) -> None:
+    def bound_unsent(self, each: int, together: int) -> None:
+        pass  # what waits is in the memory of the peer, which is this process
+
+    def unsent(self, peer: bytes) -> int:
+        return 0
+
+    def send_nowait(self, peer: bytes, frames: Sequence[bytes], *, beyond: bool = False) -> None:
         dealer = self._peers.get(peer)
         if dealer is None:
             raise PeerGone
-        if len(dealer.inbox) >= HIGH_WATER_MARK:
+        if len(dealer.inbox) >= HIGH_WATER_MARK and not beyond:
             raise trio.WouldBlock
         dealer.inbox.append(list(frames))
         dealer.wake()

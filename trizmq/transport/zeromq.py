@@ -36,6 +36,9 @@ BEAT: Final = 500
 LOCAL_SILENCE: Final = 1_500
 SILENCE: Final = 3_000
 
+#: Messages that may wait for one peer of a router. They are bounded in bytes (`Unsent`).
+HIGH_WATER_MARK: Final = 20_000
+
 #: How long `ZmqTransport.aclose` waits for libzmq to let go, in seconds.
 TERM_SECONDS: Final = 2.0
 
@@ -63,6 +66,7 @@ class ZmqTransport(trio.abc.AsyncResource):
         _seed_routing_ids()
         socket = self._socket(zmq.ROUTER, endpoint)
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        socket.setsockopt(zmq.SNDHWM, HIGH_WATER_MARK)  # bytes are what bounds it
         try:
             bound = [_bind(socket, one) for one in split_endpoints(endpoint)]
         except zmq.ZMQError as error:

@@ -33,6 +33,16 @@ class StandInRouter:
 
     endpoint = ""
 
+    def bound_unsent(self, each: int, together: int) -> None:
+        pass
+
+    @property
+    def crowded(self) -> set[bytes]:
+        return set()
+
+    def unsent(self, peer: bytes) -> int:
+        return 0
+
     def __init__(self, token: str, at_once: int = CALLS) -> None:
         self._inbox = [(ADDRESS, _hello())]
         # What comes in two passes may be in flight at once, and no two calls have one id then.
@@ -53,7 +63,7 @@ class StandInRouter:
     def receive_nowait(self) -> tuple[bytes, list[bytes]] | None:
         return self._inbox.pop() if self._inbox else None
 
-    def send_nowait(self, peer: bytes, frames: Sequence[bytes]) -> None:
+    def send_nowait(self, peer: bytes, frames: Sequence[bytes], *, beyond: bool = False) -> None:
         self.sent.append(frames)
 
     async def wait_readable(self, *, or_writable: bool = False) -> None:

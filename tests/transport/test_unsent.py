@@ -1,0 +1,147 @@
+"""What waits for a peer that does not read is bounded in bytes, of each peer and of all."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+
+import pytest
+import trio
+import zmq
+
+from trizmq.transport import unsent
+from trizmq.transport.zeromq import ZmqTransport
+
+MIB = 1024 * 1024
+
+#: What the kernel, and the peer itself, may take in besides.
+ELSEWHERE = 12 * MIB
+
+
+@pytest.fixture
+async def router():
+    async with ZmqTransport(max_frame=16 * MIB) as transport:
+        yield transport.bind("tcp://127.0.0.1:*")
+
+
+@pytest.fixture
+def context():
+    with zmq.Context() as context:
+        context.linger = 0
+        yield context
+
+
+async def meet(router, context) -> tuple[bytes, zmq.Socket[bytes]]:
+    """Return a peer that reads nothing by itself, and how the router knows it."""
+    dealer = context.socket(zmq.DEALER)
+    dealer.rcvhwm = 1
+    dealer.connect(router.endpoint)
+    dealer.send(b"hello")
+    with trio.fail_after(10):
+        while not (message := router.receive_nowait()):
+            await router.wait_readable()
+    return message[0], dealer
+
+
+def fill(router, peer: bytes, size: int, *, beyond: bool = False) -> int:
+    """Send messages until one is refused; return their bytes."""
+    sent = 0
+    frames = [b"head", bytes(size)]
+    while sent < 500 * MIB:
+        try:
+            router.send_nowait(peer, frames, beyond=beyond)
+        except trio.WouldBlock:
+            return sent
+        sent += size
+        time.sleep(0)
+    raise AssertionError("nothing bounds it")
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch) -> None:
+    monkeypatch.setattr(unsent, "STALLED", 0.1)
+
+
+def fill_slowly(router, peer: bytes, size: int) -> int:
+    """Send until a message is refused though the peer had time to read; return the bytes."""
+    sent = fill(router, peer, size)
+    time.sleep(0.2)
+    return sent + fill(router, peer, size)
+
+
+@pytest.mark.parametrize("size", [10_000, 100_000, MIB])
+async def test_a_peer_that_does_not_read_is_sent_so_many_bytes(router, context, size) -> None:
+    router.bound_unsent(8 * MIB, 32 * MIB)
+    peer, dealer = await meet(router, context)
+    with dealer:
+        assert 6 * MIB < fill_slowly(router, peer, size) < 16 * MIB + ELSEWHERE
+        assert peer in router.crowded
+        assert router.unsent(peer) > 4 * MIB
+        router.send_nowait(peer, [b"small"], beyond=True)  # to say why
+
+
+async def test_what_says_why_is_bounded_too(router, context) -> None:
+    router.bound_unsent(8 * MIB, 16 * MIB)
+    peer, dealer = await meet(router, context)
+    with dealer:
+        fill_slowly(router, peer, MIB)
+        sent = fill(router, peer, 10_000, beyond=True)
+        assert MIB < sent < 6 * MIB
+
+
+async def test_a_peer_that_reads_again_is_sent_again(router, context) -> None:
+    router.bound_unsent(8 * MIB, 32 * MIB)
+    peer, dealer = await meet(router, context)
+    with dealer:
+        sent = fill_slowly(router, peer, MIB)
+        for _ in range(sent // MIB):
+            dealer.recv_multipart()
+        with trio.fail_after(10):
+            while router.unsent(peer):
+                await trio.sleep(0.01)
+        assert router.crowded == set()
+        router.send_nowait(peer, [bytes(MIB)])
+
+
+async def test_a_burst_is_sent_to_a_peer_that_reads(router, context) -> None:
+    """More at once than may wait for one that does not."""
+    router.bound_unsent(8 * MIB, 128 * MIB)
+    peer, dealer = await meet(router, context)
+    with dealer:
+        for _ in range(50):
+            router.send_nowait(peer, [b"head", bytes(MIB)])
+        for _ in range(50):
+            assert len(await trio.to_thread.run_sync(dealer.recv_multipart)) == 2
+
+
+async def test_a_peer_that_reads_is_never_refused(router, context) -> None:
+    router.bound_unsent(8 * MIB, 64 * MIB)
+    peer, dealer = await meet(router, context)
+    with dealer:
+        for _ in range(100):
+            router.send_nowait(peer, [b"head", bytes(MIB)])
+            assert len(await trio.to_thread.run_sync(dealer.recv_multipart)) == 2
+
+
+async def test_many_that_do_not_read_share_a_bound(router, context) -> None:
+    router.bound_unsent(8 * MIB, 20 * MIB)
+    waits = 0
+    with ExitStack() as stack:
+        for _ in range(6):
+            peer, dealer = await meet(router, context)
+            stack.enter_context(dealer)
+            fill_slowly(router, peer, MIB)
+            waits += router.unsent(peer)
+    assert waits <= 24 * MIB
+
+
+async def test_what_waits_for_a_peer_that_has_gone_is_counted_no_more(router, context) -> None:
+    router.bound_unsent(8 * MIB, 32 * MIB)
+    peer, dealer = await meet(router, context)
+    fill_slowly(router, peer, MIB)
+    dealer.close()
+    with trio.fail_after(10):
+        while router.unsent(peer):
+            router.receive_nowait()  # libzmq lets go of a pipe when its socket is looked at
+            await trio.sleep(0.01)
+    assert router.crowded == set()
