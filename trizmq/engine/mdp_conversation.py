@@ -28,7 +28,7 @@ MDP_PATIENCE: Final = 7.5
 class MDPConversation(Conversation):
     """One service and one call at a time: what MDP knows of a worker (RFC 7, RFC 18)."""
 
-    _beats_regardless = True  # RFC 18 says SHOULD NOT, but some brokers count nothing else
+    _beats_regardless = True  # both RFCs: SHOULD NOT; but some brokers count nothing else
 
     def __init__(
         self,

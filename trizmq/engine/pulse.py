@@ -33,7 +33,7 @@ def patience(worker: Worker, limits: Limits) -> float:
 def needs_beat(worker: Worker) -> bool:
     """Tell whether a heartbeat is to be sent that is due."""
     # Some MDP workers count HEARTBEAT commands, and nothing else (nodejs-mdp02, C majordomo):
-    # so these go out regardless, though RFC 18 says SHOULD NOT.
+    # so these go out regardless, though both RFCs say SHOULD NOT.
     return worker.dialect != NATIVE or not worker.was_told
 
 
