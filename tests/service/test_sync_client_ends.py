@@ -14,6 +14,8 @@ import pytest
 import trio
 
 import trizmq
+from trizmq.service import sync_client
+from trizmq.service.client_thread import ClientThread
 from trizmq.service.connection import Connection
 
 NOBODY = "tcp://127.0.0.1:9"
@@ -32,6 +34,22 @@ def test_a_thread_that_cannot_start_is_said(monkeypatch: Any) -> None:
     monkeypatch.undo()
     with client, pytest.raises(trizmq.Unreachable):
         client.get("/x", timeout=0.1)
+
+
+def test_a_thread_that_hangs_at_its_start_holds_no_caller(monkeypatch: Any) -> None:
+    let_go = threading.Event()
+    run = ClientThread._run
+    monkeypatch.setattr(ClientThread, "_run", lambda self: (let_go.wait(10), run(self)))
+    monkeypatch.setattr(sync_client, "START_SECONDS", 0.2)
+    began = time.monotonic()
+    with pytest.raises(trizmq.Unreachable, match="does not start"), trizmq.SyncClient(NOBODY):
+        pass
+    assert time.monotonic() - began < 1.5
+    let_go.set()
+    until = time.monotonic() + 5
+    while any(one.name == "trizmq client" for one in threading.enumerate()):
+        assert time.monotonic() < until  # it finds that it is not wanted, and ends
+        time.sleep(0.01)
 
 
 async def test_a_thread_that_dies_ends_its_calls_and_is_replaced(
@@ -53,6 +71,7 @@ async def test_a_thread_that_dies_ends_its_calls_and_is_replaced(
             while not thread.has_ended:
                 time.sleep(0.01)
             assert client.post("/test/echo").status == 200
+            thread._thread.join(5)
         assert caplog.text.count("died") == 1
 
     async with serving(routes) as endpoint:

@@ -101,20 +101,20 @@ class ClientThread:
         finally:
             self._calls.discard(ended)
 
-    def stop(self) -> None:
-        """End the thread, and with it the calls of other threads."""
+    def stop(self, timeout: float = STOP_SECONDS) -> None:
+        """End the thread, and with it the calls of other threads; wait for so many seconds."""
         self._is_up.cancel()
         if self._run_soon is not None:
             with suppress(trio.RunFinishedError):
                 self._run_soon(self._stop.cancel)
         if self._thread.ident is not None:
-            self._thread.join(STOP_SECONDS)
+            self._thread.join(timeout)
         self._end_calls()
 
     # -- in the calling thread -----------------------------------------------------------
 
     def _late(self, pending: Pending, ended: Future[Response]) -> DeadlineExceeded:
-        """Return the error of a call whose deadline passed, and nobody said so."""
+        """Return the error of a call whose deadline has passed without an outcome."""
         is_begun = not self._give_up(pending, ended)
         executed: Executed = "maybe" if is_begun else "no"
         words = (
@@ -153,8 +153,9 @@ class ClientThread:
             takes = self._limits.takes
             connection = self._connection = Connection(transport, self._endpoints, takes)
             with self._stop:
-                if self._is_up.set_running_or_notify_cancel():  # else nobody waits any more
-                    self._run_soon = trio.lowlevel.current_trio_token().run_sync_soon
+                # First: whoever finds that it cannot cancel the start stops the thread by it.
+                self._run_soon = trio.lowlevel.current_trio_token().run_sync_soon
+                if self._is_up.set_running_or_notify_cancel():  # else no caller waits any more
                     self._is_up.set_result(None)
                     await connection.run()
         finally:

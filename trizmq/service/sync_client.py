@@ -132,7 +132,7 @@ class SyncClient:
                 try:
                     thread.start(timeout)
                 except BaseException:
-                    thread.stop()
+                    thread.stop(0)  # the caller has no time left
                     raise
                 self._thread = thread
             return thread
@@ -140,7 +140,7 @@ class SyncClient:
             self._lock.release()
 
     def _forget_thread(self) -> None:
-        """Be told that this process is a child: the thread is the parent's."""
+        """Drop the thread, which is the parent's: this process is a forked child."""
         self._lock = threading.Lock()
         thread, self._thread = self._thread, None
         if thread is not None:
