@@ -23,11 +23,17 @@ def state_dir(explicit: Path | None = None) -> Path:
       ConfigError: if it cannot be made, or is not a directory.
 
     """
-    path = (explicit or _from_environment()).expanduser().absolute()
+    path = explicit or _from_environment()
     try:
+        path = path.expanduser().absolute()
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"the state directory {path} cannot be made: {error.strerror}") from error
+    except RuntimeError as error:  # no HOME, and this user is in no list of users
+        raise ConfigError(
+            f"the state directory {path} is nowhere, for this user has no home directory:"
+            " name another with --state-dir or TRIZMQ_STATE_DIR"
+        ) from error
     return path
 
 

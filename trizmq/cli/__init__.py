@@ -6,6 +6,9 @@ Only names and one line of help live here, for `trizmq --help` must be quick: cl
 
 from __future__ import annotations
 
+import errno
+import sys
+from contextlib import suppress
 from importlib import import_module
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -17,6 +20,7 @@ from .. import __version__
 from ..errors import ConfigError, PluginError
 from .exits import Exit, Failure
 from .settings import config_option
+from .streams import open_missing, settle
 
 __all__ = ["COMMANDS", "command_line", "main"]
 
@@ -93,11 +97,19 @@ class Commands(click.Group):
         super().add_command(cmd, name)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what the user did wrong ends as one line and exit code 2."""
+        """Run the command; what the user did wrong ends as one line and exit code 2.
+
+        A file that cannot be read or written is one line too, and a fault. Nothing is returned:
+        what a command returns is no exit code.
+        """
         try:
-            return super().invoke(ctx)
+            super().invoke(ctx)
         except (ConfigError, PluginError) as error:
             raise Failure(str(error), Exit.USAGE) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # click ends in silence
+                raise
+            raise Failure(_in_words(error), Exit.FAULT) from error
 
     def _ask_plugins(self) -> None:
         if self._asked_plugins:
@@ -157,4 +169,32 @@ def _kind() -> str:
 
 def main() -> None:
     """Run the command line: the console script ``trizmq``."""
-    command_line().main(prog_name="trizmq")
+    open_missing()
+    try:
+        sys.exit(_run())
+    finally:
+        settle()
+
+
+def _run() -> int:
+    try:
+        code = command_line().main(prog_name="trizmq", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        with suppress(OSError):
+            error.show()
+        return error.exit_code
+    except click.Abort:
+        with suppress(OSError):
+            click.echo("Aborted!", err=True)
+        return Exit.FAULT
+    except OSError as error:  # of `--help`, or of what was still to be flushed
+        with suppress(OSError):
+            _warn(_in_words(error))
+        return Exit.FAULT
+    return code if isinstance(code, int) else Exit.OK
+
+
+def _in_words(error: OSError) -> str:
+    # Files are named by what opens them; what has no name is standard output.
+    return f"{error.filename or 'standard output'}: {error.strerror or error}"

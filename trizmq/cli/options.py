@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -82,9 +83,10 @@ def _modules_here(
     modules = tuple(name for group in groups for name in group)
     # `python -m trizmq` looks where it is started; so does `trizmq`. Last of all, so that no
     # file that happens to be there hides an installed module.
-    here = str(Path.cwd())
-    if modules and here not in sys.path:
-        sys.path.append(here)
+    if modules:
+        with suppress(FileNotFoundError):  # the current directory is gone
+            if (here := str(Path.cwd())) not in sys.path:
+                sys.path.append(here)
     return modules
 
 

@@ -17,6 +17,7 @@ from ..service.muster import StartFailed
 from ..service.watchdog import Watchdog
 from .exits import Exit
 from .settings import plugin_tables
+from .streams import silence_if_closed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -39,6 +40,7 @@ def stay(ctx: click.Context, start: Callable[..., Awaitable[None]], ready: Ready
     """
     tables = plugin_tables(ctx)
     keep_freed_memory()
+    silence_if_closed()
     arm()
     code = Exit.FAULT
     try:
@@ -80,5 +82,9 @@ class ReadyLine:
 
     def started(self, value: Any = None) -> None:
         """Print the ready line, all of it at once: a script may wait for it in a pipe."""
-        if self._words is not None:
+        if self._words is None:
+            return
+        try:
             click.echo(self._words(value))
+        except OSError as error:
+            logger.warning("the ready line cannot be written: %s", error.strerror)

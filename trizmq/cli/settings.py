@@ -80,8 +80,15 @@ def _use_file(ctx: click.Context, _: click.Parameter, named: Path | None) -> Non
     if ctx.resilient_parsing:
         return
     ctx.meta[__name__] = named
-    if named or DEFAULT_FILE.is_file():
+    if named or _is_there(DEFAULT_FILE):
         ctx.default_map = read_settings(named or DEFAULT_FILE)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # this directory is not ours to look into
+        return False
 
 
 def named_file(ctx: click.Context) -> Path | None:
@@ -115,10 +122,12 @@ def _parse(path: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8-sig"))  # a byte order mark is no matter
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    except ValueError as error:  # both of TOML and of UTF-8
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: save it in UTF-8") from error
+    except ValueError as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
 
 

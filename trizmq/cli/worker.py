@@ -103,4 +103,8 @@ def worker_command(options: Mapping[str, Any], config: Path | None) -> list[str]
 def _search_path() -> list[str]:
     # `python -m` looks for modules where it is started, first of all; the console script
     # does not, and then nothing that lies there may hide what is installed from its workers.
-    return [] if sys.path[:1] in ([""], [str(Path.cwd())]) else ["-P"]
+    try:
+        here = str(Path.cwd())
+    except FileNotFoundError:  # it is gone
+        here = ""
+    return [] if sys.path[:1] in ([""], [here]) else ["-P"]

@@ -57,7 +57,8 @@ def keep_freed_memory() -> bool:
     """
     if any(name in os.environ for name in _DECIDED):
         return False
-    with suppress(OSError, AttributeError):  # another C library: there is no mallopt
+    # Another C library has no mallopt, and Windows has none under this name.
+    with suppress(OSError, AttributeError, TypeError):
         return _pad_heaps(ctypes.CDLL(None))
     return False
 

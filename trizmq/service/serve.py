@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
+from contextlib import suppress
 from functools import partial
 from operator import attrgetter
 from tempfile import TemporaryDirectory
@@ -14,7 +17,7 @@ from ..app.application import App
 from ..app.plugins import load
 from ..engine.limits import limits_of
 from ..errors import ConfigError, TrizmqError
-from ..transport.endpoints import check_bind, is_local, split_endpoints
+from ..transport.endpoints import LONGEST_PATH, check_bind, is_local, split_endpoints
 from ..transport.zeromq import ZmqTransport
 from .server import Server
 from .signals import receiving
@@ -37,6 +40,10 @@ DEFAULT_BACKEND: Final = "tcp://127.0.0.1:5556"
 #: What a worker process has beyond the broker's grace, to say goodbye in and to leave its
 #: plugins' lifespans.
 GOODBYE_SECONDS: Final = 3.0
+
+#: Where the directory of the workers' socket may be, and how long its own part of the path is.
+PLACES: Final = ("/tmp", "/var/tmp")  # noqa: S108 (it is made there safely)
+FOLDER_BYTES: Final = len("/trizmq-xxxxxxxx/backend")
 
 #: The hooks that are asked in the broker's process.
 BROKER_HOOKS: Final = ("trizmq_admit", "trizmq_on_event")
@@ -100,6 +107,8 @@ async def serve(
 
     """
     check_exposure([bind, backend], insecure=insecure)
+    if workers and sys.platform == "win32":
+        raise ConfigError("worker processes need a POSIX system: run several `trizmq worker`s")
     if workers and not worker_command:
         raise ConfigError("workers= needs a worker_command=: what each worker process runs")
     loaded = load(plugins, modules)
@@ -121,7 +130,7 @@ async def serve(
             await serve_here(app, backend=backend, capacity=capacity, access_log=access_log)
             return
         broker_side = make_app(loaded.with_hooks(*BROKER_HOOKS))
-        with TemporaryDirectory(prefix="trizmq-") as folder:  # of mode 0700
+        with private_folder() as folder:
             await serve_here(
                 broker_side,
                 capacity=0,
@@ -218,6 +227,24 @@ async def serve_on(
                     nursery.cancel_scope.cancel()
         if failure is not None:
             raise failure
+
+
+def private_folder() -> TemporaryDirectory[str]:
+    """Make a directory, mode 0700, in which the path of a socket is not too long.
+
+    Raises:
+      ConfigError: there is no place for one.
+
+    """
+    places = [os.environ.get("TMPDIR", ""), os.environ.get("XDG_RUNTIME_DIR", ""), *PLACES]
+    for place in places:
+        if place and len(os.fsencode(place)) <= LONGEST_PATH - FOLDER_BYTES:
+            with suppress(OSError):
+                return TemporaryDirectory(prefix="trizmq-", dir=place, ignore_cleanup_errors=True)
+    raise ConfigError(
+        "there is no directory for the workers' socket: TMPDIR, /tmp or /var/tmp must be writable"
+        f" and have a path of at most {LONGEST_PATH - FOLDER_BYTES} bytes"
+    )
 
 
 def check_services(app: App, limits: Limits) -> None:

@@ -62,11 +62,12 @@ async def is_refused(address: str) -> bool:
     if transport not in ("tcp", "ipc"):
         return False
     to: str | tuple[str, int] = place
-    family = socket.AF_UNIX
     if transport == "tcp":
         host, _, port = place.rpartition(":")
         to = host.strip("[]"), int(port)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    else:
+        family = socket.AF_UNIX
     try:
         with trio.socket.socket(family) as probe, trio.move_on_after(PROBE_SECONDS):
             await probe.connect(to)

@@ -35,7 +35,7 @@ def cut(frame: zmq.Frame, endpoints: Sequence[str]) -> bool:
 
 def _is_it(connection: socket.socket, peer: str, endpoints: Sequence[str]) -> bool:
     here = connection.getsockname()
-    if connection.family == socket.AF_UNIX:
+    if connection.family == getattr(socket, "AF_UNIX", None):  # which Windows lacks
         return f"ipc://{os.fsdecode(here)}" in endpoints
     there = connection.getpeername()[0].removeprefix("::ffff:")
     is_from_there = there == peer.strip("[]").removeprefix("::ffff:")

@@ -163,5 +163,5 @@ def _seed_routing_ids() -> None:
     # libzmq numbers its peers from rand(), which nobody seeds: every process's first
     # ROUTER hands out 006b8b4567 and counts up, so that after a restart a late reply could
     # go to a stranger. (Our own ids are checked as well; this is the belt to the braces.)
-    with suppress(OSError, AttributeError):  # no C library under that name: Windows
+    with suppress(OSError, AttributeError, TypeError):  # no C library under that name: Windows
         ctypes.CDLL(None).srand(int.from_bytes(os.urandom(4), "little"))

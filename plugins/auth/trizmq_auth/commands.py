@@ -99,7 +99,13 @@ def new(
     principal: str, scopes: tuple[str, ...], expires: float | None, state_dir: Path | None
 ) -> None:
     """Make a token and print it, alone: it cannot be shown again."""
-    click.echo(TokenStore(state_dir_of(state_dir)).add(principal, scopes, expires))
+    store = TokenStore(state_dir_of(state_dir))
+    text = store.add(principal, scopes, expires)
+    try:
+        click.echo(text)
+    except OSError:  # nobody has seen it
+        store.revoke(text.partition(".")[0])
+        raise
 
 
 @token.command("list")
