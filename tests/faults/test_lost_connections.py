@@ -186,6 +186,39 @@ async def test_a_server_that_is_stopped_goes_on_where_it_was(servers: Servers) -
     assert all(executions[one] == 1 for one in outcomes.by_id)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+async def test_with_two_brokers_idempotent_calls_lose_time_only(
+    servers: Servers, tmp_path: Path, how: int
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = Servers(tmp_path / "other")
+    try:
+        await servers.start()
+        with trio.fail_after(25):
+            both = f"{servers.endpoint},{other.endpoint}"
+            async with trizmq.open_client(both) as client, trio.open_nursery() as nursery:
+                outcomes = Outcomes(client, nursery)
+                assert (await client.get("/job/first")).status == 200
+                await other.start()
+                await trio.sleep(0.5)
+                for number in range(10):
+                    outcomes.call("GET", f"held{number}", "hold/", seconds=1.5)
+                await servers.is_executed("held9")
+                servers.signal(how)
+                for number in range(10):
+                    await trio.sleep(0.3)
+                    outcomes.call("GET", f"get{number}")
+                    if number >= 8:  # it has been noticed by now
+                        outcomes.call("POST", f"post{number}")
+    finally:
+        other.close()
+    assert set(outcomes.by_id.values()) == {200}, outcomes.by_id
+    assert max(outcomes.seconds.values()) < 8
+    executions = servers.executions() + other.executions()
+    assert all(executions[one] == 1 for one in outcomes.by_id if one.startswith("post"))
+
+
 @pytest.mark.parametrize("lost", ["nothing", "requests", "responses"])
 async def test_a_connection_that_is_cut_comes_back(servers: Servers, lost: str) -> None:
     await servers.start()
