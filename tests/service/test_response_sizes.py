@@ -298,3 +298,19 @@ def test_what_a_sender_heeds_is_less_than_what_libzmq_cuts() -> None:
             assert limits.takes.message_bytes < limits.frame_bytes
             assert limits.takes.body_bytes + 2 * headers < limits.takes.message_bytes
     assert limits_of({}).takes == Takes()
+
+
+async def test_the_frames_of_a_body_are_limited_as_is_set(open_server, connect) -> None:
+    async with open_server(routes, request_frames=3, reply_frames=2) as server:
+        client = connect(server.endpoint)
+        for frames, told in (([b""] * 4, b"400"), ([b"x"] * 3, b"200")):
+            client.send(b"", b'{"path": "/large/fields", "method": "POST"}', *frames)
+            _, reply = await client.receive()
+            assert b'"status":' + told in reply.replace(b"500", b"200")  # its headers are too many
+        worker = connect(server.backend)
+        worker.send(b"MDPW02", b"\x01", b"many")
+        for count, told in ((2, b"x"), (3, b"502")):
+            client.send(b"MDPC02", b"\x01", b"many", b"")
+            _, _, address, *_ = await worker.receive_other([b"MDPW02", b"\x05"])
+            worker.send(b"MDPW02", b"\x04", address, b"", *[b"x"] * count)
+            assert told in (await client.receive())[-1]

@@ -44,6 +44,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     header_bytes: _HeadBytes = 4 * KIB
     headers_bytes: _HeadBytes = 16 * KIB
     body_bytes: Annotated[int, Meta(ge=KIB, le=MOST_BODY_BYTES)] = 16 * MIB
+    request_frames: Annotated[int, Meta(ge=1, le=1000)] = 32
+    reply_frames: Annotated[int, Meta(ge=1, le=1000)] = 64
     client_calls: _Count = 1024
     client_bytes: _Bytes = 64 * MIB
     service_calls: _Count = 10_000

@@ -81,6 +81,8 @@ class BrokerLoop:
         self._nothing_in_flight = trio.Event()
         self._clock = trio.lowlevel.current_clock().current_time
         self._next_complaint = 0.0
+        self._request_frames = broker.limits.request_frames
+        self._reply_frames = broker.limits.reply_frames
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; what is in flight then is cancelled, and answered 502."""
@@ -169,7 +171,7 @@ class BrokerLoop:
         if self._crowded and address in self._crowded:
             self._frontend.unsent(address)  # it may have read since
         try:
-            received = dialects.read(frames)
+            received = dialects.read(frames, self._request_frames)
         except MalformedCall as error:
             self.broker.refuse_malformed(address, error.return_path, error.status, str(error))
         except MalformedCommand as error:
@@ -201,7 +203,7 @@ class BrokerLoop:
 
     def _receive_worker(self, address: bytes, frames: list[bytes], now: float) -> None:
         try:
-            received = dialects.read_worker(frames)
+            received = dialects.read_worker(frames, self._reply_frames)
         except MalformedCommand as error:
             self.broker.mdp.refuse(address, error.dialect, str(error), now)
         except RemoteProtocolError as error:

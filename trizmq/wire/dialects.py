@@ -85,8 +85,8 @@ class ForeignCommand(NamedTuple):
     command: Command
 
 
-def read(frames: list[bytes]) -> list[Item] | ForeignCall:
-    """Read what a client sent to the frontend.
+def read(frames: list[bytes], request_frames: int = MAX_REQUEST_FRAMES) -> list[Item] | ForeignCall:
+    """Read what a client sent to the frontend; a foreign body has at most ``request_frames``.
 
     Raises:
       MalformedCall: if it is a call with a mistake in it, or anything else from a REQ socket:
@@ -96,16 +96,16 @@ def read(frames: list[bytes]) -> list[Item] | ForeignCall:
 
     """
     if not frames or frames[0][:1] not in native.FIRST_BYTES:
-        return _read_foreign(frames)
+        return _read_foreign(frames, request_frames)
     try:
         return native.decode(frames)
     except RemoteProtocolError:
         if _recognise(frames) is None:
             raise
-    return _read_foreign(frames)
+    return _read_foreign(frames, request_frames)
 
 
-def _read_foreign(frames: list[bytes]) -> ForeignCall:
+def _read_foreign(frames: list[bytes], request_frames: int) -> ForeignCall:
     codec = _worker_codec(frames)
     if codec is not None:
         raise MalformedCommand("a worker command on the frontend", codec.name)
@@ -116,9 +116,9 @@ def _read_foreign(frames: list[bytes]) -> ForeignCall:
     try:
         read = _read_plain(frames, start) if dialect == PLAIN else _read_mdp(dialect, frames, start)
         body = read.call.body
-        if type(body) is list and len(body) > MAX_REQUEST_FRAMES:
+        if type(body) is list and len(body) > request_frames:
             raise RemoteProtocolError(
-                f"a body of {len(body)} frames; at most {MAX_REQUEST_FRAMES} are read"
+                f"a body of {len(body)} frames; at most {request_frames} are read"
             )
     except RemoteProtocolError as error:
         raise MalformedCall(str(error), _return_path(frames, dialect, start)) from error
@@ -185,8 +185,10 @@ def _may_be_address(frame: bytes) -> bool:
     return len(frame) <= _MAX_ADDRESS and frame not in _HEADERS
 
 
-def read_worker(frames: list[bytes]) -> list[Item] | ForeignCommand:
-    """Read what a worker sent to the backend.
+def read_worker(
+    frames: list[bytes], reply_frames: int = MAX_REPLY_FRAMES
+) -> list[Item] | ForeignCommand:
+    """Read what a worker sent to the backend; an MDP reply has at most ``reply_frames`` of body.
 
     Raises:
       MalformedCommand: if it begins as a command of MDP does, and is none.
@@ -205,17 +207,17 @@ def read_worker(frames: list[bytes]) -> list[Item] | ForeignCommand:
         raise MalformedCall(message, return_path)
     try:
         command = codec.decode_worker(frames)
-        if len(frames) > MAX_REPLY_FRAMES:
-            _check_reply(command)
+        if len(frames) > reply_frames:
+            _check_reply(command, reply_frames)
     except RemoteProtocolError as error:
         raise MalformedCommand(str(error), codec.name) from error
     return ForeignCommand(codec.name, command)
 
 
-def _check_reply(command: Command) -> None:
-    if isinstance(command, Partial | Final) and len(command.body) > MAX_REPLY_FRAMES:
+def _check_reply(command: Command, reply_frames: int) -> None:
+    if isinstance(command, Partial | Final) and len(command.body) > reply_frames:
         raise RemoteProtocolError(
-            f"a body of {len(command.body)} frames; at most {MAX_REPLY_FRAMES} are read"
+            f"a body of {len(command.body)} frames; at most {reply_frames} are read"
         )
 
 
