@@ -84,7 +84,8 @@ class WorkerPool(Generic[T]):
     def leak_of(self, item: T) -> str:
         """Say what the handler of ``item``, which runs now, has left open; empty if nothing."""
         post = self._running[item]
-        return post.leak() if post.is_leaky else ""
+        is_leaky = getattr(post.task, "_cancel_status", None) is not post.status  # in line, too
+        return post.leak() if is_leaky else ""
 
     def is_cancelled(self, item: T) -> bool:
         """Tell whether ``item``, which runs now, was cancelled by `cancel` or with the pool."""
@@ -114,7 +115,8 @@ class WorkerPool(Generic[T]):
         self._clean.run(nursery.start_soon, self._career, nursery)
 
     async def _work(self, task: trio.lowlevel.Task, post: Post) -> None:
-        cancelled, ready, scope = self._cancelled, self._ready, post.scope
+        cancelled, ready, scope, status = self._cancelled, self._ready, post.scope, post.status
+        clean, values = self._clean, self._clean_values
         while scope not in cancelled:  # `scope.cancel_called` looks at the clock each time
             if not ready:
                 await self._rest(task)
@@ -129,19 +131,16 @@ class WorkerPool(Generic[T]):
             finally:
                 del self._running[item]
                 self._unflushed += 1
-            if post.is_leaky or self._is_soiled():
+            if getattr(task, "_cancel_status", None) is not status:  # `post.is_leaky`, in line
                 return
-
-    def _is_soiled(self) -> bool:
-        """Tell whether a handler has changed the context of this worker."""
-        now = copy_context()
-        try:
-            if now != self._clean:
-                return True
-        except Exception:  # two values that are not the same, and cannot be compared: arrays
-            return True
-        # That was quick, for the two share all; but it takes equal values for the same.
-        return bool(self._clean_values) and not all(map(is_, now.values(), self._clean_values))
+            try:
+                if copy_context() != clean:
+                    return
+            except Exception:  # two values that are not the same, and cannot be compared: arrays
+                return
+            # That was quick, for the two share all; but it takes equal values for the same.
+            if values and not all(map(is_, copy_context().values(), values)):
+                return
 
     def _prepare_to_wait(self) -> None:
         self._wake_successor()

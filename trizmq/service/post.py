@@ -27,31 +27,31 @@ class Post:
 
     def __init__(self, task: trio.lowlevel.Task, scope: trio.CancelScope) -> None:
         self.scope = scope
-        self._task: Any = task
-        self._status: Any = _status_of(task)
+        self.task: Any = task
+        self.status: Any = _status_of(task)
 
     @property
     def is_leaky(self) -> bool:
         """Whether a scope or a nursery is open that was not when this began."""
-        return getattr(self._task, "_cancel_status", None) is not self._status
+        return getattr(self.task, "_cancel_status", None) is not self.status
 
     @property
     def is_cancelled(self) -> bool:
         """Whether the scope, or one around it, is cancelled."""
-        return bool(getattr(self._status, "effectively_cancelled", True))
+        return bool(getattr(self.status, "effectively_cancelled", True))
 
     def leak(self) -> str:
         """Say what is open, in words."""
-        what = "nursery" if self._task.child_nurseries else "cancel scope"
+        what = "nursery" if self.task.child_nurseries else "cancel scope"
         return f"the handler left a {what} open"
 
     def close_leaks(self) -> None:
         """Close what is open, from the inside out; the tasks in it are cancelled."""
         while self.is_leaky:
-            scope = _status_of(self._task)._scope
-            for nursery in self._task.child_nurseries[-1:]:
+            scope = _status_of(self.task)._scope
+            for nursery in self.task.child_nurseries[-1:]:
                 if nursery.cancel_scope is scope:
-                    _hand_over(self._task, nursery)
+                    _hand_over(self.task, nursery)
             scope.__exit__(None, None, None)
 
 
