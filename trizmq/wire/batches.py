@@ -45,8 +45,10 @@ def _written(
     if not batch:
         return []
     frames = _message(batch)
-    if frames and sum(map(len, frames)) <= message_bytes:
-        return [(frames, len(batch))]
+    if frames:
+        size = len(frames[0]) if len(frames) == 1 else sum(map(len, frames))
+        if size <= message_bytes:
+            return [(frames, len(batch))]
     if len(batch) > 1:
         half = len(batch) // 2
         return [
