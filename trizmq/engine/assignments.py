@@ -49,6 +49,7 @@ class Assignments:
             flight.body,
             flight.principal,
             flight.request_id,
+            int(now * 1000),
         )
         self._outbox.assign(worker.address, item)
 

@@ -92,6 +92,7 @@ class Client:
             for number, endpoint in enumerate(dict.fromkeys(endpoints))
         )
         self._instance = instance
+        self._began = 0.0  # when the first call was sent
         self._takes = takes
         self._ids = count(1)
         self._calls = calls = Calls(self.links)
@@ -191,8 +192,19 @@ class Client:
         # Rounded up: the broker must not be the first to find the deadline passed. (That of
         # a cancelled scope is minus infinity.)
         ttl = ceil(max(pending.deadline - now, 0.0) * 1000)
+        self._began = self._began or now
         link.outgoing.append(
-            Call(pending.id, ttl, pending.method, pending.target, pending.headers, pending.body)
+            Call(
+                pending.id,
+                ttl,
+                pending.method,
+                pending.target,
+                pending.headers,
+                pending.body,
+                None,
+                "",
+                int((now - self._began) * 1000),
+            )
         )
 
     def _send_waiting(self, now: float) -> None:

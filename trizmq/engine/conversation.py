@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, final
 from ..errors import RemoteProtocolError
 from ..wire.items import DEFAULT_TAKES
 from .deadlines import Deadlines
+from .lag import Lag
 from .records import Work
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class Conversation(ABC):
         self._is_cut_off = False  # the broker sends no more calls: it has said so
         self._outbox = WorkerOutbox()
         self._deadlines: Deadlines[Job] = Deadlines()
+        self._lag = Lag()
         self._heard_at = now
         self._has_spoken = False
         self._next_beat = now + HEARTBEAT
@@ -207,6 +209,7 @@ class Conversation(ABC):
 
     def disconnect(self) -> None:
         """Be told that the connection has ended."""
+        self._lag = Lag()  # the next broker has another clock
         self.stop_all()
         self._outbox.messages.clear()
         self._is_connected = self.is_ready = False
@@ -253,8 +256,11 @@ class Conversation(ABC):
         self._has_spoken = False
 
     def _start(self, token: bytes, call: Call, now: float) -> None:
-        job = Job(self, call, now + call.ttl / 1000, token)
-        if token not in self.jobs:
+        lag = self._lag.of(call.sent, now)
+        job = Job(self, call, now + call.ttl / 1000 - lag, token)
+        if lag and job.deadline <= now:
+            self._say_stopped(job)  # its caller has gone while it lay in our socket
+        elif token not in self.jobs:
             self.jobs[token] = job
             self._deadlines.add(job.deadline, job)
             self._outbox.started.append(job)

@@ -73,6 +73,8 @@ class Intake:
         name = service_of(call.target) or ""
         service = dispatcher.services.get(name) or Service(name)
         deadline = now + min(call.ttl / 1000, self._limits.max_ttl)
+        if return_path is None:
+            deadline -= peer.connection.lag.of(call.sent, now)
         flight = Flight(peer, call, deadline, service, return_path)
         dispatcher.open(flight)
         outcome = self._why_not(flight, thorough=thorough)

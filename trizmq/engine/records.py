@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias, final
 
 from ..messages import IDEMPOTENT_METHODS
+from .lag import Lag
 from .queues import RequestQueue
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Connection:
 
     calls: int = 0
     queued_bytes: int = 0
+    lag: Lag = field(default_factory=Lag)
 
 
 @final

@@ -138,7 +138,9 @@ class Call(msgspec.Struct, array_like=True, tag=1, gc=False):
 
     ``ttl``: milliseconds that remain until the deadline, seen from the sender. ``target``
     is the path, with the query behind a ``?``. ``principal`` and ``request_id`` are written
-    by a broker for a worker; from a client they are ignored (promise P10).
+    by a broker for a worker; from a client they are ignored (promise P10). ``sent``: when, in
+    milliseconds of the sender's own clock: what was longer on its way than others has less of
+    its ``ttl`` left. 0 for its first call; or for all, if it does not say.
     """
 
     id: int
@@ -149,6 +151,7 @@ class Call(msgspec.Struct, array_like=True, tag=1, gc=False):
     body: Body
     principal: Principal | None = None
     request_id: str = ""
+    sent: int = 0
 
 
 class Cancel(_Bodiless, array_like=True, tag=2, frozen=True):
