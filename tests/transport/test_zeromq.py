@@ -24,7 +24,6 @@ from trizmq.transport.sockets import (
     MAX_FRAMES,
     NO_COPY,
     SKIPPED_A_PASS,
-    ZmqDealer,
     ZmqRouter,
 )
 from trizmq.transport.zeromq import LOCAL_SEND_BUFFER, ZmqTransport
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tests.transport.conftest import OpenNetwork
+    from trizmq.transport.dealer import ZmqDealer
 
 PATIENCE = 10.0
 

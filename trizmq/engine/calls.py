@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from .. import messages
 from ..errors import DeadlineExceeded, RemoteProtocolError, Unreachable
@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from ..wire.items import Item
     from .links import Link, Pending
 
-__all__ = ["Calls"]
+__all__ = ["REFUSALS", "Calls"]
+
+#: What the words mean with which a broker refuses a client, for good.
+REFUSALS: Final = {
+    "version": "speaks another version of the native dialect",
+    "backend": "is a port for workers: connect to the endpoint of the broker's --bind",
+}
 
 
 @final
@@ -167,8 +173,9 @@ class Calls:
         """Whether every broker has refused us."""
         return all(link.state is LinkState.REFUSED for link in self._links)
 
-    def end_refused(self) -> None:
-        """End what waits, if every broker has refused us."""
+    def end_refused(self, reason: str) -> None:
+        """End what waits, if every broker has refused us; ``reason``: the last one's word."""
+        self.refusal = REFUSALS[reason]
         if self.is_refused:
             for pending in self.waiting.all():
                 self.end(pending, Unreachable(self.why_refused(), executed="no"))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from itertools import count
 from math import ceil
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, final
 
 from ..errors import Overloaded, Unreachable
@@ -20,7 +20,8 @@ from ..wire.items import (
     Response,
 )
 from .broker_limits import BrokerLimits
-from .calls import Calls
+from .calls import REFUSALS, Calls
+from .client_outbox import ClientOutbox
 from .links import SMALL, Link, LinkState, Pending
 from .recovery import Recovery
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ..errors import LocalProtocolError
     from ..wire.items import Item, Takes
 
-__all__ = ["Client", "ClientOutbox"]
+__all__ = ["Client"]
 
 #: Seconds between heartbeats (docs/reference/statuses.md).
 HEARTBEAT: Final = 1.0
@@ -38,26 +39,6 @@ HEARTBEAT: Final = 1.0
 #: A broker that has said nothing for so many seconds is busy: a new call goes to another one, if
 #: one is there that is not.
 BUSY: Final = 3.0
-
-
-#: What the words mean with which a broker refuses a client, for good.
-REFUSALS: Final = {
-    "version": "speaks another version of the native dialect",
-    "backend": "is a port for workers: connect to the endpoint of the broker's --bind",
-}
-
-
-@final
-@dataclass(eq=False)
-class ClientOutbox:
-    """What is to be done now, besides sending each link's ``outgoing``."""
-
-    #: Their outcome is there: wake who waits for it.
-    ended: list[Pending] = field(default_factory=list)
-    #: End their connection; a new one follows.
-    reopen: list[Link] = field(default_factory=list)
-    #: Exceptions that were survived, to be logged.
-    faults: list[Exception] = field(default_factory=list)
 
 
 @final
@@ -173,7 +154,7 @@ class Client:
             if link.has_room and now - link.heard_at <= BUSY:
                 return link
         ready = [link for link in self.links if link.has_room]
-        return max(ready, key=_heard_at) if ready else None
+        return max(ready, key=attrgetter("heard_at")) if ready else None
 
     def _wait(self, pending: Pending) -> None:
         if self._waiting.is_full:
@@ -251,9 +232,7 @@ class Client:
 
     def miss(self, link: Link, now: float) -> None:
         """Be told that no connection could be made."""
-        if link.in_flight:
-            pendings = list(link.in_flight.values())
-            self._recovery.fail_over(link, pendings, self._others(link), now)
+        self._recovery.fail_over(link, list(link.in_flight.values()), self.links, now)
 
     def bury(self, link: Link, now: float) -> None:
         """Be told that no broker is at ``link.endpoint``: the one that was there has ended."""
@@ -266,9 +245,6 @@ class Client:
             link.is_lost = True
             self._outbox.reopen.append(link)
         self.disconnect(link, now)
-
-    def _others(self, link: Link) -> list[Link]:
-        return [other for other in self.links if other is not link]
 
     # -- what brokers say --------------------------------------------------------------
 
@@ -297,7 +273,7 @@ class Client:
             return
         if link.state is LinkState.GREETING and link.in_flight:
             if hello.instance == link.broker:
-                self._recovery.resume(link, hello, self._others(link), now)
+                self._recovery.resume(link, hello, self.links, now)
             else:
                 self._recovery.bury(link)
         link.broker = hello.instance
@@ -312,9 +288,8 @@ class Client:
             link.state = LinkState.DRAINING
         elif goaway.reason in REFUSALS:
             link.state = LinkState.REFUSED
-            self._calls.refusal = REFUSALS[goaway.reason]
             self._recovery.bury(link)
-            self._calls.end_refused()
+            self._calls.end_refused(goaway.reason)
         else:
             self.lose(link, now)
 
@@ -355,7 +330,3 @@ class Client:
         if link.state in (LinkState.READY, LinkState.DRAINING) and not link.has_spoken:
             link.outgoing.append(Heartbeat())
         link.has_spoken = False
-
-
-def _heard_at(link: Link) -> float:
-    return link.heard_at

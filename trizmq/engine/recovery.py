@@ -9,7 +9,7 @@ from ..wire.items import Call
 from .retries import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from ..wire.items import Hello
     from .links import Link, Pending
@@ -72,19 +72,20 @@ class Recovery:
             pending.attempts -= 1
         self._waiting.put_back(pendings)
 
-    def resume(self, link: Link, hello: Hello, others: list[Link], now: float) -> None:
+    def resume(self, link: Link, hello: Hello, links: Sequence[Link], now: float) -> None:
         """Be greeted again by the broker that has our calls."""
         self.take_unseen(link, hello.seen)
         lost = [link.in_flight[one] for one in hello.lost if one in link.in_flight]
-        self.fail_over(link, lost, others, now)
+        self.fail_over(link, lost, links, now)
         for pending in lost:
             if pending.link is link and not pending.ended:
                 self._give_up(pending, link)
 
     def fail_over(
-        self, link: Link, pendings: Iterable[Pending], others: list[Link], now: float
+        self, link: Link, pendings: Iterable[Pending], links: Sequence[Link], now: float
     ) -> None:
         """Send those of ``pendings`` that are idempotent to another broker, if one is ready."""
+        others = [other for other in links if other is not link]
         movable = [one for one in pendings if _may_go_again(one)]
         if not (movable and any(other.has_room for other in others) and self._budget.fail()):
             return

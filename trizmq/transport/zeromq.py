@@ -12,10 +12,11 @@ import zmq
 
 from ..errors import ConfigError
 from .addresses import find_addresses, is_refused
+from .dealer import CONNECTED, ENDS, ZmqDealer
 from .descriptors import FIRST, NEXT, check_descriptors
 from .endpoints import check_bind, check_connect, is_local, split_endpoints
 from .monitor import Monitor
-from .sockets import CONNECTED, DISCONNECTED, ENDS, ZmqDealer, ZmqRouter, ZmqSocket
+from .sockets import ZmqRouter, ZmqSocket
 
 __all__ = ["ZmqTransport"]
 
@@ -75,7 +76,7 @@ class ZmqTransport(trio.abc.AsyncResource):
         except ConfigError:
             socket.close()
             raise
-        monitor = Monitor(self._context, socket, DISCONNECTED)
+        monitor = Monitor(self._context, socket, int(zmq.EVENT_DISCONNECTED))
         router = ZmqRouter(socket, ",".join(bound), monitor, self._max_frame)
         self._keep(router)
         return router

@@ -15,7 +15,8 @@ from .clock import Clock, without_collector
 from .traffic import CALLS, FEW, calls, responses, written
 
 if TYPE_CHECKING:
-    from trizmq.transport.sockets import ZmqDealer, ZmqRouter
+    from trizmq.transport.dealer import ZmqDealer
+    from trizmq.transport.sockets import ZmqRouter
 
     from .clock import Costs
 
