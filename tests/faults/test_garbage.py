@@ -85,10 +85,9 @@ async def test_ten_thousand_garbage_messages_while_a_client_calls(open_broker) -
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(call_on)
                 await trio.to_thread.run_sync(send_garbage, endpoint)
-                await trio.sleep(0.3)
+                # Half of the mutations leave a message that is still a message; the rest is told.
+                while len(statuses) < 100 or broker.counters.malformed <= MESSAGES / 4:
+                    await trio.sleep(0.01)
                 nursery.cancel_scope.cancel()
-        assert len(statuses) > 100
         assert set(statuses) == {200}
-        # Half of the mutations leave a message that is still a message; the rest is told.
-        assert broker.counters.malformed > MESSAGES / 4
         assert broker.in_flight <= 1
