@@ -9,7 +9,6 @@ import pytest
 import trio
 import zmq
 
-from trizmq.transport import unsent
 from trizmq.transport.zeromq import ZmqTransport
 
 MIB = 1024 * 1024
@@ -21,7 +20,9 @@ ELSEWHERE = 12 * MIB
 @pytest.fixture
 async def router():
     async with ZmqTransport(max_frame=16 * MIB) as transport:
-        yield transport.bind("tcp://127.0.0.1:*")
+        router = transport.bind("tcp://127.0.0.1:*")
+        router._unsent.stalled_after = 0.1
+        yield router
 
 
 @pytest.fixture
@@ -55,11 +56,6 @@ def fill(router, peer: bytes, size: int, *, beyond: bool = False) -> int:
         sent += size
         time.sleep(0)
     raise AssertionError("nothing bounds it")
-
-
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch) -> None:
-    monkeypatch.setattr(unsent, "STALLED", 0.1)
 
 
 def fill_slowly(router, peer: bytes, size: int) -> int:

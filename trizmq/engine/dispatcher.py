@@ -219,10 +219,12 @@ class Dispatcher(Backlog):
 
     def place(self, flight: Flight) -> None:
         """Give an open call to a worker that has room, or let it wait for one."""
-        worker = flight.wanted
-        if worker is None:
+        wanted = flight.wanted
+        if wanted is None:
             worker = flight.service.pick(self.now)
-        if worker is not None and worker.has_room:
+        else:
+            worker = wanted if wanted.has_room else None
+        if worker is not None:
             flight.service.is_overloaded = False
             self._dispatch(flight, worker)
         else:
@@ -239,8 +241,9 @@ class Dispatcher(Backlog):
         flight.service.in_flight += 1
         worker.busy += 1
         worker.held += flight.held
-        if worker.crew is not None:
-            worker.crew.note(worker)
+        crew = worker.crew
+        if crew is not None and len(crew.workers) > 1:
+            crew.note(worker)
         self._assignments.give(flight, worker, self.now)
 
     # -- a call's way out --------------------------------------------------------------
@@ -263,8 +266,9 @@ class Dispatcher(Backlog):
             return
         if worker.window < worker.capacity:
             worker.window += 1
-        if worker.crew is not None:
-            worker.crew.note(worker)
+        crew = worker.crew
+        if crew is not None and len(crew.workers) > 1:
+            crew.note(worker)
         if self.queued_bytes:
             self._feed(worker)
 

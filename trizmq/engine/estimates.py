@@ -28,15 +28,13 @@ class Estimate:
     def __init__(self) -> None:
         self.seconds = 0.0
         self.count = 0
-
-    @property
-    def is_known(self) -> bool:
-        """Whether enough has been seen."""
-        return self.count >= KNOWN
+        #: Whether enough has been seen.
+        self.is_known = False
 
     def add(self, seconds: float) -> None:
         """Take in one end."""
         self.count += 1
+        self.is_known = self.count >= KNOWN
         self.seconds += (seconds - self.seconds) * max(WEIGHT, 1 / self.count)
 
 

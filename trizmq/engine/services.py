@@ -97,8 +97,11 @@ class Service:
 
     def pick(self, now: float) -> Worker | None:
         """Return the worker that should have the next call, or None if none has room."""
+        crews = self._crews
+        if len(crews) == 1:
+            return crews[0].first(now)
         best: Worker | None = None
-        for crew in self._crews:
+        for crew in crews:
             worker = crew.first(now)
             if worker is None:
                 continue

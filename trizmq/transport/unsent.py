@@ -54,6 +54,7 @@ class Unsent:
     def __init__(self) -> None:
         #: Peers that are behind by half of what they may, as of their last message.
         self.crowded: set[bytes] = set()
+        self.stalled_after = STALLED
         self._each = self._all = sys.maxsize
         self._accounts: dict[bytes, _Account] = {}
         self._behind: dict[bytes, _Account] = {}
@@ -86,7 +87,7 @@ class Unsent:
         return behind <= most
 
     def _has_stalled(self, account: _Account) -> bool:
-        return monotonic() - account.marks[0][2] > STALLED
+        return monotonic() - account.marks[0][2] > self.stalled_after
 
     def _total(self) -> int:
         for peer in list(self._behind):
