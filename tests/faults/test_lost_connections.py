@@ -166,6 +166,27 @@ async def test_a_handler_that_blocks_the_loop_loses_nothing(servers: Servers) ->
 
 
 @pytest.mark.slow
+async def test_as_many_calls_as_a_client_may_have_wait_for_a_busy_broker(servers: Servers) -> None:
+    # Each is a message of its own: were they too many for the socket, libzmq would read no more,
+    # no heartbeat either, and the connection would end.
+    await servers.start()
+    with trio.fail_after(28):
+        async with trizmq.open_client(servers.endpoint) as client, trio.open_nursery() as nursery:
+            outcomes = Outcomes(client, nursery)
+            outcomes.call("POST", "blocks", "block/", seconds=5)
+            await servers.is_executed("blocks")
+            for number in range(1100):
+                outcomes.call(("GET", "POST")[number % 2], f"n{number}")
+                for _ in range(2):
+                    await trio.lowlevel.checkpoint()
+            for _ in range(15):
+                await trio.sleep(0.2)
+                assert client.is_connected
+    assert Counter(outcomes.by_id.values()) == {200: 1101}
+    assert max(servers.executions().values()) == 1
+
+
+@pytest.mark.slow
 async def test_a_server_that_is_stopped_goes_on_where_it_was(servers: Servers) -> None:
     await servers.start()
     with trio.fail_after(25):

@@ -31,6 +31,11 @@ LOCAL_SEND_BUFFER: Final = 256 * 1024
 #: what was not sent on the first one to whoever comes next.
 NEVER: Final = 1_000_000_000
 
+#: Messages of one peer that may wait until they are read. Beyond that libzmq reads no more from it,
+#: no heartbeat either, and the connection would end while a loop is busy: so, more than a client
+#: may have calls in flight.
+UNREAD: Final = 4_096
+
 #: Milliseconds between two looks at the other end of a connection, and until it is given up:
 #: within this machine, and elsewhere, where a large frame takes longer than that to pass.
 BEAT: Final = 500
@@ -126,6 +131,7 @@ class ZmqTransport(trio.abc.AsyncResource):
         socket = self._context.socket(kind)
         options = {
             zmq.LINGER: 0,
+            zmq.RCVHWM: UNREAD,
             # Not for all: with it "localhost" may become ::1, where nobody listens.
             zmq.IPV6: int("[" in endpoint),
             zmq.MAXMSGSIZE: self._max_frame,
