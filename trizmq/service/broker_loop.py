@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Final, final
 import trio
 
 from ..errors import RemoteProtocolError
-from ..transport.face import PeerGone
 from ..wire import dialects
-from ..wire.batches import batches
-from ..wire.items import Call, Hello, Response
+from ..wire.items import Hello
 from ..wire.return_path import MalformedCall, MalformedCommand
+from .delivery import Delivery
 from .faults import Faults
 from .ticker import Ticker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from .. import messages
     from ..admission import Event
@@ -72,8 +71,7 @@ class BrokerLoop:
         self._backend = backend
         self._is_shared = backend is frontend
         frontend.bound_unsent(broker.limits.client_bytes, broker.limits.broker_bytes)
-        # Clients that do not read, and have been told in this round that their calls have ended.
-        self._told: set[bytes] = set()
+        self._delivery = Delivery(broker, frontend, backend)
         self._crowded = broker.slow_clients = frontend.crowded
         self._observe = observe
         self._faults = Faults(LOGGER)
@@ -251,9 +249,9 @@ class BrokerLoop:
         while not outbox.is_empty:
             if self.local is not None:
                 self._work_here(self.local, outbox)
-            self._send_to_clients(outbox)
+            self._delivery.to_clients(outbox)
             if outbox.worker_items or outbox.worker_messages:
-                self._send_to_workers(outbox)
+                self._delivery.to_workers(outbox)
             for event in outbox.events:
                 try:
                     self._note(event)
@@ -262,9 +260,7 @@ class BrokerLoop:
             for error in outbox.faults:
                 self._faults.note(error, "taking in a message")
             outbox = self.broker.take_outbox()
-        if self._told:
-            self._told.clear()
-        self._frontend.settle()
+        self._delivery.settle()
         self._ticker.reconsider()
         if self.broker.is_draining and not self.broker.in_flight:
             self._nothing_in_flight.set()
@@ -274,103 +270,6 @@ class BrokerLoop:
             local.start(outbox.dispatched)
         if outbox.abandoned:
             local.stop(outbox.abandoned)
-
-    def _send_to_clients(self, outbox: Outbox) -> None:
-        for address, items in outbox.items.items():
-            self._send_items(address, items)
-        for address, frames in outbox.messages:
-            try:
-                if not self._send(address, frames):
-                    self.broker.counters.gone += 1
-                    self.broker.lose(address)
-            except trio.WouldBlock:
-                self._give_up(address, ())
-
-    def _send_items(self, address: bytes, items: Sequence[Item]) -> None:
-        sent = 0
-        for frames, count in batches(items, self.broker.client_message_bytes(address)):
-            try:
-                if not self._send(address, frames):
-                    self.broker.miss(address, items[sent:], trio.current_time())
-                    return
-            except trio.WouldBlock:
-                self._give_up(address, items[sent:])
-                return
-            sent += count
-
-    def _give_up(self, address: bytes, unsent: Sequence[Item]) -> None:
-        """End the calls of a client that does not read; not twice, if it cannot even be told."""
-        self.broker.counters.slow += len(unsent) or 1
-        if address not in self._told:
-            self._told.add(address)
-            self.broker.give_up_slow(address, [one for one in unsent if type(one) is Response])
-
-    def _send(self, address: bytes, frames: Sequence[bytes]) -> bool:
-        """Send one message; return False if nobody is connected at ``address``.
-
-        Raises:
-          trio.WouldBlock: somebody is, and does not read.
-
-        """
-        try:
-            self._frontend.send_nowait(address, frames, beyond=address in self._told)
-        except trio.WouldBlock:
-            raise
-        except PeerGone:
-            return False
-        except trio.ClosedResourceError:
-            raise
-        except Exception as error:
-            self.broker.note_fault(error)
-        return True
-
-    def _send_to_workers(self, outbox: Outbox) -> None:
-        for address, items in outbox.worker_items.items():
-            left_out: list[Item] = []
-            most, sent = self.broker.worker_message_bytes(address), 0
-            for frames, count in batches(items, most, left_out):
-                reason = self._send_to_worker(address, frames)
-                if reason is not None:
-                    self._note_unsent(address, reason, items, sent, left_out)
-                    break
-                sent += count
-            for item in left_out:
-                self.broker.take_back(address, item)
-        for address, frames in outbox.worker_messages:
-            reason = self._send_to_worker(address, frames)
-            if reason is not None:
-                self.broker.lose_worker(address, reason, frames)  # a call's token is one of them
-        assert self._backend is not None
-        self._backend.settle()
-
-    def _send_to_worker(self, address: bytes, frames: Sequence[bytes]) -> str | None:
-        """Send one message; return why nothing of it could be sent, or None."""
-        assert self._backend is not None
-        try:
-            self._backend.send_nowait(address, frames)
-        except trio.WouldBlock:
-            return "it reads too slowly"
-        except PeerGone:
-            return "it is not connected"
-        except trio.ClosedResourceError:
-            raise
-        except Exception as error:
-            self.broker.note_fault(error)
-            self.broker.lose_worker(address, "the broker failed at sending to it")
-        return None
-
-    def _note_unsent(
-        self,
-        address: bytes,
-        reason: str,
-        items: Sequence[Item],
-        sent: int,
-        left_out: Sequence[Item],
-    ) -> None:
-        """Give up a worker; of ``items``, all but the first ``sent`` it was certainly not given."""
-        written = [item for item in items if not any(item is one for one in left_out)]
-        tokens = [item.id for item in written[sent:] if isinstance(item, Call)]
-        self.broker.lose_worker(address, reason, tokens)
 
     def _note(self, event: Event) -> None:
         if event.kind == "worker-refused":
