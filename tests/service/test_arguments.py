@@ -161,8 +161,6 @@ async def test_json_that_is_no_json_is_a_type_error(any_client: Any) -> None:
     with pytest.raises(TypeError):
         await any_client.post("/test/echo", query="a=1")
     with pytest.raises(TypeError):
-        await any_client.post("/test/echo", headers=[("a", "b")])
-    with pytest.raises(TypeError):
         await any_client.post("/test/echo", query=["a"])
     assert await any_client.lives()
 
@@ -232,6 +230,27 @@ async def test_how_a_query_is_written(any_client: Any) -> None:
 async def test_headers_of_one_name_are_joined(any_client: Any) -> None:
     response = await any_client.post("/test/echo", headers={"A": "1", "b": "2", "a": "3"})
     assert response.json()["headers"] == {"a": "1, 3", "b": "2"}
+
+
+async def test_headers_may_be_pairs(any_client: Any) -> None:
+    for pairs in ([("A", "1"), ("b", "2"), ["a", "3"]], {("A", "1, 3"): 0, ("b", "2"): 0}.keys()):
+        response = await any_client.post("/test/echo", headers=pairs)
+        assert response.json()["headers"] == {"a": "1, 3", "b": "2"}
+    assert (await any_client.post("/test/echo", headers=[])).json()["headers"] == {}
+
+
+@pytest.mark.parametrize("wrong", ["x", "ab", b"x", 1, ["ab"], [("a", "b", "c")], [1]])
+async def test_headers_that_are_no_pairs_are_a_type_error(any_client: Any, wrong: Any) -> None:
+    with pytest.raises(TypeError, match="headers is a mapping, or pairs"):
+        await any_client.post("/test/echo", headers=wrong)
+    assert await any_client.lives()
+
+
+@pytest.mark.parametrize("body", [b"", bytearray(), b"x"])
+async def test_a_body_that_is_given_beside_json_is_refused(any_client: Any, body: Any) -> None:
+    with pytest.raises(trizmq.LocalProtocolError, match="not both"):
+        await any_client.post("/test/echo", body=body, json=1)
+    assert (await any_client.post("/test/json", body=None, json=1)).json() == 1
 
 
 @pytest.mark.parametrize("value", [2**64, -(2**70), 2**53 + 1, 10**30, [2**100, 1.5, None]])

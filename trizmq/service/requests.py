@@ -22,7 +22,7 @@ class Details(TypedDict, total=False):
       query: appended to the target, encoded: a mapping, or pairs. A sequence of values repeats
         the name, None leaves it out; a bool is ``true`` or ``false``, an Enum its value. NaN,
         infinity and what has no text are refused.
-      headers: names in any case; values of one name are joined by a comma.
+      headers: a mapping, or pairs; names in any case; values of one name are joined by a comma.
       body: raw bytes; not with ``json``.
       json: any value that msgspec can encode, so Structs and dataclasses too. Integers of any
         size are exact; NaN and infinity are refused.
@@ -30,7 +30,7 @@ class Details(TypedDict, total=False):
     """
 
     query: Mapping[str, Any] | Iterable[tuple[str, Any]] | None
-    headers: Mapping[str, str] | None
+    headers: Mapping[str, str] | Iterable[tuple[str, str]] | None
     body: bytes | bytearray | memoryview | None
     json: Any
 
@@ -93,9 +93,19 @@ class RequestMaker:
     def _merged(self, fields: Any) -> dict[str, str]:
         if type(fields) is dict and names.are_fields_normal(fields):
             return self._headers | fields
-        if not isinstance(fields, Mapping):
-            raise TypeError(f"headers is a mapping, not {type(fields).__name__}")
-        return self._headers | names.check_fields(fields.items())
+        return self._headers | names.check_fields(_pairs(fields))
+
+
+def _pairs(fields: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(fields, Mapping):
+        return fields.items()
+    kind = type(fields).__name__
+    if not isinstance(fields, Iterable) or isinstance(fields, (str, bytes, bytearray, memoryview)):
+        raise TypeError(f"headers is a mapping, or pairs, not {kind}")
+    pairs = list(fields)
+    if not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
+        raise TypeError("headers is a mapping, or pairs of a name and a value")
+    return pairs
 
 
 def _checked_token(token: object) -> str:
@@ -139,7 +149,7 @@ def _body(details: Details) -> bytes:
             return plain_bytes(body)
         except (TypeError, ValueError) as error:
             raise LocalProtocolError(f"body: {error}; see json=") from None
-    if body:
+    if body is not None:
         raise LocalProtocolError("a call has one body: json= or body=, not both")
     try:
         return json_codec.encode(details["json"])
