@@ -16,6 +16,8 @@ def plain_text(value: str) -> str:
       TypeError: it is no text.
 
     """
+    if not isinstance(value, str):
+        raise TypeError(f"wanted text, not {type(value).__name__}")
     return str.__str__(value)
 
 

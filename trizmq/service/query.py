@@ -68,6 +68,8 @@ def _items(query: Any) -> Iterable[tuple[str, Any]]:
         return query.items()
     if isinstance(query, (str, bytes, bytearray, memoryview)):
         raise TypeError("query is a mapping, or pairs; a query that is text goes behind target's ?")
+    if not isinstance(query, Iterable):
+        raise TypeError(f"query is a mapping, or pairs, not {type(query).__name__}")
     pairs = list(query)
     if not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
         raise TypeError("query is a mapping, or pairs of a name and a value")
