@@ -188,6 +188,9 @@ def test_at_a_broker_that_is_not_ours(trizmq: CommandLine, backend: str) -> None
         (["worker", "--dialect", "plain"], "Invalid value for '--dialect'"),
         (["run", "--workers", "2", "--plugins", "nope"], "trizmq: no plugin 'nope' is installed"),
         (["run", "--workers", "-1"], "Invalid value for '--workers'"),
+        (["run", "--workers", "100000"], "Invalid value for '--workers'"),
+        (["run", "--capacity", "99999999999999"], "Invalid value for '--capacity'"),
+        (["worker", "--threads", "1000000"], "Invalid value for '--threads'"),
     ],
 )
 def test_what_the_user_did_wrong_is_one_line_and_exit_code_2(

@@ -78,6 +78,31 @@ async def test_a_thread_that_dies_ends_its_calls_and_is_replaced(
         await trio.to_thread.run_sync(use, endpoint)
 
 
+async def test_a_thread_in_which_trio_dies_ends_calls_and_the_block(
+    serving: Any, routes: Any
+) -> None:
+    def use(endpoint: str) -> None:
+        with trizmq.SyncClient(endpoint) as client:
+            assert client.post("/test/echo").status == 200
+            thread = client._thread
+            assert thread is not None
+            run_soon = thread._run_soon
+            assert run_soon is not None
+
+            def tell(*_: Any) -> None:
+                run_soon(sys.exit, "die")  # what is left of it then: nobody reads, all is closed
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+            thread._run_soon = tell
+            with pytest.raises(trizmq.Unreachable, match="its thread has died") as info:
+                client.post("/test/echo")
+            assert info.value.executed == "no"
+        thread._thread.join(5)
+
+    async with serving(routes) as endpoint:
+        await trio.to_thread.run_sync(use, endpoint)
+
+
 async def test_a_thread_that_dies_before_it_looks_at_a_call(monkeypatch: Any) -> None:
     async def die(self: Any) -> None:
         await trio.sleep(0.1)

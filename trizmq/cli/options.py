@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BACKEND",
     "ENDPOINT",
+    "MOST_WORKERS",
     "Seconds",
     "broker_options",
     "connect_option",
@@ -40,6 +41,10 @@ ENDPOINT: Final = "tcp://127.0.0.1:5555"
 BACKEND: Final = "tcp://127.0.0.1:5556"
 
 MAX_SECONDS: Final = 3600.0
+
+#: More are a slip of the keyboard, which would take the machine's memory before it is noticed.
+MOST_CALLS: Final = 65_536
+MOST_WORKERS: Final = 1024
 
 Command = TypeVar("Command", bound="Callable[..., Any]")
 
@@ -226,7 +231,7 @@ _insecure = click.option(
 
 _capacity = click.option(
     "--capacity",
-    type=click.IntRange(1),
+    type=click.IntRange(1, MOST_CALLS),
     default=256,
     envvar="TRIZMQ_CAPACITY",
     show_default=True,
@@ -235,7 +240,7 @@ _capacity = click.option(
 
 _threads = click.option(
     "--threads",
-    type=click.IntRange(1),
+    type=click.IntRange(1, MOST_CALLS),
     default=40,
     envvar="TRIZMQ_THREADS",
     show_default=True,

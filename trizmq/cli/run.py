@@ -11,6 +11,7 @@ import click
 from ..service.serve import serve
 from .logs import log_to
 from .options import (
+    MOST_WORKERS,
     broker_options,
     endpoints,
     plugin_options,
@@ -37,7 +38,7 @@ __all__ = ["run"]
 )
 @click.option(
     "--workers",
-    type=click.IntRange(0),
+    type=click.IntRange(0, MOST_WORKERS),
     default=0,
     envvar="TRIZMQ_WORKERS",
     show_default=True,

@@ -8,7 +8,7 @@ import time
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 import trio
 
@@ -85,9 +85,9 @@ class ClientThread:
         ended: Future[Response] = Future()
         self._calls.add(ended)  # first: from now on it ends when the thread does
         try:
-            if self.has_ended or self._run_soon is None:
+            if self.has_ended:
                 raise _gone("no")
-            self._run_soon(self._begin, pending, ended, ends_at)
+            self._tell(self._begin, pending, ended, ends_at)
             return ended.result(max(0.0, ends_at - time.monotonic()) + GRACE)
         except (trio.RunFinishedError, CancelledError):
             raise _gone("no") from None
@@ -104,9 +104,8 @@ class ClientThread:
     def stop(self, timeout: float = STOP_SECONDS) -> None:
         """End the thread, and with it the calls of other threads; wait for so many seconds."""
         self._is_up.cancel()
-        if self._run_soon is not None:
-            with suppress(trio.RunFinishedError):
-                self._run_soon(self._stop.cancel)
+        with suppress(trio.RunFinishedError):
+            self._tell(self._stop.cancel)
         if self._thread.ident is not None:
             self._thread.join(timeout)
         self._end_calls()
@@ -126,10 +125,24 @@ class ClientThread:
         """Cancel a call; tell whether it had not begun, and now never will."""
         if ended.cancel():
             return True
-        if not ended.done() and self._run_soon is not None:
+        if not ended.done():
             with suppress(trio.RunFinishedError):
-                self._run_soon(self._cancel, pending)
+                self._tell(self._cancel, pending)
         return False
+
+    def _tell(self, action: Callable[..., object], *given: Any) -> None:
+        """Have the thread call ``action``.
+
+        Raises:
+          trio.RunFinishedError: the thread is not up, or is no more.
+
+        """
+        if self._run_soon is None:
+            raise trio.RunFinishedError
+        try:
+            self._run_soon(action, *given)
+        except OSError:  # Trio itself died there, and cannot say so: its descriptors are closed
+            raise trio.RunFinishedError from None
 
     # -- in the thread itself ------------------------------------------------------------
 
