@@ -233,7 +233,7 @@ async def test_a_client_that_takes_less_is_not_sent_more(plugin, tmp_path, caplo
                     if isinstance(item, Response):
                         statuses[item.id] = item.status
         assert statuses == {0: 200, 1: 500}
-    assert "GET /own/2000" in caplog.text
+    assert "GET /own/{size:int}: the response has 2000 bytes" in caplog.text
 
 
 async def test_a_worker_that_takes_less_is_not_given_more(tmp_path) -> None:

@@ -237,7 +237,7 @@ class Dispatcher(Backlog):
             return
         flight.worker = worker
         flight.attempts += 1
-        flight.given_at = self.now
+        self._shedding.note_start(flight, self.now)
         flight.service.in_flight += 1
         worker.busy += 1
         worker.held += flight.held

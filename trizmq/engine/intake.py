@@ -53,6 +53,12 @@ class Intake:
     ) -> None:
         self.is_draining = False
         self._limits = limits
+        # Those that are looked at for each call: a field of a Struct costs ten times as much.
+        self._max_ttl = limits.max_ttl
+        self._header_fields = limits.header_fields
+        self._target_bytes = limits.target_bytes
+        self._client_calls = limits.client_calls
+        self._broker_bytes = limits.broker_bytes
         self._counters = counters
         self._dispatcher = dispatcher
         self._gate = gate
@@ -72,7 +78,7 @@ class Intake:
         dispatcher.now = now
         name = service_of(call.target) or ""
         service = dispatcher.services.get(name) or Service(name)
-        deadline = now + min(call.ttl / 1000, self._limits.max_ttl)
+        deadline = now + min(call.ttl / 1000, self._max_ttl)
         if return_path is None:
             deadline -= peer.connection.lag.of(call.sent, now)
         flight = Flight(peer, call, deadline, service, return_path)
@@ -87,25 +93,24 @@ class Intake:
 
     def _why_not(self, flight: Flight, *, thorough: bool) -> Response | None:
         """Return what is to be said about a call that is not even looked at, or None."""
-        limits = self._limits
         # Empty header fields take no room: a small message may hold too many of them. And a
         # character may be four bytes.
         if (
             thorough
-            or len(flight.headers) > limits.header_fields
-            or 4 * (len(flight.method) + len(flight.target)) > limits.target_bytes
-        ) and (oversize := find_oversize(flight, limits)):
+            or len(flight.headers) > self._header_fields
+            or 4 * (len(flight.method) + len(flight.target)) > self._target_bytes
+        ) and (oversize := find_oversize(flight, self._limits)):
             return refusals.refusal(flight, *oversize)
         if (fault := self._find_fault(flight)) is not None:
             return refusals.refusal(flight, 400, fault)
         if flight.deadline <= self._dispatcher.now:
             return refusals.expiry(flight)
         peer = flight.peer
-        if peer.connection.calls > limits.client_calls and self._has_too_many(peer, flight):
+        if peer.connection.calls > self._client_calls and self._has_too_many(peer, flight):
             return self._busy(flight, 429, "this client has too many calls in flight")
         if self._dispatcher.slow and peer.address in self._dispatcher.slow:
             return self._busy(flight, 429, refusals.UNREAD)
-        if self._dispatcher.held_bytes > limits.broker_bytes:
+        if self._dispatcher.held_bytes > self._broker_bytes:
             return self._busy(flight, 503, "the server holds too many bytes of calls in flight")
         return None
 

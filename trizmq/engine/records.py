@@ -107,6 +107,7 @@ class Flight(Work):
       attempts: how often it was given to a worker.
       deaths: how often the worker was lost that had it.
       given_at: when it was given to its worker.
+      is_measured: how long its worker has it counts.
       held: bytes of its body, as long as they are counted.
       is_queued: it waits for a worker.
       parts: how many parts of its response its caller has been sent.
@@ -134,6 +135,7 @@ class Flight(Work):
         self.attempts = 0
         self.deaths = 0
         self.given_at = 0.0
+        self.is_measured = False
         self.held = 0
         self.is_queued = False
         self.parts = 0
@@ -146,6 +148,11 @@ class Flight(Work):
         """Whether a second worker may be given it: it is idempotent, and nothing was sent."""
         is_idempotent = self.method in IDEMPOTENT_METHODS or "idempotency-key" in self.headers
         return is_idempotent and not self.parts
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether another process was given it."""
+        return self.worker is not None and self.worker.address is not None
 
     @property
     def queue(self) -> RequestQueue:

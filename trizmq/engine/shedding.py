@@ -26,9 +26,10 @@ SPARED: Final = 50
 #: the newest is served first: somebody may still wait for that one.
 PATIENCE: Final = 1.0
 
-#: Of the calls that did not have to wait one in so many is measured. (A prime: calls of two
-#: routes that come in turn are both measured.)
-MEASURED: Final = 7
+#: Of the calls that did not have to wait one in so many is measured, and each that comes so many
+#: seconds after the last. (A prime: calls of two routes that come in turn are both measured.)
+MEASURED: Final = 31
+UNMEASURED: Final = 0.01
 
 
 @final
@@ -58,14 +59,26 @@ class Shedding:
         self._services = services
         self._spared = 0
         self._unmeasured = 0
+        self._measured_at = 0.0
+
+    def note_start(self, flight: Flight, now: float) -> None:
+        """Be told that a worker is given a call; decide whether it is measured."""
+        flight.given_at = now
+        self._unmeasured += 1
+        if (
+            flight.size
+            or self._unmeasured >= MEASURED
+            or now - self._measured_at >= UNMEASURED
+            or not flight.service.estimates.whole.is_known
+        ):
+            self._unmeasured, self._measured_at = 0, now
+            flight.is_measured = True
 
     def note_end(self, flight: Flight, now: float, *, was_stopped: bool) -> None:
         """Be told that a worker is done with a call."""
-        self._unmeasured += 1
-        estimates = flight.service.estimates
-        if flight.size or self._unmeasured >= MEASURED or not estimates.whole.is_known:
-            self._unmeasured = 0
-            estimates.add(flight, max(0.0, now - flight.given_at), was_stopped=was_stopped)
+        if flight.is_measured:
+            seconds = max(0.0, now - flight.given_at)
+            flight.service.estimates.add(flight, seconds, was_stopped=was_stopped)
 
     def wait(self, flight: Flight, before: int) -> float:
         """Return how long a call is likely to wait; 0 if that is not known."""

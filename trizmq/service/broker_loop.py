@@ -100,7 +100,8 @@ class BrokerLoop:
 
     def finish(self, flight: Flight, response: messages.Response | None) -> None:
         """Be told by the worker of this process that it is done with ``flight``."""
-        self.broker.finish(flight, response, self._clock())
+        # The time only where it is looked at: it costs as much as all that the engine does here.
+        self.broker.finish(flight, response, self._clock() if flight.is_measured else None)
 
     async def drain(self, grace: float) -> None:
         """Take no new calls; return when the running ones are answered, or cut off.

@@ -148,9 +148,7 @@ class LocalWorker(Generic[W]):
         return request
 
     def _end(self, request: Served[W], response: Response | None) -> None:
-        if response is not None and (
-            len(response.body) > MIN_BODY_BYTES or response.headers or request.later is not None
-        ):
+        if response is not None and (len(response.body) > MIN_BODY_BYTES or response.headers):
             response = self._fitting(request, response)
         if self._access_log:
             _log_access(request, response, trio.current_time() - request.began)
@@ -207,6 +205,8 @@ class LocalWorker(Generic[W]):
         if flight in self._owed:
             request, later = self._owed.pop(flight)
             later.is_over = True
+            if response is not None:  # what was sent ahead counts, too
+                response = self._fitting(request, response)
             self._end(request, response)
 
 

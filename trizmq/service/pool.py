@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from operator import is_
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final
 
@@ -66,7 +66,7 @@ class WorkerPool(Generic[T]):
         self._running: dict[T, Post] = {}
         self._cancelled: set[trio.CancelScope] = set()  # of workers that are to retire
         self._clean = copy_context()
-        self._clean_values = tuple(self._clean.values())
+        self._has_lookalikes = False
 
     def put(self, items: Iterable[T]) -> None:
         """Queue ``items``. Never waits; who calls it bounds what it brings."""
@@ -93,12 +93,26 @@ class WorkerPool(Generic[T]):
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run the workers until cancelled."""
-        self._clean = copy_context()
-        self._clean_values = tuple(self._clean.values())
+        self._note_clean()
         async with trio.open_nursery() as nursery:
             for _ in range(self._size):
                 nursery.start_soon(self._career, nursery)
             task_status.started()
+
+    def _note_clean(self) -> None:
+        self._clean = copy_context()
+        equals: Any = [type(value).__eq__ for value in self._clean.values()]
+        self._has_lookalikes = any(one is not object.__eq__ for one in equals)
+
+    def _is_clean(self) -> bool:
+        """Tell whether each value in the context of the current task is the one that was there."""
+        try:
+            if copy_context() != self._clean:  # quick, for the two share all
+                return False
+        except Exception:  # two values that are not the same, and cannot be compared: arrays
+            return False
+        # Equal values are taken for the same, where they can be equal.
+        return not self._has_lookalikes or _are_same(copy_context(), self._clean)
 
     async def _career(self, nursery: trio.Nursery) -> None:
         task = trio.lowlevel.current_task()
@@ -116,7 +130,6 @@ class WorkerPool(Generic[T]):
 
     async def _work(self, task: trio.lowlevel.Task, post: Post) -> None:
         cancelled, ready, scope, status = self._cancelled, self._ready, post.scope, post.status
-        clean, values = self._clean, self._clean_values
         while scope not in cancelled:  # `scope.cancel_called` looks at the clock each time
             if not ready:
                 await self._rest(task)
@@ -133,13 +146,7 @@ class WorkerPool(Generic[T]):
                 self._unflushed += 1
             if getattr(task, "_cancel_status", None) is not status:  # `post.is_leaky`, in line
                 return
-            try:
-                if copy_context() != clean:
-                    return
-            except Exception:  # two values that are not the same, and cannot be compared: arrays
-                return
-            # That was quick, for the two share all; but it takes equal values for the same.
-            if values and not all(map(is_, copy_context().values(), values)):
+            if not self._is_clean():
                 return
 
     def _prepare_to_wait(self) -> None:
@@ -170,6 +177,11 @@ class WorkerPool(Generic[T]):
         if self._idle and not self._woken:
             self._woken += 1
             trio.lowlevel.reschedule(self._idle.pop())
+
+
+def _are_same(one: Context, other: Context) -> bool:
+    """Tell whether the same variables have the very same values."""
+    return all(map(is_, one, other)) and all(map(is_, one.values(), other.values()))
 
 
 #: The item that each worker of any pool is at.

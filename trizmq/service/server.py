@@ -106,7 +106,7 @@ class Server:
             capacity=capacity,
             finish=self._loop.finish,
             part=broker.part,
-            takes=lambda _: takes,
+            takes=lambda flight: flight.peer.takes or takes,
             flush=loop.act,
             access_log=access_log,
         )

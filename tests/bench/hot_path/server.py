@@ -21,6 +21,7 @@ from trizmq.engine.gate import _view
 from trizmq.engine.records import Flight
 from trizmq.messages import Response
 from trizmq.service.pool import WorkerPool
+from trizmq.service.post import Post
 from trizmq.service.server import Server
 from trizmq.wire import dialects, items, native
 from trizmq.wire.batches import batches
@@ -106,7 +107,11 @@ class _Steps:
         take = loop._receive_client
         self._clock.run("_receive_client", map(take, where, self._messages, when), calls=CALLS)
         for flights in in_batches(self._broker.take_outbox().dispatched):
+            # As the pool has it: each item at its worker's post.
+            post = Post(trio.lowlevel.current_task(), trio.CancelScope())
+            self._local._pool._running.update(dict.fromkeys(flights, post))
             await self._clock.wait("_handle", map(self._local._handle, flights))
+            self._local._pool._running.clear()
             began = thread_time()
             loop.act()
             self._clock.note("act", thread_time() - began, len(flights))
