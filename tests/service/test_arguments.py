@@ -320,3 +320,12 @@ async def test_what_is_no_text_is_said_so(any_client: Any, wrong: Any) -> None:
         await any_client.request("GET", wrong)
     with pytest.raises(TypeError, match=r"pairs|expected"):
         await any_client.post("/test/echo", query=5)
+
+
+@pytest.mark.parametrize(
+    "wrong", [("GET",), "GET", 5, None, ("GET", "/test/echo", None), ("GET", "/test/echo", {}, {})]
+)
+async def test_call_many_says_what_a_call_is(open_server, wrong: Any) -> None:
+    async with open_server() as server, trizmq.open_client(server.endpoint) as client:
+        with pytest.raises(TypeError, match=r"a call is \(method, target\)"):
+            await client.call_many([("GET", "/test/echo"), wrong])

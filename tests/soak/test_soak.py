@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from . import cuts, hosts, kills
+from . import cuts, hosts, kills, memory
 
 pytestmark = pytest.mark.slow
 
@@ -28,3 +28,14 @@ def test_a_broker_that_is_lost_costs_idempotent_calls_time_only(kind, tmp_path) 
     assert book.faults() == []
     assert set(book.counts("GET")) == {"200"}
     assert set(book.counts("POST")) <= {"200", "Unreachable maybe", "502 maybe"}
+
+
+def test_a_client_that_never_reads_cannot_fill_the_memory(tmp_path) -> None:
+    # The promise is 256 MiB of calls and responses; the rest is the program, and what malloc keeps.
+    assert memory.hoard("native", tmp_path) < 450
+
+
+def test_a_worker_that_is_stopped_cannot_fill_the_memory(tmp_path) -> None:
+    # 1,000 MiB are sent. Some of them are in libzmq's queue of what is not read yet, which has a
+    # bound on messages and none on bytes.
+    assert memory.pile_up(tmp_path) < 700

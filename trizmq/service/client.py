@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Final, Unpack, final
+from typing import TYPE_CHECKING, Any, Final, Unpack, final
 
 import trio
 from trio.lowlevel import (  # on the way of each call: two look-ups fewer
@@ -104,11 +104,9 @@ class Client:
         now = trio.current_time()
         deadline, is_timed = _deadline(now)
         pendings = []
-        for method, target, *details in calls:
-            if len(details) > 1:
-                raise TypeError("a call is (method, target) or (method, target, details)")
-            given = details[0] if details else NO_DETAILS
-            pendings.append(self._maker.make(method, target, given, deadline, is_timed))
+        for call in calls:
+            method, target, details = _checked(call)
+            pendings.append(self._maker.make(method, target, details, deadline, is_timed))
         try:
             self._connection.submit_many(pendings, now)
         except BaseException:
@@ -159,6 +157,17 @@ class Client:
     async def delete(self, target: str, **details: Unpack[Details]) -> Response:
         """DELETE ``target``; see `request`."""
         return await self.request("DELETE", target, **details)
+
+
+def _checked(call: Any) -> tuple[Any, Any, Details]:
+    """Return method, target and details of a call, whether compiled or not of the same types."""
+    if isinstance(call, (tuple, list)):
+        if len(call) == 2:
+            return call[0], call[1], NO_DETAILS
+        if len(call) == 3 and isinstance(call[2], dict):
+            details: Any = call[2]
+            return call[0], call[1], details
+    raise TypeError("a call is (method, target) or (method, target, details), and details a dict")
 
 
 def _deadline(now: float) -> tuple[float, bool]:

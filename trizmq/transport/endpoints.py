@@ -95,8 +95,8 @@ def _split(endpoint: str) -> tuple[str, str]:
     if not endpoint:
         raise _EndpointError("an endpoint is empty: is there a comma too many?")
     is_path = endpoint.startswith("ipc://")  # which may have spaces
-    if not endpoint.isprintable() or (" " in endpoint and not is_path):
-        raise _EndpointError("an endpoint has no white space: separate several by commas")
+    if not endpoint.isprintable() or (not is_path and re.search("[ ;]", endpoint)):
+        raise _EndpointError("an endpoint has no white space or ';': separate several by commas")
     transport, separator, address = endpoint.partition("://")
     if not separator:
         raise _EndpointError(f"it lacks the transport, as in tcp://{_guess(endpoint)}")
@@ -110,6 +110,7 @@ def _split(endpoint: str) -> tuple[str, str]:
 
 
 def _guess(address: str) -> str:
+    address = re.sub("^[a-z]+:/+", "", address)  # a slash was forgotten
     return address if re.search(r":[0-9*]+$", address) else "127.0.0.1:5555"
 
 
