@@ -228,6 +228,7 @@ class OnTerminal:
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
             os.chdir(str(directory))
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
             command = [sys.executable, "-m", "trizmq", "run", *SERVE]
             os.execvp([*prefix, *command][0], [*prefix, *command, "--bind", "tcp://127.0.0.1:*"])
         said = b""

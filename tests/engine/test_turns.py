@@ -8,7 +8,7 @@ import pytest
 
 from trizmq.wire import dialects
 from trizmq.wire.commands import Ready
-from trizmq.wire.items import Goaway, Heartbeat, Response
+from trizmq.wire.items import VERSION, Goaway, Heartbeat, Hello, Response
 
 
 def answer(backend, address: bytes, token: int) -> None:
@@ -239,6 +239,20 @@ def test_what_a_worker_announced_ends_with_it(make_backend) -> None:
     backend.call(1)
     assert len(backend.given(b"honest")) == 1
     assert len(backend.broker.services) <= 7
+
+
+def test_no_worker_makes_the_service_of_another_public(make_backend) -> None:
+    """Where one worker does not check tokens, and another says that its routes are public."""
+    backend = make_backend()
+    backend.employ(b"honest", "users")
+    hello = Hello(VERSION, "other", 1, ("users",), public=("users",))
+    backend.work(b"other", hello)
+    service = backend.broker.services["users"]
+    assert (service.workers, service.has_public_routes) == (2, False)
+    backend.work(b"honest", Goaway("closing"))
+    assert service.has_public_routes
+    backend.work(b"other", Goaway("closing"))
+    assert not service.has_public_routes
 
 
 def test_a_service_that_was_deserted_is_forgotten_after_a_while(make_backend) -> None:
