@@ -104,7 +104,8 @@ class Client:
         now = trio.current_time()
         deadline, is_timed = _deadline(now)
         pendings = []
-        for call in calls:
+        given: Iterable[Any] = calls  # compiled code would look at the types by itself
+        for call in given:
             method, target, details = _checked(call)
             pendings.append(self._maker.make(method, target, details, deadline, is_timed))
         try:

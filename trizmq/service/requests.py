@@ -105,7 +105,7 @@ def _pairs(fields: Any) -> Iterable[tuple[Any, Any]]:
     pairs = list(fields)
     if not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
         raise TypeError("headers is a mapping, or pairs of a name and a value")
-    return pairs
+    return [(name, value) for name, value in pairs]  # compiled code takes no list for a tuple
 
 
 def _checked_token(token: object) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import stat
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -109,17 +110,21 @@ def test_a_write_that_fails_leaves_no_trace(tmp_path: Path) -> None:
 # -- the first start -----------------------------------------------------------------------
 
 
-def start_first(directory: Path) -> None:
-    ensure_admin(TokenStore(directory), directory)
+FIRST_START = """
+import sys
+from pathlib import Path
+from trizmq_auth.admin import ensure_admin
+from trizmq_auth.store import TokenStore
+
+directory = Path(sys.argv[1])
+ensure_admin(TokenStore(directory), directory)
+"""
 
 
 def test_many_first_starts_at_once_make_one_token(tmp_path: Path) -> None:
-    fork = multiprocessing.get_context("spawn")
-    starts = [fork.Process(target=start_first, args=(tmp_path,)) for _ in range(4)]
-    for start in starts:
-        start.start()
-    for start in starts:
-        start.join(20)
+    command = [sys.executable, "-c", FIRST_START, str(tmp_path)]
+    starts = [subprocess.Popen(command) for _ in range(4)]
+    assert [start.wait(20) for start in starts] == [0] * 4
     (token,) = TokenStore(tmp_path).tokens()
     assert token.matches((tmp_path / ADMIN_TOKEN).read_text())
 
