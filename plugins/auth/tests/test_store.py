@@ -110,6 +110,11 @@ def test_a_write_that_fails_leaves_no_trace(tmp_path: Path) -> None:
 # -- the first start -----------------------------------------------------------------------
 
 
+def start_first(directory: Path) -> None:
+    ensure_admin(TokenStore(directory), directory)
+
+
+#: The same for a process of its own.
 FIRST_START = """
 import sys
 from pathlib import Path
