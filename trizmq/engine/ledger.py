@@ -79,7 +79,7 @@ class Ledger:
     def respond(self, flight: Flight, response: Outcome) -> None:
         """End a call with a response and the parts before it, or a 500 if these are too large."""
         oversize: str | None = None
-        if flight.is_remote or flight.gathered:  # the worker of this process has seen to the rest
+        if flight.gathered or not flight.is_local:  # the local worker has looked itself
             oversize = self._replies.find_oversize(flight, response)
         if self.slow and flight.peer.address in self.slow:
             self.answer(flight, refusals.unread(flight))

@@ -150,9 +150,9 @@ class Flight(Work):
         return is_idempotent and not self.parts
 
     @property
-    def is_remote(self) -> bool:
-        """Whether another process was given it."""
-        return self.worker is not None and self.worker.address is not None
+    def is_local(self) -> bool:
+        """Whether the worker of this process was given it."""
+        return self.worker is not None and self.worker.address is None
 
     @property
     def queue(self) -> RequestQueue:

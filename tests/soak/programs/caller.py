@@ -21,7 +21,7 @@ async def call(client, method, call_id):
     outcome = {"id": call_id, "method": method, "start": time.monotonic()}
     try:
         with trio.fail_after(deadline):
-            response = await client.request(method, f"/soak/work/{call_id}")
+            response = await client.request(method, f"/soak/job/{call_id}")
     except trio.TooSlowError:
         outcome |= {"kind": "deadline", "executed": "maybe"}
     except trizmq.CallError as error:
@@ -39,7 +39,7 @@ def read(response, call_id):
 
 async def main():
     async with trizmq.open_client(endpoints) as client, trio.open_nursery() as nursery:
-        (await client.get("/soak/work/first")).raise_for_status()
+        (await client.get("/soak/job/first")).raise_for_status()
         print("ready", flush=True)
         started = trio.current_time()
         for number in range(int(rate * seconds)):

@@ -11,8 +11,8 @@ routes = trizmq.Router()
 log = os.open(os.environ["SOAK_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
 
-@routes.get("/soak/work/{call_id}")
-@routes.post("/soak/work/{call_id}")
+@routes.get("/soak/job/{call_id}")
+@routes.post("/soak/job/{call_id}")
 async def work(call_id: str) -> dict[str, str]:
     # One write, so that it outlives this process, however that ends.
     os.write(log, f"{call_id} {os.getpid()} {time.monotonic()}\n".encode())
