@@ -96,6 +96,7 @@ class BrokerRig:
     def assert_nothing_is_left(self) -> None:
         broker = self.broker
         assert (broker.in_flight, broker.queued_bytes) == (0, 0)
+        assert broker._dispatcher.held_bytes == 0
         assert broker._clients.foreign == {}
         assert all(
             not peer.flights and not peer.queued_bytes for peer in broker._clients.native.values()
@@ -234,6 +235,9 @@ class BackendRig:
         waiting = [service.queue.bytes for service in broker.services.values()]
         waiting += [worker.queue.bytes for worker in broker.workers]
         assert broker.queued_bytes == sum(waiting)
+        called = [f for peer in broker._clients.all() for f in peer.flights.values()]
+        given = [f for worker in broker.workers for f in worker.flights.values()]
+        assert broker._dispatcher.held_bytes == sum(f.held for f in {*called, *given})
 
     # -- clients -----------------------------------------------------------------------
 

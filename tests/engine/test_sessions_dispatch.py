@@ -126,6 +126,22 @@ def test_what_may_be_repeated_goes_to_another_worker(backend, way) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_the_body_of_a_call_counts_until_its_end_if_its_worker_is_lost(
+    make_backend, method, way
+) -> None:
+    backend = make_backend(broker_bytes=64 * 1024)
+    for round_ in range(3):
+        hire(backend, b"x", way)
+        backend.call(2 * round_, method=method, body=bytes(30_000))
+        backend.call(2 * round_ + 1, method=method, body=bytes(30_000))
+        lose(backend, b"x", way)
+        backend.pass_time(backend.now + 60)
+        assert all(status != 503 for _, status in backend.answers())
+        assert backend.broker._dispatcher.held_bytes == 0
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_a_plain_call_is_lost_with_its_worker(backend, way, read_problem) -> None:
     hire(backend, b"x", way)
     backend.call(1)

@@ -125,6 +125,7 @@ class Dispatcher(Backlog):
             if flight.worker is worker:
                 self._counters.lost += 1
                 self.answer(flight, refusals.lost(flight))
+                self.let_go(flight)
         self._feed_services({flight.service for flight in again})
 
     def _may_go_again(self, flight: Flight) -> bool:
