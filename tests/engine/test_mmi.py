@@ -9,9 +9,10 @@ import pytest
 
 from trizmq.wire import dialects
 from trizmq.wire.dialects import ForeignCall
+from trizmq.wire.items import VERSION, Hello, Takes
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import BrokerRig, MakeBroker
+    from tests.engine.conftest import BrokerRig, MakeBroker, ReadProblem
 
 OPENINGS = {
     "mdp01": ([b"", b"MDPC01"], [b"", b"MDPC01"]),
@@ -79,3 +80,25 @@ def test_what_else_is_asked_of_it(rig: BrokerRig) -> None:
     wrong_method, unknown = rig.responses()
     assert (wrong_method.status, wrong_method.headers["allow"]) == (405, "GET, HEAD")
     assert unknown.status == 404
+
+
+@pytest.mark.parametrize("report", ["services", "routes", "workers"])
+def test_an_answer_that_is_larger_than_the_client_takes_is_a_500(
+    make_broker: MakeBroker, read_problem: ReadProblem, report: str
+) -> None:
+    rig = make_broker(services=tuple(f"service-{number}" for number in range(100)))
+    rig.worker.routes = tuple(f"GET /{service}" for service in rig.worker.services)
+    rig.greet(b"large")
+    rig.receive(Hello(VERSION, "small", takes=Takes(body_bytes=1024)), address=b"small")
+    rig.call(1, f"/mmi/{report}", method="GET", address=b"large")
+    [whole] = rig.responses(b"large")
+    assert whole.status == 200
+    assert isinstance(whole.body, bytes)
+    assert len(whole.body) > 1024
+    rig.call(1, f"/mmi/{report}", method="GET", address=b"small")
+    [response] = rig.responses(b"small")
+    assert response.status == 500
+    assert isinstance(response.body, bytes)
+    assert len(response.body) <= 1024
+    assert f"the response has {len(whole.body)} bytes" in read_problem(response)["detail"]
+    rig.assert_nothing_is_left()

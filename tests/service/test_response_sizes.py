@@ -256,6 +256,29 @@ async def test_a_worker_that_takes_less_is_not_given_more(tmp_path) -> None:
         assert server.broker.in_flight == 0
 
 
+async def test_an_answer_of_the_broker_itself_is_not_larger_than_a_client_takes(
+    open_server, connect, caplog
+) -> None:
+    async with open_server() as server, trizmq.open_client(server.endpoint) as other:
+        names = tuple(f"service-{number}" for number in range(100))
+        worker = connect(server.backend)
+        worker.send(*native.encode([Hello(1, "w", 9, names)]))
+        client = connect(server.endpoint)
+        client.send(*native.encode([Hello(1, "me", takes=Takes(body_bytes=1024))]))
+        with trio.fail_after(10):
+            while len((await other.get("/mmi/services")).json()) < len(names):
+                await trio.sleep(0.01)
+            client.send(*native.encode([Call(1, 5000, "GET", "/mmi/services", {}, b"")]))
+            responses: list[Response] = []
+            while not responses:
+                items = native.decode(await client.receive())
+                responses += [one for one in items if isinstance(one, Response)]
+        assert responses[0].status == 500
+        assert isinstance(responses[0].body, bytes)
+        assert len(responses[0].body) <= 1024
+    assert "GET /mmi/services: the response has" in caplog.text
+
+
 @pytest.mark.parametrize("over", [1, 100_000, 15 * MIB])
 async def test_a_req_socket_over_the_limit_is_answered_413(serving, connect, over) -> None:
     async with serving(routes) as endpoint:
