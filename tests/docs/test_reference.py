@@ -109,7 +109,7 @@ def test_every_item_with_its_fields(page) -> None:
 
 
 def test_every_dialect(page) -> None:
-    rows = page("docs/protocol.md").section("How dialects are told apart").rows
+    rows = page("docs/protocol.md").section("How dialects are recognized").rows
     assert {cells[0].strip("`") for cells in rows.values()} >= {*MDP, PLAIN, "native"}
 
 
