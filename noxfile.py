@@ -38,7 +38,7 @@ def tests(session: nox.Session) -> None:
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *session.posargs)
     if not session.posargs:
-        wings = "trizmq/wire/*,trizmq/engine/*,trizmq/app/*"
+        wings = "trizmq/wire/*,trizmq/broker/*,trizmq/worker/*,trizmq/client/*,trizmq/app/*"
         session.run("coverage", "report", "--include", wings, "--fail-under", "98")
 
 

@@ -3,9 +3,10 @@
 A name is imported when it is first asked for (PEP 562): ``trizmq --help`` needs no
 sockets, and a plugin that only declares routes needs no client.
 
-Layout: `errors`, `headers` and `messages` are the ground; `wire`, `engine` and `transport` are the
-left wing (frames, state, sockets), `app` the right one (routes, handlers, plugins);
-`service` joins them; `cli` is the command line; `testing` is for plugin authors.
+Layout: `broker`, `worker` and `client` are the three roles, each with its engine (values in, values
+out) and the loops that drive it; `processes` makes servers of them. Below them are `wire` (frames),
+`transport` (sockets) and `app` (routes, handlers, plugins), and the words that all share. `cli` is
+the command line; `testing` is for plugin authors.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from .app.hookspecs import Route as Route
     from .app.hookspecs import hookimpl as hookimpl
     from .app.router import Router as Router
+    from .client.opening import open_client as open_client
+    from .client.sync_client import SyncClient as SyncClient
+    from .client.trio_client import Client as Client
     from .errors import CallError as CallError
     from .errors import ConfigError as ConfigError
     from .errors import DeadlineExceeded as DeadlineExceeded
@@ -44,10 +48,7 @@ if TYPE_CHECKING:
     from .messages import Request as Request
     from .messages import Response as Response
     from .messages import problem as problem
-    from .service.client import Client as Client
-    from .service.opening import open_client as open_client
-    from .service.serve import serve as serve
-    from .service.sync_client import SyncClient as SyncClient
+    from .processes.serve import serve as serve
 
 __version__ = "0.1.0"
 
@@ -74,10 +75,10 @@ _ROOMS = {
     "headers": ["Headers"],
     "later": ["Later"],
     "messages": ["Principal", "Request", "Response", "problem"],
-    "service.client": ["Client"],
-    "service.opening": ["open_client"],
-    "service.serve": ["serve"],
-    "service.sync_client": ["SyncClient"],
+    "client.trio_client": ["Client"],
+    "client.opening": ["open_client"],
+    "processes.serve": ["serve"],
+    "client.sync_client": ["SyncClient"],
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

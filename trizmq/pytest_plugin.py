@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from .service.client import Client
+    from .client.trio_client import Client
 
 # pytest loads this file in every environment that has trizmq; pytest-trio is an extra.
 with suppress(ImportError):

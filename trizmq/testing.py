@@ -33,17 +33,17 @@ from .admission import Forward
 from .app.application import App
 from .app.hookspecs import hookimpl
 from .app.plugins import Plugin, load
+from .beside import running
+from .client.opening import open_client_on
 from .messages import Principal
-from .service.beside import running
-from .service.opening import open_client_on
-from .service.serve import serve_on
+from .processes.serve import serve_on
 from .transport.memory import MemoryTransport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from .admission import AdmittedCall, Verdict
-    from .service.client import Client
+    from .client.trio_client import Client
 
 __all__ = ["as_principal", "open_app"]
 

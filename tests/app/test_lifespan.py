@@ -16,7 +16,7 @@ import trizmq
 from trizmq import PluginError, Response, Router
 from trizmq.app.application import App
 from trizmq.app.lifespan import LEAVE_SECONDS
-from trizmq.service.work import work
+from trizmq.processes.work import work
 from trizmq.testing import open_app
 
 Call = Callable[..., Awaitable[Response]]

@@ -26,10 +26,10 @@ COPIED = ["pyproject.toml", "hatch_build.py", "README.md", "LICENSE"]
 #: A Struct, which is not compiled, and a module that is and needs its types.
 SOURCES = {
     "__init__.py": "",
-    "engine/__init__.py": "",
-    "engine/limits.py": "import msgspec\nclass Limits(msgspec.Struct):\n    calls: int = 7\n",
-    "engine/broker.py": """
-from .limits import Limits
+    "broker/__init__.py": "",
+    "limits.py": "import msgspec\nclass Limits(msgspec.Struct):\n    calls: int = 7\n",
+    "broker/engine.py": """
+from ..limits import Limits
 
 def most(limits: Limits) -> int:
     match limits:
@@ -164,11 +164,11 @@ def test_where_nothing_can_be_compiled_it_is_pure(
 
 def test_what_mypyc_refuses_is_pure(project: Project) -> None:
     project.skip_without_compiler()
-    (project.directory / "trizmq/engine/broker.py").write_text("def f() -> int: return ''")
+    (project.directory / "trizmq/broker/engine.py").write_text("def f() -> int: return ''")
     before = project.files
     (line,) = project.build()
     assert line.startswith(
-        "trizmq: a wheel of pure Python: mypyc failed: trizmq/engine/broker.py:1"
+        "trizmq: a wheel of pure Python: mypyc failed: trizmq/broker/engine.py:1"
     )
     assert is_pure(project.wheel)
     assert project.files == before
@@ -190,7 +190,7 @@ def test_a_source_distribution_can_be_compiled(project: Project) -> None:
     (archive,) = project.directory.glob("dist/*.tar.gz")
     with tarfile.open(archive) as opened:
         names = {name.partition("/")[2] for name in opened.getnames()}
-    assert {"hatch_build.py", "pyproject.toml", "trizmq/engine/broker.py"} <= names
+    assert {"hatch_build.py", "pyproject.toml", "trizmq/broker/engine.py"} <= names
     assert not any(name.endswith((".so", ".c")) for name in names)
 
 

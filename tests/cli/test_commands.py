@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from trizmq import __version__
+from trizmq.broker import engine as broker
 from trizmq.cli import COMMANDS, Deferred, command_line
-from trizmq.engine import broker
 
 if TYPE_CHECKING:
     from .conftest import CommandLine, Installer
@@ -59,7 +59,7 @@ def test_help_imports_neither_trio_nor_zmq() -> None:
     )
     imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
     assert "click" in imported
-    assert not {"trio", "zmq", "trizmq.service", "trizmq.app.application"} & imported
+    assert not {"trio", "zmq", "trizmq.processes", "trizmq.app.application"} & imported
     assert "token" in result.stdout
 
 

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from trizmq.cli import command_line
-from trizmq.service.serve import GOODBYE_SECONDS
+from trizmq.processes.serve import GOODBYE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 UNITS = ["trizmq.service", "trizmq-broker.service", "trizmq-worker@.service"]

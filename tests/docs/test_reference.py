@@ -10,10 +10,10 @@ import pytest
 from msgspec.structs import fields
 
 import trizmq
+from trizmq.broker.outbox import Counters
 from trizmq.cli import COMMANDS, command_line
 from trizmq.cli.settings import SETTINGS, read_settings
-from trizmq.engine.counters import Counters
-from trizmq.engine.limits import Limits
+from trizmq.limits import Limits
 from trizmq.wire import commands
 from trizmq.wire.items import Item
 from trizmq.wire.return_path import MDP, PLAIN

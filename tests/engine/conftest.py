@@ -8,18 +8,19 @@ import orjson
 import pytest
 
 from trizmq import messages
-from trizmq.engine.broker import Broker
-from trizmq.engine.client import Client
-from trizmq.engine.limits import Limits
-from trizmq.engine.links import LinkState, Pending
-from trizmq.engine.records import Flight, Worker
+from trizmq.broker.engine import Broker
+from trizmq.broker.workers import Worker
+from trizmq.client.engine import Client
+from trizmq.client.links import LinkState, Pending
+from trizmq.limits import Limits
 from trizmq.wire import commands, native
 from trizmq.wire.items import VERSION, Call, Hello, Response
 from trizmq.wire.return_path import MDP
 
 if TYPE_CHECKING:
     from trizmq.admission import Event
-    from trizmq.engine.links import Link
+    from trizmq.broker.calls import Flight
+    from trizmq.client.links import Link
     from trizmq.wire.items import Item
 
 OK = messages.Response(200, body=b'"ok"')

@@ -14,16 +14,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from trizmq import messages
-from trizmq.engine.bounds import size_of
-from trizmq.engine.broker import Broker
-from trizmq.engine.limits import Limits
-from trizmq.engine.records import Work, Worker
+from trizmq.bounds import size_of
+from trizmq.broker.engine import Broker
+from trizmq.broker.workers import Worker
+from trizmq.calls import Work
+from trizmq.limits import Limits
 from trizmq.wire import dialects
 from trizmq.wire.dialects import ForeignCall
 from trizmq.wire.items import VERSION, Call, Cancel, Goaway, Hello, Response
 
 if TYPE_CHECKING:
-    from trizmq.engine.records import Flight
+    from trizmq.broker.calls import Flight
 
 #: Who asked, and by which name the answer is known: the id, or the service frame.
 Key: TypeAlias = tuple[bytes, int | bytes]

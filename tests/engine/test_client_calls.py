@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from trizmq.engine.links import Pending
-from trizmq.engine.retries import RetryBudget
-from trizmq.engine.waiting import MAX_WAITING, MAX_WAITING_BYTES
+from trizmq.client.links import MAX_WAITING, MAX_WAITING_BYTES, Pending
 from trizmq.errors import DeadlineExceeded, Overloaded, Unreachable
 from trizmq.messages import Response as Outcome
+from trizmq.retries import RetryBudget
 from trizmq.wire.items import Call, Cancel, Goaway, Heartbeat, Item, Response
 
 if TYPE_CHECKING:
     from tests.engine.conftest import ClientRig, MakeClient
-    from trizmq.engine.links import Link
+    from trizmq.client.links import Link
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from trizmq.engine.links import Link, LinkState
+from trizmq.client.links import Link, LinkState
 from trizmq.errors import Unreachable
 from trizmq.wire.items import VERSION, Call, Goaway, Heartbeat, Hello, Item, Response
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trizmq.engine.bounds import find_oversize_part
-from trizmq.engine.broker_limits import PATIENCE
-from trizmq.engine.links import SMALL, Pending
+from trizmq.bounds import find_oversize_part
+from trizmq.client.links import SMALL, Pending
+from trizmq.client.recovery import PATIENCE
+from trizmq.client.requests import _weight
 from trizmq.errors import LocalProtocolError
 from trizmq.messages import Response
-from trizmq.service.requests import _weight
 from trizmq.wire.items import DEFAULT_TAKES, VERSION, Call, Hello, Takes
 
 MIB = 1024 * 1024

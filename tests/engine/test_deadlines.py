@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trizmq.engine.deadlines import SMALL, Deadlines
+from trizmq.deadlines import SMALL, Deadlines
 
 
 class Item(msgspec.Struct, eq=False):

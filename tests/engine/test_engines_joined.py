@@ -17,17 +17,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from trizmq import messages
-from trizmq.engine.broker import Broker
-from trizmq.engine.client import Client
-from trizmq.engine.limits import Limits
-from trizmq.engine.links import Pending
-from trizmq.engine.records import Worker
-from trizmq.engine.retries import MAX_ATTEMPTS
+from trizmq.broker.engine import Broker
+from trizmq.broker.workers import Worker
+from trizmq.client.engine import Client
+from trizmq.client.links import Pending
 from trizmq.errors import CallError
+from trizmq.limits import Limits
+from trizmq.retries import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
-    from trizmq.engine.links import Link
-    from trizmq.engine.records import Flight
+    from trizmq.broker.calls import Flight
+    from trizmq.client.links import Link
     from trizmq.wire.items import Item
 
 ENDPOINTS = ("one", "two")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from trizmq import messages
-from trizmq.engine.native_conversation import NativeConversation
 from trizmq.wire import native
 from trizmq.wire.commands import Final, Ready
 from trizmq.wire.items import VERSION, Call, Hello, Part, Response
 from trizmq.wire.return_path import PLAIN, ReturnPath
+from trizmq.worker.dialects import NativeConversation
 
 if TYPE_CHECKING:
     from trizmq.admission import AdmittedCall

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from trizmq.engine.lag import Lag
-from trizmq.engine.native_conversation import NativeConversation
+from trizmq.deadlines import Lag
 from trizmq.wire import native
 from trizmq.wire.items import VERSION, Call, Cancel, Hello, Response
+from trizmq.worker.dialects import NativeConversation
 
 
 def test_what_was_longer_on_its_way_than_others_is_late() -> None:

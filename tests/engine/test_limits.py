@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from trizmq.engine.limits import MIB, Limits, limits_of
 from trizmq.errors import ConfigError
+from trizmq.limits import MIB, Limits, limits_of
 
 NAMES = [name for name in Limits.__struct_fields__ if name != "wait"]
 

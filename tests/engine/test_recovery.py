@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from trizmq.engine.links import LinkState
+from trizmq.client.links import LinkState
 from trizmq.errors import Unreachable
 from trizmq.messages import Response as Outcome
 from trizmq.wire.items import Call, Cancel, Goaway, Hello, Item, Part, Response
 
 if TYPE_CHECKING:
     from tests.engine.conftest import ClientRig, MakeClient
-    from trizmq.engine.links import Link, Pending
+    from trizmq.client.links import Link, Pending
 
 METHODS = ("GET", "POST")
 

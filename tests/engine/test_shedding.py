@@ -250,7 +250,7 @@ def test_a_route_that_is_slow_does_not_count_against_those_that_are_fast(backend
     backend.answers()
     service = backend.broker.services["users"]
     peer = backend.broker._clients.native[b"a"]
-    from trizmq.engine.records import Flight
+    from trizmq.broker.calls import Flight
 
     def usual(path: str) -> float:
         call = Call(1, 1000, "GET", path, {}, b"")

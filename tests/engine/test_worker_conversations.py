@@ -13,16 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trizmq import messages
-from trizmq.engine.mdp_conversation import MDPConversation
-from trizmq.engine.native_conversation import NativeConversation
 from trizmq.wire import native
 from trizmq.wire.commands import Disconnect, Final, Heartbeat, Partial, Ready, Request
 from trizmq.wire.items import VERSION, Call, Cancel, Goaway, Hello, Part, Response
 from trizmq.wire.items import Heartbeat as Beat
 from trizmq.wire.return_path import MDP
+from trizmq.worker.dialects import MDPConversation, NativeConversation
 
 if TYPE_CHECKING:
-    from trizmq.engine.conversation import Job
+    from trizmq.worker.conversation import Job
 
 OK = messages.Response(200, body=b'"ok"')
 HELLO = Hello(VERSION, "me", 4, ("users",))

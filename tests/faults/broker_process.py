@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 
 import trio
 
-from trizmq.service.beside import running
-from trizmq.service.serve import serve_broker
+from trizmq.beside import running
+from trizmq.processes.serve import serve_broker
 
 bind, backend = sys.argv[1:]
 

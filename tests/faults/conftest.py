@@ -11,15 +11,15 @@ import trio
 import trizmq
 from trizmq.app.application import App
 from trizmq.app.plugins import load
-from trizmq.engine.limits import Limits
-from trizmq.service.beside import running
-from trizmq.service.server import Server
+from trizmq.beside import running
+from trizmq.limits import Limits
+from trizmq.processes.server import Server
 from trizmq.transport.zeromq import ZmqTransport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from trizmq.engine.broker import Broker
+    from trizmq.broker.engine import Broker
 
 routes = trizmq.Router()
 

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import trio
 
 import trizmq
-from trizmq.service.work import work
+from trizmq.processes.work import work
 
 endpoint, log_name, name = sys.argv[1:]
 log = os.open(log_name, os.O_WRONLY | os.O_APPEND | os.O_CREAT)

@@ -17,7 +17,7 @@ import trio
 import zmq
 
 import trizmq
-from trizmq.engine.limits import Limits
+from trizmq.limits import Limits
 
 SERVICE: Final = b"coffee"
 FRAME_LIMIT: Final = 200_000

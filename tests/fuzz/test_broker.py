@@ -17,11 +17,11 @@ import trio
 import trizmq
 from trizmq.app.application import App
 from trizmq.app.plugins import load
-from trizmq.engine.limits import Limits
+from trizmq.beside import running
+from trizmq.client.opening import open_client_on
 from trizmq.errors import RemoteProtocolError
-from trizmq.service.beside import running
-from trizmq.service.opening import open_client_on
-from trizmq.service.server import Server
+from trizmq.limits import Limits
+from trizmq.processes.server import Server
 from trizmq.transport.memory import MemoryTransport
 from trizmq.wire import dialects, native
 from trizmq.wire.items import Call, Hello
@@ -32,7 +32,7 @@ from .messages import Frames, Writer
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from trizmq.service.client import Client
+    from trizmq.client.trio_client import Client
     from trizmq.transport.memory import MemoryDealer
 
 SEEDS = range(8)

@@ -12,11 +12,11 @@ import trio
 import trizmq
 from trizmq.app.application import App
 from trizmq.app.plugins import load
+from trizmq.beside import running
+from trizmq.client.opening import open_client_on
 from trizmq.errors import RemoteProtocolError, TrizmqError
-from trizmq.service.beside import running
-from trizmq.service.faults import Faults
-from trizmq.service.opening import open_client_on
-from trizmq.service.work import work_on
+from trizmq.processes.work import work_on
+from trizmq.ticker import Faults
 from trizmq.transport.face import PeerGone
 from trizmq.transport.memory import MemoryTransport
 from trizmq.wire import native

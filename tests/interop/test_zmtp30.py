@@ -10,9 +10,9 @@ import trio
 
 import trizmq
 from tests.interop.zmtp import ZmtpPeer
-from trizmq.service.beside import running
-from trizmq.service.foreign_call import call_foreign
-from trizmq.service.work import work
+from trizmq.beside import running
+from trizmq.client.foreign import call_foreign
+from trizmq.processes.work import work
 from trizmq.transport.zeromq import ZmqTransport
 from trizmq.wire.items import Call
 

@@ -14,7 +14,7 @@ import pytest
 import trio
 
 import trizmq
-from trizmq.engine.links import Pending, nobody
+from trizmq.client.links import Pending, nobody
 
 
 class Text(str):

@@ -11,12 +11,11 @@ import trio
 import trizmq
 from trizmq.app.application import App
 from trizmq.app.plugins import load
-from trizmq.service.beside import running
-from trizmq.service.faults import MAX_PLACES, Faults
-from trizmq.service.opening import open_client_on
-from trizmq.service.server import Server
-from trizmq.service.ticker import Ticker
-from trizmq.service.work import work_on
+from trizmq.beside import running
+from trizmq.client.opening import open_client_on
+from trizmq.processes.server import Server
+from trizmq.processes.work import work_on
+from trizmq.ticker import MAX_PLACES, Faults, Ticker
 from trizmq.transport.memory import MemoryTransport
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from trizmq.client.foreign import FOREIGN_DIALECTS, call_foreign
 from trizmq.errors import ConfigError, DeadlineExceeded, RemoteProtocolError
 from trizmq.messages import Headers, Response, problem
-from trizmq.service.foreign_call import FOREIGN_DIALECTS, call_foreign
 from trizmq.transport.memory import MemoryTransport
 from trizmq.wire.items import Call
 

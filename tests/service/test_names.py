@@ -11,8 +11,8 @@ import trio
 
 import trizmq
 from tests.transport.names import Names
-from trizmq.service.beside import running
-from trizmq.service.work import work
+from trizmq.beside import running
+from trizmq.processes.work import work
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,8 @@ import trio
 import trizmq
 from trizmq.app.application import App
 from trizmq.app.plugins import load
-from trizmq.service.beside import running
-from trizmq.service.work import work_on
+from trizmq.beside import running
+from trizmq.processes.work import work_on
 from trizmq.transport.zeromq import ZmqTransport
 
 

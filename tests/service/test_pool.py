@@ -9,7 +9,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from trizmq.service.pool import FLUSH_EVERY, WorkerPool, current_item
+from trizmq.current import ITEMS, current_item
+from trizmq.worker.pool import FLUSH_EVERY, WorkerPool
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -482,8 +483,6 @@ async def test_of_nested_pools_the_inner_one_counts(nursery: trio.Nursery) -> No
 
 
 async def test_no_current_item_is_kept(nursery: trio.Nursery) -> None:
-    from trizmq.service.pool import _CURRENT
-
     async def handle(item: int) -> None:
         if item % 2:
             LEFT_BEHIND.set(item)
@@ -492,5 +491,5 @@ async def test_no_current_item_is_kept(nursery: trio.Nursery) -> None:
     pool = await start(nursery, handle, 4)
     pool.put(range(20))
     await wait_all_tasks_blocked()
-    assert not _CURRENT
+    assert not ITEMS
     nursery.cancel_scope.cancel()

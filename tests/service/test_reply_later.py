@@ -13,10 +13,10 @@ from trio.testing import wait_all_tasks_blocked
 
 import trizmq
 from trizmq.app.application import App
-from trizmq.engine.records import Work
-from trizmq.service.local_worker import LocalWorker
+from trizmq.calls import Work
 from trizmq.testing import open_app
 from trizmq.wire.items import Call
+from trizmq.worker.runner import LocalWorker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

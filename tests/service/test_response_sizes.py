@@ -14,11 +14,11 @@ import zmq
 import trizmq
 from trizmq.app.application import App
 from trizmq.app.plugins import load
-from trizmq.engine.limits import limits_of
-from trizmq.service.beside import running
-from trizmq.service.opening import open_client_on
-from trizmq.service.server import Server
-from trizmq.service.work import work
+from trizmq.beside import running
+from trizmq.client.opening import open_client_on
+from trizmq.limits import limits_of
+from trizmq.processes.server import Server
+from trizmq.processes.work import work
 from trizmq.transport.memory import MemoryTransport
 from trizmq.wire import native
 from trizmq.wire.items import Call, Hello, Response, Takes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trizmq.service.restart_policy import FIRST_PAUSE, SETTLED, RestartPolicy
+from trizmq.processes.supervisor import FIRST_PAUSE, SETTLED, RestartPolicy
 
 
 def pauses(*deaths: float) -> list[float]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from trizmq.service import supervisor as supervisor_module
-from trizmq.service.supervisor import Supervisor
+from trizmq.processes import supervisor as supervisor_module
+from trizmq.processes.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

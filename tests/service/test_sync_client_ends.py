@@ -14,9 +14,9 @@ import pytest
 import trio
 
 import trizmq
-from trizmq.service import sync_client
-from trizmq.service.client_thread import ClientThread
-from trizmq.service.connection import Connection
+from trizmq.client import sync_client
+from trizmq.client.connection import Connection
+from trizmq.client.thread import ClientThread
 
 NOBODY = "tcp://127.0.0.1:9"
 
@@ -148,7 +148,7 @@ class FewPipes:
 
     def __init__(self, monkeypatch: Any, *, good: int, bad: int) -> None:
         self.good, self.bad, self._pipe = good, bad, os.pipe
-        monkeypatch.setattr("trizmq.transport.descriptors.os.pipe", self)
+        monkeypatch.setattr("trizmq.transport.connections.os.pipe", self)
 
     def __call__(self) -> tuple[int, int]:
         if self.good:

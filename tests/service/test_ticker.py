@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from trizmq.service.ticker import Ticker
+from trizmq.ticker import Ticker
 
 if TYPE_CHECKING:
     from trio.testing import MockClock

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from trizmq.service.beside import running
-from trizmq.service.children import SUPERVISED
-from trizmq.service.watchdog import Watchdog, end_with_parent
+from trizmq.beside import running
+from trizmq.processes.children import SUPERVISED
+from trizmq.processes.watchdog import Watchdog, end_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Callable

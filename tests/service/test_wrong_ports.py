@@ -10,8 +10,8 @@ import pytest
 import trio
 
 import trizmq
-from trizmq.service.beside import running
-from trizmq.service.work import work
+from trizmq.beside import running
+from trizmq.processes.work import work
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,8 +10,8 @@ import trio
 import trio.testing
 
 from tests.transport.names import Names
-from trizmq.transport import addresses
-from trizmq.transport.addresses import find_addresses, is_refused
+from trizmq.transport import endpoints as addresses
+from trizmq.transport.endpoints import find_addresses, is_refused
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,7 @@ from zmq.utils.garbage import gc as collector
 
 from tests.transport.conftest import MAX_FRAME
 from trizmq.errors import ConfigError
-from trizmq.transport.cutting import cut
+from trizmq.transport.connections import cut
 from trizmq.transport.face import PeerGone
 from trizmq.transport.sockets import (
     MAX_FRAMES,

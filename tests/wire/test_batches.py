@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from trizmq.engine.limits import limits_of
+from trizmq.limits import limits_of
 from trizmq.wire import native
 from trizmq.wire.batches import batches
 from trizmq.wire.items import MAX_BODY_FRAMES, Call, Heartbeat, Item, Part, Response

@@ -87,6 +87,11 @@ class App:
             (route, self._endpoint(route)) for route in self.routes
         )
 
+    @property
+    def route_lines(self) -> tuple[str, ...]:
+        """Its routes, for people to read: ``"GET /users/{user_id:int}"``."""
+        return tuple(f"{','.join(sorted(route.methods))} {route.pattern}" for route in self.routes)
+
     async def handle(self, request: Request) -> Response | None:
         """Answer ``request``; sets its ``path_params`` and ``route``.
 

@@ -12,8 +12,8 @@ import click
 import orjson
 import trio
 
+from ..client.opening import open_client
 from ..errors import CallError
-from ..service.opening import open_client
 from .exchange import Outgoing, exchange, find_token
 from .exits import Exit
 from .histogram import Histogram
@@ -30,7 +30,7 @@ from .settings import config_option
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..service.client import Client
+    from ..client.trio_client import Client
     from .histogram import Bar
 
 __all__ = ["bench"]

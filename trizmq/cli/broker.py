@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..service.serve import serve_broker
+from ..processes.serve import serve_broker
 from .logs import log_to
 from .options import (
     BACKEND,

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import trio
 
 from ..app.config import state_dir as state_dir_of
-from ..engine.bounds import find_oversize_part
-from ..engine.limits import MOST_BODY_BYTES as MOST
-from ..engine.limits import Limits
+from ..bounds import find_oversize_part
+from ..client.foreign import call_foreign
+from ..client.opening import open_client
 from ..errors import (
     CallError,
     ConfigError,
@@ -20,13 +20,13 @@ from ..errors import (
     RemoteProtocolError,
     Unreachable,
 )
+from ..limits import MOST_BODY_BYTES as MOST
+from ..limits import Limits
 from ..messages import problem
-from ..service.foreign_call import call_foreign
-from ..service.opening import open_client
-from ..service.worker_loop import NATIVE
 from ..transport.endpoints import is_local, split_endpoints
 from ..transport.zeromq import ZmqTransport
 from ..wire.items import Call
+from ..worker.loop import NATIVE
 from .exits import Exit, Failure
 
 if TYPE_CHECKING:

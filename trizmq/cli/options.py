@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 from click.core import ParameterSource
 
-from ..engine.limits import limits_of
+from ..limits import limits_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..service.serve import serve
+from ..processes.serve import serve
 from .logs import log_to
 from .options import (
     MOST_WORKERS,

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, final
 import click
 import trio
 
+from ..beside import running
 from ..errors import ConfigError, PluginError
-from ..service.allocator import keep_freed_memory
-from ..service.beside import running
-from ..service.last_resort import arm, end_within, left_behind
-from ..service.muster import StartFailed
-from ..service.watchdog import Watchdog
+from ..processes.allocator import keep_freed_memory
+from ..processes.server import StartFailed
+from ..processes.signals import arm, end_within, left_behind
+from ..processes.watchdog import Watchdog
 from .exits import Exit
 from .settings import plugin_tables
 from .streams import silence_if_closed

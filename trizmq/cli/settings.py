@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
-from ..engine.limits import limits_of
 from ..errors import ConfigError
+from ..limits import limits_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

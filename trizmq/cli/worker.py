@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ..service.children import WORKER_NAME, WORKER_SECRET
-from ..service.watchdog import end_with_parent
-from ..service.work import work
-from ..service.worker_loop import NATIVE
+from ..processes.children import WORKER_NAME, WORKER_SECRET
+from ..processes.watchdog import end_with_parent
+from ..processes.work import work
 from ..wire.return_path import MDP
+from ..worker.loop import NATIVE
 from .logs import log_to
 from .options import (
     BACKEND,

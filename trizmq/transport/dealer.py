@@ -13,7 +13,7 @@ from .sockets import NOBLOCK, WRITABLE, ZmqSocket
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .monitor import Monitor
+    from .connections import Monitor
 
 __all__ = ["CONNECTED", "ENDS", "ZmqDealer"]
 

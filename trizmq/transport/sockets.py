@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast, final
 import trio
 import zmq
 
-from .cutting import cut
+from .connections import cut
 from .endpoints import split_endpoints
 from .face import PeerGone
 from .unsent import Unsent
@@ -16,7 +16,7 @@ from .unsent import Unsent
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .monitor import Monitor
+    from .connections import Monitor
 
 __all__ = [
     "MAX_FRAMES",

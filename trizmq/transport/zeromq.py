@@ -11,11 +11,16 @@ import trio
 import zmq
 
 from ..errors import ConfigError
-from .addresses import find_addresses, is_refused
+from .connections import FIRST, NEXT, Monitor, check_descriptors
 from .dealer import CONNECTED, ENDS, ZmqDealer
-from .descriptors import FIRST, NEXT, check_descriptors
-from .endpoints import check_bind, check_connect, is_local, split_endpoints
-from .monitor import Monitor
+from .endpoints import (
+    check_bind,
+    check_connect,
+    find_addresses,
+    is_local,
+    is_refused,
+    split_endpoints,
+)
 from .sockets import ZmqRouter, ZmqSocket
 
 __all__ = ["ZmqTransport"]

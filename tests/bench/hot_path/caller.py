@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, final
 
 import trio
 
-from trizmq.engine.limits import Limits
-from trizmq.service.opening import open_client_on
+from trizmq.client.opening import open_client_on
+from trizmq.limits import Limits
 from trizmq.transport.zeromq import ZmqTransport
 
 from ..peers.users import read

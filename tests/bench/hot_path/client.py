@@ -12,11 +12,11 @@ import outcome
 import trio
 import trio.testing
 
+from trizmq.client.connection import Connection
+from trizmq.client.opening import open_client_on
+from trizmq.client.requests import RequestMaker
+from trizmq.client.trio_client import Client, _deadline, _response
 from trizmq.messages import Response, no_headers
-from trizmq.service.client import Client, _deadline, _response
-from trizmq.service.connection import Connection
-from trizmq.service.opening import open_client_on
-from trizmq.service.requests import RequestMaker
 from trizmq.wire import native
 
 from ..peers.users import read
@@ -27,7 +27,7 @@ from .traffic import BODY, CALLS, FEW, PATH, in_batches, responses, written
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
 
-    from trizmq.engine.links import Pending
+    from trizmq.client.links import Pending
 
     from .clock import Costs
 

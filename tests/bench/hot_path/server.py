@@ -17,14 +17,13 @@ import trizmq_users
 from trizmq.app.application import App
 from trizmq.app.arguments import compile_arguments
 from trizmq.app.results import result_writer
-from trizmq.engine.gate import _view
-from trizmq.engine.records import Flight
+from trizmq.broker.calls import Flight
+from trizmq.broker.gate import _view
 from trizmq.messages import Response
-from trizmq.service.pool import WorkerPool
-from trizmq.service.post import Post
-from trizmq.service.server import Server
+from trizmq.processes.server import Server
 from trizmq.wire import dialects, items, native
 from trizmq.wire.batches import batches
+from trizmq.worker.pool import Post, WorkerPool
 
 from .clock import Clock, without_collector
 from .stand_ins import ADDRESS, StandInRouter, Transport

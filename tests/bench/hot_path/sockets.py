@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from trizmq.engine.limits import Limits
+from trizmq.limits import Limits
 from trizmq.transport.zeromq import ZmqTransport
 
 from .clock import Clock, without_collector

@@ -9,8 +9,8 @@ from itertools import count
 from pathlib import Path
 
 from trizmq import SyncClient
-from trizmq.engine.limits import Limits
-from trizmq.service.opening import open_client_on
+from trizmq.client.opening import open_client_on
+from trizmq.limits import Limits
 from trizmq.transport.zeromq import ZmqTransport
 
 from . import thread_load, trio_load

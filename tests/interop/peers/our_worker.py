@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import trio
 
 import trizmq
-from trizmq.service.work import work
+from trizmq.processes.work import work
 
 routes = trizmq.Router()
 

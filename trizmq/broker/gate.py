@@ -1,0 +1,130 @@
+"""What broker hooks say of a call, carried out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from ..admission import AdmittedCall, Discard, Forward, Reject, SendTo
+from ..names import path_in_service, path_of_service
+from ..retries import MAX_ATTEMPTS
+from ..wire.items import frames_of
+from . import refusals
+from .workers import NATIVE, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..admission import Verdict
+    from ..messages import Response
+    from .calls import Flight
+    from .dispatcher import Dispatcher
+    from .outbox import Counters
+    from .services import Service
+
+__all__ = ["Gate"]
+
+
+@final
+class Gate:
+    """Asks ``admit`` about every call, and ``admit_reply`` about every worker's response.
+
+    Without an ``admit_reply``, `respond` is the dispatcher's own, and costs nothing.
+    """
+
+    def __init__(
+        self,
+        admit: Callable[[AdmittedCall], Verdict],
+        admit_reply: Callable[[AdmittedCall], Verdict] | None,
+        counters: Counters,
+        dispatcher: Dispatcher,
+        worker_named: Callable[[str], Worker | None],
+    ) -> None:
+        self._admit = admit
+        self._admit_reply = admit_reply
+        self._counters = counters
+        self._dispatcher = dispatcher
+        self._worker_named = worker_named
+
+    def admits(self, flight: Flight) -> bool:
+        """Return whether a call that was just opened may go on; if not it has ended."""
+        verdict = self._admit(_view(flight))
+        if verdict is None:
+            return True
+        if isinstance(verdict, Forward):
+            flight.principal = verdict.principal
+            return True
+        if isinstance(verdict, SendTo):
+            return self._aim(flight, verdict)
+        self._end(flight, verdict)
+        return False
+
+    def respond(self, flight: Flight, response: Response) -> None:
+        """End a call with its worker's response, unless a hook has another idea."""
+        assert self._admit_reply is not None
+        verdict = self._admit_reply(_view(flight, response))
+        match verdict:
+            case Reject() | Discard():
+                self._end(flight, verdict)
+            case SendTo():
+                self._send_again(flight, verdict)
+            case _:
+                self._dispatcher.succeed(flight, response)
+
+    def _end(self, flight: Flight, verdict: Reject | Discard) -> None:
+        self._counters.refused += 1
+        if isinstance(verdict, Discard):
+            self._dispatcher.close(flight)
+            return
+        status, detail, headers = verdict.status, verdict.detail, verdict.headers
+        outcome = refusals.refusal(flight, status, detail, headers=headers)
+        self._dispatcher.answer(flight, outcome)
+
+    def _aim(self, flight: Flight, verdict: SendTo) -> bool:
+        """Aim a call at another service or worker; if nobody is there, refuse it."""
+        services = self._dispatcher.services
+        service = services.get(verdict.service) if verdict.service else flight.service
+        worker = self._worker_named(verdict.worker) if verdict.worker else None
+        if (
+            service is None
+            or not service.workers
+            or (verdict.worker and not _may_have(worker, service))
+        ):
+            self._dispatcher.refuse(flight, 503, "the one it was to be sent to is not there")
+            return False
+        if service is not flight.service:
+            flight.target = path_of_service(service.name) + path_in_service(flight.target)
+            flight.service = service
+        flight.wanted = worker
+        if verdict.principal is not None:
+            flight.principal = verdict.principal
+        return True
+
+    def _send_again(self, flight: Flight, verdict: SendTo) -> None:
+        if flight.attempts >= MAX_ATTEMPTS or flight.parts:
+            self._dispatcher.refuse(flight, 503, "it was sent on too often")
+            return
+        again = self._dispatcher.reopen(flight)
+        if self._aim(again, verdict):
+            self._dispatcher.place(again)
+
+
+def _may_have(worker: Worker | None, service: Service) -> bool:
+    """Tell whether ``worker`` may be given calls of ``service`` (promise P10)."""
+    return worker is not None and not worker.is_leaving and service.name in worker.services
+
+
+def _view(flight: Flight, response: Response | None = None) -> AdmittedCall:
+    worker = flight.worker
+    return AdmittedCall(  # by position: at half the price, and it is made for each call
+        flight.service.name,
+        flight.method,
+        flight.target,
+        flight.headers,
+        tuple(frames_of(flight.body)),
+        NATIVE if flight.return_path is None else flight.return_path.dialect,
+        flight.request_id,
+        flight.service.has_public_routes,
+        flight.principal,
+        "" if worker is None else worker.name,
+        response,
+    )

@@ -1,0 +1,227 @@
+"""A call's way in: held against the limits, asked about, and given a place or an answer."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, final
+
+from ..bounds import find_oversize
+from ..errors import LocalProtocolError
+from ..names import are_fields_normal, is_line_normal, service_of
+from ..wire.head import check
+from ..wire.return_path import MDP
+from . import mmi, refusals
+from .calls import Flight
+from .services import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from ..limits import Limits
+    from ..messages import Response
+    from ..wire.items import Call
+    from ..wire.return_path import ReturnPath
+    from .calls import Peer
+    from .dispatcher import Dispatcher
+    from .gate import Gate
+    from .outbox import Counters
+
+__all__ = ["Intake"]
+
+
+@final
+class Intake:
+    """Opens every call at the dispatcher, and decides what becomes of it.
+
+    Args:
+      gate: asks the hooks; None if there are none.
+      answer_mmi: the broker's word about itself.
+      waits: whether workers may come: then a call waits a while for a service that nobody
+        has ever offered, else it is a 404 at once.
+
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        counters: Counters,
+        dispatcher: Dispatcher,
+        gate: Gate | None,
+        answer_mmi: Callable[[Flight], Response],
+        *,
+        waits: bool,
+    ) -> None:
+        self.is_draining = False
+        self._limits = limits
+        # Those that are looked at for each call: a field of a Struct costs ten times as much.
+        self._max_ttl = limits.max_ttl
+        self._header_fields = limits.header_fields
+        self._target_bytes = limits.target_bytes
+        self._client_calls = limits.client_calls
+        self._broker_bytes = limits.broker_bytes
+        self._counters = counters
+        self._dispatcher = dispatcher
+        self._gate = gate
+        self._answer_mmi = answer_mmi
+        self._waits = waits
+        # Calls for services that nobody has offered; in the order in which they give up.
+        self._impatient: deque[tuple[float, Flight]] = deque()
+
+    def take(
+        self, peer: Peer, call: Call, return_path: ReturnPath | None, now: float, *, thorough: bool
+    ) -> None:
+        """Take in a call; ``thorough``: some part of it may be over a limit in bytes."""
+        if call.id in peer.flights:
+            self._counters.unexpected += 1
+            return
+        dispatcher = self._dispatcher
+        dispatcher.now = now
+        name = service_of(call.target) or ""
+        service = dispatcher.services.get(name) or Service(name)
+        deadline = now + min(call.ttl / 1000, self._max_ttl)
+        if return_path is None:
+            deadline -= peer.connection.lag.of(call.sent, now)
+        flight = Flight(peer, call, deadline, service, return_path)
+        dispatcher.open(flight)
+        outcome = self._why_not(flight, thorough=thorough)
+        if outcome is not None:
+            self._refuse(flight, outcome)
+        elif self.is_draining and not mmi.is_mmi(name):
+            dispatcher.turn_away(flight)
+        elif self._gate is None or self._gate.admits(flight):
+            self._place(flight)
+
+    def _why_not(self, flight: Flight, *, thorough: bool) -> Response | None:
+        """Return what is to be said about a call that is not even looked at, or None."""
+        # Empty header fields take no room: a small message may hold too many of them. And a
+        # character may be four bytes.
+        if (
+            thorough
+            or len(flight.headers) > self._header_fields
+            or 4 * (len(flight.method) + len(flight.target)) > self._target_bytes
+        ) and (oversize := find_oversize(flight, self._limits)):
+            return refusals.refusal(flight, *oversize)
+        if (fault := self._find_fault(flight)) is not None:
+            return refusals.refusal(flight, 400, fault)
+        if flight.deadline <= self._dispatcher.now:
+            return refusals.expiry(flight)
+        peer = flight.peer
+        if peer.connection.calls > self._client_calls and self._has_too_many(peer, flight):
+            return self._busy(flight, 429, "this client has too many calls in flight")
+        if self._dispatcher.slow and peer.address in self._dispatcher.slow:
+            return self._busy(flight, 429, refusals.UNREAD)
+        if self._dispatcher.held_bytes > self._broker_bytes:
+            return self._busy(flight, 503, "the server holds too many bytes of calls in flight")
+        return None
+
+    def _find_fault(self, flight: Flight) -> str | None:
+        """Bring a native call's names into their normal form; return what is not allowed.
+
+        In the other dialects the parsers have done so.
+        """
+        if flight.return_path is None and not self._is_normal(flight):
+            name = f"{flight.peer.instance}-{flight.id}"
+            try:
+                head = check(flight.method, flight.target, flight.headers.items())
+            except LocalProtocolError as error:
+                flight.request_id = name  # what it says itself may be anything
+                return str(error)
+            flight.method, flight.target, flight.headers = head
+            flight.request_id = flight.headers.get("x-request-id") or name
+        if not flight.service.name and service_of(flight.target) is None:
+            return "path: an escape that is malformed or not UTF-8"
+        return None
+
+    def _is_normal(self, flight: Flight) -> bool:
+        headers, peer = flight.headers, flight.peer
+        if not is_line_normal(flight.method, flight.target):
+            return False
+        if headers == peer.headers:  # as nearly always: a client repeats its token
+            return True
+        if not are_fields_normal(headers):
+            return False
+        peer.headers = headers
+        return True
+
+    def _has_too_many(self, peer: Peer, flight: Flight) -> bool:
+        """Tell whether a connection, or one of the clients behind it, has too many calls."""
+        limits, path = self._limits, flight.return_path
+        if path is None or path.dialect not in MDP:
+            return True
+        # MDP clients pipeline, and take each reply for the next one that they wait for. So
+        # they get no other replies than these as long as the service's queue can bear it.
+        is_behind_a_queue = len(path.envelope) > 1
+        return (is_behind_a_queue and len(peer.flights) > limits.client_calls) or (
+            peer.connection.calls > limits.service_calls // 2
+        )
+
+    def _place(self, flight: Flight) -> None:
+        service = flight.service
+        if service.is_suspended:
+            self._refuse(flight, self._nobody(flight))
+        elif service.was_offered or flight.wanted is not None:
+            self._dispatcher.place(flight)
+        elif mmi.is_mmi(service.name):
+            self._counters.answered += 1
+            self._dispatcher.respond(flight, self._answer_mmi(flight))
+        elif not self._waits:
+            detail = f"no service {service.name!r} here"
+            self._refuse(flight, refusals.refusal(flight, 404, detail))
+        else:
+            self._await_service(flight)
+
+    def _refuse(self, flight: Flight, outcome: Response) -> None:
+        self._counters.refused += 1
+        self._dispatcher.answer(flight, outcome)
+
+    def _busy(self, flight: Flight, status: int, detail: str) -> Response:
+        return refusals.busy(flight, status, detail, retry_after_ms=self._limits.retry_after_ms)
+
+    def _nobody(self, flight: Flight) -> Response:
+        return self._busy(flight, 503, f"nobody offers the service {flight.service.name!r}")
+
+    # -- services without workers ------------------------------------------------------
+
+    def expect(self, services: Iterable[str], public: Collection[str]) -> None:
+        """Let calls of ``services`` wait as if somebody had offered them once."""
+        for name in services:
+            service = self._dispatcher.services.setdefault(name, Service(name))
+            service.expect(is_public=name in public)
+
+    def suspend(self) -> None:
+        """Refuse calls of services that have no worker, until one comes."""
+        for service in self._dispatcher.services.values():
+            if not service.workers:
+                service.is_suspended = True
+                for flight in service.queue.flights():
+                    self._refuse(flight, self._nobody(flight))
+
+    def _await_service(self, flight: Flight) -> None:
+        """Let a call wait for a service that nobody has ever offered; not for long."""
+        services = self._dispatcher.services
+        if flight.service.name not in services and len(services) >= 2 * self._limits.services:
+            self._refuse(flight, self._nobody(flight))
+            return
+        services[flight.service.name] = flight.service
+        self._impatient.append((self._dispatcher.now + self._limits.wait, flight))
+        self._dispatcher.place(flight)
+
+    @property
+    def next_tick(self) -> float:
+        """When to call `tick`, at the latest."""
+        return self._impatient[0][0] if self._impatient else float("inf")
+
+    def tick(self, now: float) -> None:
+        """Let time pass for the calls that wait for services nobody has offered."""
+        while self._impatient and self._impatient[0][0] <= now:
+            self._lose_patience(self._impatient.popleft()[1])
+
+    def _lose_patience(self, flight: Flight) -> None:
+        service, services = flight.service, self._dispatcher.services
+        if service.was_offered:
+            return
+        if not flight.ended:
+            self._refuse(flight, self._nobody(flight))
+        # There may be another of that name by now.
+        if not service.queue.count and services.get(service.name) is service:
+            del services[service.name]

@@ -1,0 +1,136 @@
+"""MMI (ZeroMQ RFC 8): what the broker answers itself, about itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import orjson
+
+from ..messages import Response, problem
+from ..names import path_in_service
+from ..wire.items import frames_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from .calls import Flight
+    from .outbox import Counters
+    from .services import Service
+    from .workers import Worker
+
+__all__ = ["answer", "is_mmi"]
+
+
+#: RFC 8: 200 a worker is registered, 404 none is, 501 no such MMI service. As a body.
+REGISTERED: Final = b"200"
+
+
+NOT_REGISTERED: Final = b"404"
+
+
+NOT_IMPLEMENTED: Final = b"501"
+
+
+class _Broker(Protocol):
+    counters: Counters
+
+    @property
+    def is_draining(self) -> bool: ...
+    @property
+    def services(self) -> Mapping[str, Service]: ...
+    @property
+    def all_workers(self) -> Sequence[Worker]: ...
+    @property
+    def clients(self) -> int: ...
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def queued_bytes(self) -> int: ...
+
+
+def is_mmi(service: str) -> bool:
+    """Tell whether the broker answers for ``service``: ``mmi``, or RFC 8's ``mmi.*``."""
+    return service == "mmi" or service.startswith("mmi.")
+
+
+def answer(flight: Flight, broker: _Broker) -> Response:
+    """Answer a call for which `is_mmi` holds.
+
+    RFC 8 has ``mmi.service``, asked with a service's name as body. All else is our own, in
+    JSON: ``mmi.NAME`` for MDP clients, ``GET /mmi/NAME`` for everybody else.
+    """
+    service = flight.service.name
+    if service == "mmi.service":
+        asked = broker.services.get(frames_of(flight.body)[0].decode(errors="replace"))
+        return _says(REGISTERED if asked is not None and asked.workers else NOT_REGISTERED)
+    if service != "mmi":
+        report = REPORTS.get(service.removeprefix("mmi."))
+        return _says(NOT_IMPLEMENTED if report is None else orjson.dumps(report(broker)))
+    report = REPORTS.get(path_in_service(flight.target).partition("?")[0].removeprefix("/"))
+    if report is None:
+        return problem(404, f"the broker has {', '.join(REPORTS)} below /mmi/", executed="no")
+    if flight.method not in ("GET", "HEAD"):
+        return problem(405, executed="no", headers={"allow": "GET, HEAD"})
+    return _says(b"" if flight.method == "HEAD" else orjson.dumps(report(broker)))
+
+
+def _says(body: bytes) -> Response:
+    return Response(200, body=body)
+
+
+def _services(broker: _Broker) -> list[dict[str, Any]]:
+    return [_service(broker.services[name]) for name in sorted(broker.services)]
+
+
+def _service(service: Service) -> dict[str, Any]:
+    return {
+        "name": service.name,
+        "workers": service.workers,
+        "queued": service.queue.count,
+        "in_flight": service.in_flight,
+    }
+
+
+def _workers(broker: _Broker) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": worker.name,
+            "dialect": worker.dialect,
+            "services": sorted(worker.services),
+            "capacity": worker.capacity,
+            "busy": worker.busy,
+            "leaving": worker.is_leaving,
+        }
+        for worker in broker.all_workers
+    ]
+
+
+def _routes(broker: _Broker) -> list[str]:
+    return sorted({route for worker in broker.all_workers for route in worker.routes})
+
+
+def _stats(broker: _Broker) -> dict[str, Any]:
+    services = broker.services.values()
+    return {
+        "counters": broker.counters.as_dict(),
+        "in_flight": broker.in_flight,
+        "queued": sum(service.queue.count for service in services),
+        "queued_bytes": broker.queued_bytes,
+        "clients": broker.clients,
+        "workers": len(broker.all_workers),
+    }
+
+
+def _health(broker: _Broker) -> dict[str, Any]:
+    deserted = sorted(name for name, one in broker.services.items() if not one.workers)
+    status = "draining" if broker.is_draining else "degraded" if deserted else "ok"
+    return {"status": status, "without_workers": deserted, "workers": len(broker.all_workers)}
+
+
+REPORTS: Final[Mapping[str, Callable[[_Broker], Any]]] = {
+    "services": _services,
+    "workers": _workers,
+    "routes": _routes,
+    "stats": _stats,
+    "health": _health,
+}

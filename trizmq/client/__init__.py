@@ -1,0 +1,1 @@
+"""The client: its engine, and its drivers for Trio and for threads."""

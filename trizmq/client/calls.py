@@ -1,0 +1,251 @@
+"""The client's calls: each waits, or is at a broker, and ends once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, final
+
+from .. import messages
+from ..deadlines import Deadlines
+from ..errors import DeadlineExceeded, RemoteProtocolError, Unreachable
+from ..headers import add_lower_case, no_headers
+from ..limits import Limits
+from ..retries import RetryBudget
+from ..wire.items import Call, Cancel, Part, Response, frames_of
+from .links import LinkState, WaitingCalls
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..errors import LocalProtocolError, TrizmqError
+    from ..wire.items import Body, Item
+    from .links import Link, Pending
+
+__all__ = ["MAX_BYTES", "REFUSALS", "Calls", "ClientOutbox", "Parts"]
+
+
+#: As many bytes as a body may have that comes in one.
+MAX_BYTES: Final = Limits().body_bytes
+
+
+@final
+class Parts:
+    """Joined in the order in which they were sent, which is that in which they come."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._data = bytearray()  # one buffer: a million small parts are not a million objects
+
+    def add(self, seq: int, body: Body) -> None:
+        """Take in the next part.
+
+        Raises:
+          RemoteProtocolError: one is missing, or they are larger than a body may be.
+
+        """
+        if seq != self.count:
+            raise RemoteProtocolError(f"part {seq} of a response came where {self.count} was due")
+        self.count += 1
+        for frame in frames_of(body):
+            self._data += frame
+        if len(self._data) > MAX_BYTES:
+            raise RemoteProtocolError(f"the parts of a response are larger than {MAX_BYTES} bytes")
+
+    def before(self, body: bytes, count: int) -> bytes:
+        """Return all of it: the parts, then the body that came with the end.
+
+        ``count`` is how many parts the end says that there were; 0 if it does not say.
+
+        Raises:
+          RemoteProtocolError: the last ones are missing.
+
+        """
+        if count and count != self.count:
+            raise RemoteProtocolError(f"{self.count} of the {count} parts of a response came")
+        return bytes(self._data) + body
+
+
+@final
+@dataclass(eq=False)
+class ClientOutbox:
+    """What is to be done now, besides sending each link's ``outgoing``."""
+
+    #: Their outcome is there: wake who waits for it.
+    ended: list[Pending] = field(default_factory=list)
+    #: End their connection; a new one follows.
+    reopen: list[Link] = field(default_factory=list)
+    #: Exceptions that were survived, to be logged.
+    faults: list[Exception] = field(default_factory=list)
+
+
+#: What the words mean with which a broker refuses a client, for good.
+REFUSALS: Final = {
+    "version": "speaks another version of the native dialect",
+    "backend": "is a port for workers: connect to the endpoint of the broker's --bind",
+}
+
+
+@final
+class Calls:
+    """Each call waits, or is at a link, and ends once."""
+
+    def __init__(self, links: Sequence[Link]) -> None:
+        self.waiting = WaitingCalls()
+        self.deadlines: Deadlines[Pending] = Deadlines()
+        self.budget = RetryBudget()
+        #: Responses to calls that had ended.
+        self.late = 0
+        #: Their outcome is there, and the driver is to be told.
+        self.ended: list[Pending] = []
+        #: Why the last link that was refused was.
+        self.refusal = ""
+        self._links = links
+
+    # -- responses ---------------------------------------------------------------------
+
+    def answer(self, link: Link, item: Response) -> None:
+        """Take in a response: the end of its call, or of this attempt."""
+        pending = link.in_flight.get(item.id)
+        if pending is None:
+            self.late += 1
+            return
+        status, body = item.status, item.body
+        if status == 503 and not item.taken:
+            self._wait_again(pending, link)
+            return
+        if status == 504 and pending.is_timed and pending.deadline <= link.heard_at:
+            # The broker has said first what is ours to say.
+            self.end(pending, self.expiry(pending))
+            return
+        self.budget.succeed()
+        whole = body if type(body) is bytes else b"".join(frames_of(body))
+        if status < 400 and (item.parts or pending.parts is not None):
+            try:
+                whole = (pending.parts or Parts()).before(whole, item.parts)
+            except RemoteProtocolError as error:
+                self.end(pending, error)
+                return
+        fields = no_headers()
+        if item.headers:
+            add_lower_case(fields, item.headers)
+        self.end(pending, messages.Response(status, fields, whole))
+
+    def gather(self, link: Link, item: Part) -> None:
+        """Take in a part of a response."""
+        pending = link.in_flight.get(item.id)
+        if pending is None:
+            self.late += 1
+            return
+        if pending.parts is None:
+            pending.parts = Parts()
+        try:
+            pending.parts.add(item.seq, item.body)
+        except RemoteProtocolError as error:
+            self.revoke(pending)
+            self.end(pending, error)
+
+    def _wait_again(self, pending: Pending, link: Link) -> None:
+        # It was on its way when the broker began to drain. No worker was given it, so another
+        # broker may be, or the next one here (promise P13).
+        if link.state is LinkState.READY:
+            link.state = LinkState.DRAINING  # its goaway is on the way
+        del link.in_flight[pending.id]
+        pending.link = None
+        pending.attempts -= 1
+        self.waiting.push(pending)
+
+    def fail(self, link: Link, item: Item) -> None:
+        """End the call that ``item`` is about, after a fault of ours; nothing else ends by it."""
+        if isinstance(item, Response | Part) and item.id in link.in_flight:
+            lost = RemoteProtocolError("a fault in this client: its log says where")
+            self.end(link.in_flight[item.id], lost)
+
+    def answer_unsent(self, pending: Pending, response: messages.Response) -> None:
+        """End a call that was not taken in: it is in no queue, and in no heap."""
+        pending.outcome, pending.ended = response, True
+        self.ended.append(pending)
+
+    def discard_first(self, link: Link, error: LocalProtocolError) -> Pending | None:
+        """Drop the first item of ``link.outgoing``, which cannot be written.
+
+        Returns:
+          Its call, which has ended with ``error``; the caller is still to be told.
+
+        """
+        item = link.outgoing.pop(0)
+        pending = link.in_flight.get(item.id) if isinstance(item, Call) else None
+        if pending is not None:
+            pending.outcome = error
+            self.close(pending)
+        return pending
+
+    # -- a call's end ------------------------------------------------------------------
+
+    def end(self, pending: Pending, outcome: messages.Response | TrizmqError) -> None:
+        """End a call with its outcome."""
+        pending.outcome = outcome
+        self.close(pending)
+        self.ended.append(pending)
+
+    def close(self, pending: Pending) -> None:
+        """Forget a call that ends."""
+        pending.ended = True
+        if pending.link is not None:
+            pending.link.in_flight.pop(pending.id, None)
+        else:
+            self.waiting.leave(pending)
+        if pending.is_timed:
+            self.deadlines.forget()
+        pending.body = b""  # the record stays in the heap of deadlines for a while
+
+    def revoke(self, pending: Pending) -> None:
+        """Tell the broker, if it has the call, that nobody waits for it.
+
+        Without a connection it is not among those that the next hello lists.
+        """
+        if pending.link is not None and pending.link.state is not LinkState.CONNECTING:
+            pending.link.outgoing.append(Cancel(pending.id))
+            pending.link.has_spoken = True
+
+    def expiry(self, pending: Pending) -> TrizmqError:
+        """Return the error of a call whose deadline has passed."""
+        link = pending.link
+        if link is not None and link.state is LinkState.CONNECTING:
+            lost = f"the connection to {link.endpoint} was lost while the broker there had the call"
+            return Unreachable(lost, executed="maybe")
+        if pending.attempts:
+            return DeadlineExceeded(
+                f"{pending.method} {pending.target}: no response in time", executed="maybe"
+            )
+        if any(link.state is LinkState.READY for link in self._links):
+            return DeadlineExceeded(
+                f"{pending.method} {pending.target}: not sent in time", executed="no"
+            )
+        return Unreachable(f"nobody answers at {self._endpoints()}", executed="no")
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether every broker has refused us."""
+        return all(link.state is LinkState.REFUSED for link in self._links)
+
+    def end_refused(self, reason: str) -> None:
+        """End what waits, if every broker has refused us; ``reason``: the last one's word."""
+        self.refusal = REFUSALS[reason]
+        if self.is_refused:
+            for pending in self.waiting.all():
+                self.end(pending, Unreachable(self.why_refused(), executed="no"))
+
+    def why_refused(self) -> str:
+        """Return what is said about that."""
+        return f"{self._endpoints()} {self.refusal}"
+
+    def _endpoints(self) -> str:
+        return ", ".join(link.endpoint for link in self._links)
+
+    def end_all(self) -> None:
+        """End every call: the client is closed."""
+        for link in self._links:
+            for pending in list(link.in_flight.values()):
+                self.end(pending, Unreachable("the client was closed", executed="maybe"))
+        for pending in self.waiting.all():
+            self.end(pending, Unreachable("the client was closed", executed="no"))

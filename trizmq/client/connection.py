@@ -1,0 +1,269 @@
+"""A client's connections, driven: the engine decides, this sends, receives and wakes."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import TYPE_CHECKING, Final, final
+
+import trio
+
+from ..errors import LocalProtocolError, RemoteProtocolError
+from ..ticker import Faults, Ticker
+from ..transport.line import Line
+from ..wire import native
+from ..wire.items import DEFAULT_TAKES
+from .engine import Client as Engine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..transport.face import Dealer, Transport
+    from ..wire.items import Takes
+    from .links import Link, Pending
+
+__all__ = ["Connection"]
+
+
+LOGGER = logging.getLogger("trizmq.client")
+
+
+#: Messages read in one pass; then whoever else is ready has a turn.
+MESSAGES_A_PASS: Final = 256
+
+
+#: When nothing has come for so many seconds, the next call first looks if the connection has
+#: ended. Else a call that is made just then would go nowhere, and nobody could tell.
+QUIET: Final = 0.005
+
+
+#: How long a goodbye may still travel when the client has ended, in seconds.
+GOODBYE_SECONDS: Final = 0.2
+
+
+@final
+class Connection:
+    """Sends calls to the brokers at ``endpoints``, over one socket each.
+
+    A call is submitted with a ``waiter``: a callable that is called once, synchronously,
+    when the call has ended. It must not raise.
+    """
+
+    # Theory of operation. Calls that are made in one scheduler pass leave together: the
+    # first wakes the flusher, which runs in the next pass and sends what there is, at most
+    # `native.BATCH` in one message. A call that is alone does not wait for company: it is
+    # sent at once. So is a batch that is full.
+
+    def __init__(
+        self, transport: Transport, endpoints: Sequence[str], takes: Takes = DEFAULT_TAKES
+    ) -> None:
+        self._heard_at = now = trio.current_time()
+        self.engine = Engine(
+            endpoints,
+            instance=secrets.token_hex(4),
+            secret=secrets.token_hex(16),
+            now=now,
+            takes=takes,
+        )
+        self._lines: dict[Link, Line] = {}
+        for link in self.engine.links:
+            talk = _LinkTalk(self, link)
+            self._lines[link] = Line(transport, link.endpoint, talk, beats=True)
+        self._faults = Faults(LOGGER)
+        self._ticker = Ticker(self.engine, self.act, self._faults)
+        self._flusher: trio.lowlevel.Task | None = None
+        self._is_closed = False
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep the connections until cancelled."""
+        try:
+            async with trio.open_nursery() as nursery:
+                for line in self._lines.values():
+                    nursery.start_soon(line.run)
+                nursery.start_soon(self._ticker.run)
+                nursery.start_soon(self._flush_when_woken)
+                task_status.started()
+        finally:
+            self._close()
+
+    def submit(self, pending: Pending, now: float) -> None:
+        """Start a call. It ends once: ``pending.waiter`` is called, unless it is given up.
+
+        Raises:
+          Overloaded: too many calls wait in this client already.
+          Unreachable: no broker here speaks our version.
+          trio.ClosedResourceError: `run` has ended.
+
+        """
+        self._take(pending, now)
+        self._send_soon(pending)
+
+    def submit_many(self, pendings: Sequence[Pending], now: float) -> None:
+        """Start calls that belong together: none is sent before all are taken in.
+
+        Raises: the same as `submit`; then those before have to be given up (`cancel`).
+
+        """
+        for pending in pendings:
+            self._take(pending, now)
+        self.act()
+
+    def cancel(self, pendings: Sequence[Pending]) -> None:
+        """Give calls up; those that have ended, or were not started, are left as they are."""
+        for pending in pendings:
+            self.engine.cancel(pending)
+        if not self._is_closed:
+            self.act()
+
+    def _take(self, pending: Pending, now: float) -> None:
+        if self._is_closed:
+            raise trio.ClosedResourceError("this client was closed")
+        if now - self._heard_at > QUIET:
+            self._look(now)
+        self.engine.submit(pending, now)
+        if pending.is_timed:
+            self._ticker.note(pending.deadline)
+
+    def _look(self, now: float) -> None:
+        self._heard_at = now
+        for line in self._lines.values():
+            line.look()
+
+    def _send_soon(self, pending: Pending) -> None:
+        link = pending.link
+        if link is None:
+            if pending.ended:
+                self.act()
+        elif len(link.in_flight) == 1 or len(link.outgoing) >= native.BATCH:
+            self._send(link)
+        elif self._flusher is not None:
+            trio.lowlevel.reschedule(self._flusher)
+            self._flusher = None
+
+    async def _flush_when_woken(self) -> None:
+        def forget(_: object) -> trio.lowlevel.Abort:
+            self._flusher = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        while True:
+            self._flusher = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(forget)
+            self.act()
+
+    def receive(self, link: Link, dealer: Dealer) -> bool:
+        """Take in what has come from a broker; return whether there may be more."""
+        self._heard_at = now = trio.current_time()
+        count = 0
+        try:
+            while count < MESSAGES_A_PASS and not link.is_lost:
+                frames = dealer.receive_nowait()
+                if frames is None:
+                    break
+                count += 1
+                self.engine.receive(link, native.decode(frames), now)
+        except RemoteProtocolError:
+            self.engine.lose(link, now)
+        except Exception as error:
+            self._faults.note(error, "reading a message")
+            self.engine.lose(link, now)
+        self.act()
+        return count == MESSAGES_A_PASS
+
+    def act(self) -> None:
+        """Do what the engine wants done."""
+        outbox = self.engine.take_outbox()
+        for link in outbox.reopen:
+            self._lines[link].reset()
+        for link in self.engine.links:
+            if link.outgoing:
+                self._send(link)
+        for pending in outbox.ended:
+            pending.tell()
+        for error in outbox.faults:
+            self._faults.note(error, "taking in a message")
+        self._ticker.reconsider()
+
+    def _send(self, link: Link) -> None:
+        dealer, outgoing = self._lines[link].dealer, link.outgoing
+        if dealer is None:
+            return
+        try:
+            while outgoing:
+                frames, count = self._written(link)
+                if frames:
+                    dealer.send_nowait(frames)
+                    del outgoing[:count]
+        except trio.WouldBlock:
+            pass  # the reader waits for room as well, and comes back
+        dealer.settle()
+
+    def _written(self, link: Link) -> tuple[list[bytes], int]:
+        """Write the next message: (frames, number of items).
+
+        If they cannot be written, or are more than the broker takes in one message, half of
+        them go first. One that cannot be written by itself is discarded, which ends its call
+        and no other; then there are no frames.
+        """
+        batch = link.outgoing[: native.BATCH]
+        while True:
+            try:
+                frames = native.encode(batch)
+            except LocalProtocolError as error:
+                if len(batch) == 1:
+                    self._discard_first(link, error)
+                    return [], 0
+            else:
+                if len(batch) == 1 or sum(map(len, frames)) <= link.message_bytes:
+                    return frames, len(batch)
+            batch = batch[: len(batch) // 2]
+
+    def _discard_first(self, link: Link, error: LocalProtocolError) -> None:
+        pending = self.engine.discard_first(link, error)
+        if pending is not None:
+            pending.tell()
+
+    def _close(self) -> None:
+        self._is_closed = True
+        self.engine.close()
+        for link in self.engine.links:
+            if link.outgoing:
+                self._send(link)
+            self._lines[link].close(GOODBYE_SECONDS if link.credit else 0)
+        for pending in self.engine.take_outbox().ended:
+            pending.tell()
+
+
+@final
+class _LinkTalk:
+    """What a line is told and tells, for one link of the engine."""
+
+    def __init__(self, connection: Connection, link: Link) -> None:
+        self._connection = connection
+        self._link = link
+
+    @property
+    def has_unsent(self) -> bool:
+        return bool(self._link.outgoing)
+
+    def read(self, dealer: Dealer) -> bool:
+        return self._connection.receive(self._link, dealer)
+
+    def connected(self) -> None:
+        self._connection.engine.connect(self._link, trio.current_time())
+        self._connection.act()
+
+    def ending(self) -> None:
+        self._connection.engine.hold(self._link)
+
+    def lost(self) -> None:
+        self._connection.engine.disconnect(self._link, trio.current_time())
+        self._connection.act()
+
+    def missed(self) -> bool:
+        self._connection.engine.miss(self._link, trio.current_time())
+        self._connection.act()
+        return bool(self._link.in_flight)
+
+    def refused(self) -> None:
+        self._connection.engine.bury(self._link, trio.current_time())
+        self._connection.act()

@@ -1,0 +1,225 @@
+"""The client's links, one for each broker endpoint, and the calls that wait for one."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final, final
+
+from ..bounds import sane, small_of
+from ..messages import IDEMPOTENT_METHODS
+from ..wire.items import DEFAULT_TAKES, frames_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .. import messages
+    from ..errors import TrizmqError
+    from ..wire.items import Body, Headers, Item, Takes
+    from .calls import Parts
+
+__all__ = [
+    "MAX_WAITING",
+    "MAX_WAITING_BYTES",
+    "SMALL",
+    "Link",
+    "LinkState",
+    "Pending",
+    "WaitingCalls",
+    "nobody",
+]
+
+
+#: The same as `Link.small`, for the default limits.
+SMALL: Final = small_of(DEFAULT_TAKES)
+
+
+#: The weight of a call that was not weighed: it is always looked at.
+UNKNOWN_WEIGHT: Final = 1 << 40
+
+
+def nobody() -> None:
+    """Wait for nothing: the waiter of a call before its caller waits, and after."""
+
+
+class LinkState(Enum):
+    """Where the connection to one broker endpoint stands.
+
+    ==========  =================================  ======================================
+    state       entered when                       left when
+    ==========  =================================  ======================================
+    CONNECTING  there is no connection             a connection is made: GREETING
+    GREETING    our hello was said                 the broker says hello: READY
+    READY       the broker says hello              goaway: DRAINING
+    DRAINING    the broker takes no more calls     (when it has ended)
+    REFUSED     goaway: another version, or port   (when it has ended)
+    ==========  =================================  ======================================
+
+    From everywhere the end of the connection leads to CONNECTING, and nothing else does: a
+    broker that is busy, and says nothing for a while, is still there.
+    """
+
+    CONNECTING = auto()
+    GREETING = auto()
+    READY = auto()
+    DRAINING = auto()
+    REFUSED = auto()
+
+
+@final
+@dataclass(eq=False)
+class Link:
+    """One connection to one broker endpoint, and then the next one."""
+
+    endpoint: str
+    #: By which the broker knows us again on the next connection. Nobody else may know it.
+    key: str
+    state: LinkState = LinkState.CONNECTING
+    #: How many calls the broker takes from us at once; more wait here.
+    credit: int = 0
+    #: The calls that were sent here, by id: ids grow in the order of sending. They stay while
+    #: there is no connection, until it is known what has become of them.
+    in_flight: dict[int, Pending] = field(default_factory=dict)
+    #: To be sent, in order. The driver takes from the front what has been.
+    outgoing: list[Item] = field(default_factory=list)
+    heard_at: float = 0.0
+    #: The `Hello.instance` of the broker that has greeted us last.
+    broker: str = ""
+    #: The driver is to end the connection: what comes on it is of no concern.
+    is_lost: bool = False
+    has_spoken: bool = False
+    #: What the broker takes, once its hello has told; a call of a weight up to ``small`` fits.
+    limits: Takes | None = None
+    small: int = SMALL
+    message_bytes: int = DEFAULT_TAKES.message_bytes
+
+    def learn(self, limits: Takes) -> None:
+        """Note what the broker takes."""
+        limits = sane(limits)
+        self.limits, self.small = limits, small_of(limits)
+        self.message_bytes = limits.message_bytes
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a call may be sent now."""
+        return self.state is LinkState.READY and len(self.in_flight) < self.credit
+
+
+@final
+class Pending:
+    """One call of ours; ``outcome`` is there when it has ``ended``.
+
+    Attributes:
+      is_timed: whether we end it at its deadline; else the caller's own cancel scope does.
+      waiter: called once, by `tell`; the engine only keeps it.
+      parts: of its response, if it comes in parts.
+      weight: no part of it has more bytes than this; see `Link.small`.
+
+    """
+
+    # Written out, not a dataclass: one is made for each call.
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        headers: Headers,
+        body: Body,
+        deadline: float,
+        is_timed: bool,
+        waiter: Callable[[], object],
+        weight: int = UNKNOWN_WEIGHT,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self.deadline = deadline
+        self.is_timed = is_timed
+        self.waiter = waiter
+        self.weight = weight
+        self.id = 0
+        self.link: Link | None = None
+        self.attempts = 0
+        self.ended = False
+        self.parts: Parts | None = None
+        self.outcome: messages.Response | TrizmqError | None = None
+
+    def tell(self) -> None:
+        """Tell who waits that it has ended; the driver does."""
+        waiter = self.waiter
+        self.let_go()
+        waiter()
+
+    def let_go(self) -> None:
+        """Drop who waits: this record stays in the heap of deadlines for a while."""
+        self.waiter = nobody
+
+    @property
+    def is_idempotent(self) -> bool:
+        """Whether doing it twice is as good as once (promise P4)."""
+        return self.method in IDEMPOTENT_METHODS or "idempotency-key" in self.headers
+
+
+#: How many calls may wait, and how large their bodies may be together.
+MAX_WAITING: Final = 10_000
+
+
+MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
+
+
+@final
+class WaitingCalls:
+    """A queue, in the order in which the calls came, that a call can leave from anywhere."""
+
+    def __init__(self) -> None:
+        # An OrderedDict finds its first at once, however many before it have left.
+        self._calls: OrderedDict[Pending, None] = OrderedDict()
+        self.bytes = 0
+
+    @property
+    def count(self) -> int:
+        """How many wait."""
+        return len(self._calls)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further call may come; those that waited before may come back."""
+        return len(self._calls) >= MAX_WAITING or self.bytes > MAX_WAITING_BYTES
+
+    def push(self, pending: Pending) -> None:
+        """Put ``pending`` at the end."""
+        self._calls[pending] = None
+        self.bytes += _body_size(pending)
+
+    def put_back(self, pendings: Sequence[Pending]) -> None:
+        """Put calls that were sent, in their order, before those that were not."""
+        for pending in reversed(pendings):
+            self.push(pending)
+            self._calls.move_to_end(pending, last=False)
+
+    def pop(self) -> Pending:
+        """Take the first."""
+        pending, _ = self._calls.popitem(last=False)
+        self.bytes -= _body_size(pending)
+        return pending
+
+    def has(self, pending: Pending) -> bool:
+        """Tell whether ``pending`` waits here."""
+        return pending in self._calls
+
+    def leave(self, pending: Pending) -> bool:
+        """Take out ``pending``; return whether it was here."""
+        if pending not in self._calls:
+            return False
+        del self._calls[pending]
+        self.bytes -= _body_size(pending)
+        return True
+
+    def all(self) -> list[Pending]:
+        """Return all that wait."""
+        return list(self._calls)
+
+
+def _body_size(pending: Pending) -> int:
+    return sum(map(len, frames_of(pending.body)))

@@ -1,0 +1,158 @@
+"""What users say of a call, made what the engine wants of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, Final, TypedDict, final
+
+from .. import json_codec, names
+from ..errors import LocalProtocolError
+from ..plain_types import plain_bytes, plain_text
+from .links import Pending, nobody
+from .query import with_query
+
+__all__ = ["Details", "RequestMaker"]
+
+
+class Details(TypedDict, total=False):
+    """What a call may have besides method and target; any other keyword is a TypeError.
+
+    Attributes:
+      query: appended to the target, encoded: a mapping, or pairs. A sequence of values repeats
+        the name, None leaves it out; a bool is ``true`` or ``false``, an Enum its value. NaN,
+        infinity and what has no text are refused.
+      headers: a mapping, or pairs; names in any case; values of one name are joined by a comma.
+      body: raw bytes; not with ``json``.
+      json: any value that msgspec can encode, so Structs and dataclasses too. Integers of any
+        size are exact; NaN and infinity are refused.
+
+    """
+
+    query: Mapping[str, Any] | Iterable[tuple[str, Any]] | None
+    headers: Mapping[str, str] | Iterable[tuple[str, str]] | None
+    body: bytes | bytearray | memoryview | None
+    json: Any
+
+
+_KNOWN: Final = frozenset({"query", "headers", "body", "json"})
+
+
+#: What other libraries call these, and what belongs elsewhere.
+_RIGHT_WORDS: Final = {
+    "content": "body=",
+    "data": "body= for bytes, json= for anything else",
+    "params": "query=",
+    "timeout": "`with trio.fail_after(seconds):` around the call; SyncClient has timeout=",
+    "token": "token= of open_client or SyncClient, or headers=",
+    "auth": "token= of open_client or SyncClient, or headers=",
+}
+
+
+@final
+class RequestMaker:
+    """Makes the engine's calls out of what users say.
+
+    Raises:
+      LocalProtocolError: the token is not what a header can carry.
+
+    """
+
+    def __init__(self, token: str | None) -> None:
+        self._headers: dict[str, str] = {}
+        if token is not None and (checked := _checked_token(token)):
+            self._headers["authorization"] = f"Bearer {checked}"
+        self._weight = _weight(self._headers)
+
+    def make(
+        self, method: str, target: str, details: Details, deadline: float, is_timed: bool
+    ) -> Pending:
+        """Return a call that ends by ``deadline``; its waiter is still to be set.
+
+        Raises:
+          LocalProtocolError: target, query, headers or body are not what a call can carry.
+          TypeError: a keyword is not known, ``json`` cannot be encoded, or method or target
+            are no text.
+
+        """
+        if type(target) is not str or type(method) is not str:
+            method, target = plain_text(method), plain_text(target)
+        method, target = names.check_method(method), names.check_target(target)
+        headers, weight, body = self._headers, self._weight, b""
+        if details:
+            _check_names(details)
+            query, fields = details.get("query"), details.get("headers")
+            if query is not None:
+                target = with_query(target, query)
+            if fields is not None:
+                headers = self._merged(fields)
+                weight = _weight(headers)
+            body = _body(details)
+        weight += 4 * (len(method) + len(target)) + len(body)
+        return Pending(method, target, headers, body, deadline, is_timed, nobody, weight)
+
+    def _merged(self, fields: Any) -> dict[str, str]:
+        if type(fields) is dict and names.are_fields_normal(fields):
+            return self._headers | fields
+        return self._headers | names.check_fields(_pairs(fields))
+
+
+def _pairs(fields: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(fields, Mapping):
+        return fields.items()
+    kind = type(fields).__name__
+    if not isinstance(fields, Iterable) or isinstance(fields, (str, bytes, bytearray, memoryview)):
+        raise TypeError(f"headers is a mapping, or pairs, not {kind}")
+    pairs = list(fields)
+    if not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
+        raise TypeError("headers is a mapping, or pairs of a name and a value")
+    return [(name, value) for name, value in pairs]  # compiled code takes no list for a tuple
+
+
+def _checked_token(token: object) -> str:
+    if not isinstance(token, str):
+        raise TypeError(f"a token is text, not {type(token).__name__}")
+    token = plain_text(token)
+    if not names.is_printable(token):
+        raise LocalProtocolError(
+            "a token is printable text; out of a file it may end in a line end"
+        )
+    return token
+
+
+def _check_names(details: Details) -> None:
+    for name in details:
+        if name not in _KNOWN:
+            raise TypeError(f"a call has no {name}={_hint(name)}")
+
+
+def _hint(name: str) -> str:
+    if word := _RIGHT_WORDS.get(name):
+        return f": use {word}"
+    close = get_close_matches(name, _KNOWN, 1)
+    return f": did you mean {close[0]}=?" if close else f": it has {', '.join(sorted(_KNOWN))}"
+
+
+def _weight(headers: dict[str, str]) -> int:
+    """Return at least as much as the fields are long, in bytes: see `Pending.weight`."""
+    weight = 0
+    for name, value in headers.items():
+        weight += 32 + 4 * (len(name) + len(value))
+    return weight
+
+
+def _body(details: Details) -> bytes:
+    body = details.get("body")
+    if "json" not in details:
+        if body is None:
+            return b""
+        try:
+            return plain_bytes(body)
+        except (TypeError, ValueError) as error:
+            raise LocalProtocolError(f"body: {error}; see json=") from None
+    if body is not None:
+        raise LocalProtocolError("a call has one body: json= or body=, not both")
+    try:
+        return json_codec.encode(details["json"])
+    except ValueError as error:
+        raise LocalProtocolError(f"json: {error}") from error

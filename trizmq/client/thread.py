@@ -1,0 +1,222 @@
+"""A thread that runs Trio and a connection, for the threads that call through it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from concurrent.futures import CancelledError, Future, InvalidStateError
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, final
+
+import trio
+
+from ..errors import ConfigError, DeadlineExceeded, Unreachable
+from ..transport.zeromq import ZmqTransport
+from .connection import Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..errors import Executed
+    from ..limits import Limits
+    from ..messages import Response
+    from .links import Pending
+
+__all__ = ["ClientThread"]
+
+
+LOGGER = logging.getLogger("trizmq.client")
+
+
+#: How long a caller waits beyond its deadline for the thread to say that it has passed.
+GRACE: Final = 1.0
+
+
+#: How long the thread may take to end; it then goes on by itself, without calls.
+STOP_SECONDS: Final = 5.0
+
+
+@final
+class ClientThread:
+    """One life of a connection. Every wait of a calling thread is bounded.
+
+    When the thread ends, whatever the reason, every call that it was given ends with an error,
+    and no other call is taken: see `has_ended`.
+    """
+
+    def __init__(self, endpoints: Sequence[str], limits: Limits) -> None:
+        self.has_ended = False
+        self._endpoints = endpoints
+        self._limits = limits
+        self._calls: set[Future[Response]] = set()
+        self._is_up: Future[None] = Future()
+        self._run_soon: Callable[..., None] | None = None
+        self._stop = trio.CancelScope()
+        self._connection: Connection | None = None
+        self._thread = threading.Thread(target=self._run, name="trizmq client", daemon=True)
+
+    def start(self, timeout: float) -> None:
+        """Start the thread, and wait until calls can be made.
+
+        Raises:
+          Unreachable: it could not start, or did not within ``timeout`` seconds.
+          ConfigError: an endpoint is none.
+
+        """
+        try:
+            self._thread.start()
+            self._is_up.result(timeout)
+        except ConfigError:
+            raise
+        except TimeoutError:
+            self._is_up.cancel()
+            raise Unreachable("this client's thread does not start", executed="no") from None
+        except Exception as error:
+            why = f"this client cannot start: {_words(error)}"
+            raise Unreachable(why, executed="no") from error
+
+    def call(self, pending: Pending, ends_at: float) -> Response:
+        """Make a call, and wait for its end.
+
+        Args:
+          pending: what to call.
+          ends_at: the deadline, on the clock `time.monotonic`.
+
+        """
+        ended: Future[Response] = Future()
+        self._calls.add(ended)  # first: from now on it ends when the thread does
+        try:
+            if self.has_ended:
+                raise _gone("no")
+            self._tell(self._begin, pending, ended, ends_at)
+            return ended.result(max(0.0, ends_at - time.monotonic()) + GRACE)
+        except (trio.RunFinishedError, CancelledError):
+            raise _gone("no") from None
+        except TimeoutError:
+            if ended.done():
+                return ended.result()
+            raise self._late(pending, ended) from None
+        except BaseException:  # KeyboardInterrupt, say: the handler is to stop
+            self._give_up(pending, ended)
+            raise
+        finally:
+            self._calls.discard(ended)
+
+    def stop(self, timeout: float = STOP_SECONDS) -> None:
+        """End the thread, and with it the calls of other threads; wait for so many seconds."""
+        self._is_up.cancel()
+        with suppress(trio.RunFinishedError):
+            self._tell(self._stop.cancel)
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        self._end_calls()
+
+    # -- in the calling thread -----------------------------------------------------------
+
+    def _late(self, pending: Pending, ended: Future[Response]) -> DeadlineExceeded:
+        """Return the error of a call whose deadline has passed without an outcome."""
+        is_begun = not self._give_up(pending, ended)
+        executed: Executed = "maybe" if is_begun else "no"
+        words = (
+            f"{pending.method} {pending.target}: no response in time; the client's thread is stuck"
+        )
+        return DeadlineExceeded(words, executed=executed)
+
+    def _give_up(self, pending: Pending, ended: Future[Response]) -> bool:
+        """Cancel a call; tell whether it had not begun, and now never will."""
+        if ended.cancel():
+            return True
+        if not ended.done():
+            with suppress(trio.RunFinishedError):
+                self._tell(self._cancel, pending)
+        return False
+
+    def _tell(self, action: Callable[..., object], *given: Any) -> None:
+        """Have the thread call ``action``.
+
+        Raises:
+          trio.RunFinishedError: the thread is not up, or is no more.
+
+        """
+        if self._run_soon is None:
+            raise trio.RunFinishedError
+        try:
+            self._run_soon(action, *given)
+        except OSError:  # Trio itself died there, and cannot say so: its descriptors are closed
+            raise trio.RunFinishedError from None
+
+    # -- in the thread itself ------------------------------------------------------------
+
+    def _run(self) -> None:
+        error: BaseException | None = None
+        try:
+            trio.run(self._serve)
+        except BaseException as raised:  # it belongs to those who call
+            error = raised
+        self.has_ended = True
+        if not self._is_up.done():
+            self._is_up.set_exception(error or RuntimeError("it ended at once"))
+        elif error is not None:
+            told = "the thread of a SyncClient died, the next call starts another: %s"
+            LOGGER.error(told, _words(error), exc_info=error)
+        self._end_calls()
+
+    async def _serve(self) -> None:
+        transport = ZmqTransport(max_frame=self._limits.frame_bytes)
+        try:
+            takes = self._limits.takes
+            connection = self._connection = Connection(transport, self._endpoints, takes)
+            with self._stop:
+                # First: whoever finds that it cannot cancel the start stops the thread by it.
+                self._run_soon = trio.lowlevel.current_trio_token().run_sync_soon
+                if self._is_up.set_running_or_notify_cancel():  # else no caller waits any more
+                    self._is_up.set_result(None)
+                    await connection.run()
+        finally:
+            self.has_ended = True  # closing takes a moment, which the next call need not wait for
+            await transport.aclose()
+
+    def _begin(self, pending: Pending, ended: Future[Response], ends_at: float) -> None:
+        if not ended.set_running_or_notify_cancel():
+            return
+        assert self._connection is not None
+        now = trio.current_time()
+        pending.deadline = now + (ends_at - time.monotonic())
+        pending.waiter = partial(_settle, pending, ended)
+        try:
+            self._connection.submit(pending, now)
+        except trio.ClosedResourceError:
+            ended.set_exception(_gone("no"))
+        except Exception as error:  # belongs to the thread that called
+            ended.set_exception(error)
+
+    def _cancel(self, pending: Pending) -> None:
+        assert self._connection is not None
+        self._connection.cancel([pending])
+
+    def _end_calls(self) -> None:
+        for ended in self._calls.copy():
+            if not ended.cancel():  # it had begun
+                with suppress(InvalidStateError):
+                    ended.set_exception(_gone("maybe"))
+
+
+def _settle(pending: Pending, ended: Future[Response]) -> None:
+    outcome, pending.outcome = pending.outcome, None
+    with suppress(InvalidStateError):  # its caller has got an error already
+        if isinstance(outcome, Exception):
+            ended.set_exception(outcome)
+        elif outcome is not None:
+            ended.set_result(outcome)
+
+
+def _gone(executed: Executed) -> Unreachable:
+    return Unreachable("this client was closed, or its thread has died", executed=executed)
+
+
+def _words(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"

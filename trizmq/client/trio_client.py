@@ -1,0 +1,210 @@
+"""The client: HTTP's words over one ZeroMQ connection, any number of calls at once."""
+
+from __future__ import annotations
+
+from functools import partial
+from math import inf
+from typing import TYPE_CHECKING, Any, Final, Unpack, final
+
+import trio
+from trio.lowlevel import (
+    cancel_shielded_checkpoint,
+    checkpoint_if_cancelled,
+    current_task,
+    reschedule,
+    wait_task_rescheduled,
+)
+
+from ..calls import Work
+from ..current import current_item
+from ..messages import Response
+from .requests import Details, RequestMaker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from .connection import Connection
+    from .links import Pending
+
+__all__ = ["DEFAULT_SECONDS", "Client"]
+
+
+#: The deadline of a call whose caller has none, in seconds (promise P6).
+DEFAULT_SECONDS: Final = 30.0
+
+
+MAX_SECONDS: Final = 3600.0
+
+
+NO_DETAILS: Final[Details] = {}
+
+
+@final
+class Client:
+    """Calls services. Made by `open_client`; any number of tasks may share one.
+
+    Each method that calls is a checkpoint, and ends in exactly one of: a `Response`, of
+    whatever status; an error; the caller's own cancellation, which also cancels the
+    handler. There is no ``timeout=``: the deadline of the caller's cancel scope travels
+    with the call; without one it is 30 s, within a handler at most what its own call has
+    left. A call made while no server is there waits for one, within its deadline.
+
+    Raises in every method that calls:
+      Unreachable: nobody answered by the deadline, or the broker was lost with the call.
+      DeadlineExceeded: the default deadline passed.
+      Overloaded: too many calls wait in this client.
+      LocalProtocolError: target, query, headers or body are not what a call can carry.
+      TypeError: a keyword is not known, or ``json`` is no JSON.
+      trio.ClosedResourceError: this client's ``async with`` block has ended.
+
+    """
+
+    def __init__(self, connection: Connection, *, token: str | None = None) -> None:
+        self._connection = connection
+        self._maker = RequestMaker(token)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a broker has answered, and has not been lost since."""
+        return self._connection.engine.is_connected
+
+    async def request(self, method: str, target: str, **details: Unpack[Details]) -> Response:
+        """Call ``method`` on ``target``: a path, perhaps with a query.
+
+        Args:
+          method: in any case: ``"GET"``.
+          target: starts with ``/``; its first segment is the service.
+          details: ``query``, ``headers``, ``body`` or ``json``: see `Details`.
+
+        """
+        await checkpoint_if_cancelled()
+        now = trio.current_time()
+        deadline, is_timed = _deadline(now)
+        pending = self._maker.make(method, target, details, deadline, is_timed)
+        self._connection.submit(pending, now)
+        if pending.ended:
+            await cancel_shielded_checkpoint()
+        else:
+            pending.waiter = partial(reschedule, current_task())
+            await wait_task_rescheduled(partial(self._give_up, (pending,)))
+        return _response(pending)
+
+    async def call_many(
+        self, calls: Iterable[tuple[str, str] | tuple[str, str, Details]]
+    ) -> list[Response]:
+        """Make many calls at once, and wait for all of them together.
+
+        Much cheaper than as many tasks. Raises the first error in the order of the calls,
+        when all have ended; a response with an error status is no error.
+
+        Args:
+          calls: (method, target) or (method, target, details) each.
+
+        Returns:
+          The responses in the order of the calls.
+
+        """
+        await checkpoint_if_cancelled()
+        now = trio.current_time()
+        deadline, is_timed = _deadline(now)
+        pendings = []
+        given: Iterable[Any] = calls  # compiled code would look at the types by itself
+        for call in given:
+            method, target, details = _checked(call)
+            pendings.append(self._maker.make(method, target, details, deadline, is_timed))
+        try:
+            self._connection.submit_many(pendings, now)
+        except BaseException:
+            self._connection.cancel(pendings)
+            raise
+        await self._wait_for(pendings)
+        return [_response(pending) for pending in pendings]
+
+    async def _wait_for(self, pendings: Sequence[Pending]) -> None:
+        """Park until all have ended; give them all up if cancelled."""
+        left = [pending for pending in pendings if not pending.ended]
+        if not left:
+            await cancel_shielded_checkpoint()
+            return
+        one_has_ended = _Countdown(current_task(), len(left)).one_has_ended
+        for pending in left:
+            pending.waiter = one_has_ended
+        await wait_task_rescheduled(partial(self._give_up, pendings))
+
+    def _give_up(self, pendings: Sequence[Pending], _: object) -> trio.lowlevel.Abort:
+        self._connection.cancel(pendings)
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    async def get(self, target: str, **details: Unpack[Details]) -> Response:
+        """GET ``target``; see `request`."""
+        return await self.request("GET", target, **details)
+
+    async def head(self, target: str, **details: Unpack[Details]) -> Response:
+        """HEAD ``target``; see `request`."""
+        return await self.request("HEAD", target, **details)
+
+    async def options(self, target: str, **details: Unpack[Details]) -> Response:
+        """OPTIONS of ``target``; see `request`."""
+        return await self.request("OPTIONS", target, **details)
+
+    async def post(self, target: str, **details: Unpack[Details]) -> Response:
+        """POST to ``target``; see `request`."""
+        return await self.request("POST", target, **details)
+
+    async def put(self, target: str, **details: Unpack[Details]) -> Response:
+        """PUT ``target``; see `request`."""
+        return await self.request("PUT", target, **details)
+
+    async def patch(self, target: str, **details: Unpack[Details]) -> Response:
+        """PATCH ``target``; see `request`."""
+        return await self.request("PATCH", target, **details)
+
+    async def delete(self, target: str, **details: Unpack[Details]) -> Response:
+        """DELETE ``target``; see `request`."""
+        return await self.request("DELETE", target, **details)
+
+
+def _checked(call: Any) -> tuple[Any, Any, Details]:
+    """Return method, target and details of a call, whether compiled or not of the same types."""
+    if isinstance(call, (tuple, list)):
+        if len(call) == 2:
+            return call[0], call[1], NO_DETAILS
+        if len(call) == 3 and isinstance(call[2], dict):
+            details: Any = call[2]
+            return call[0], call[1], details
+    raise TypeError("a call is (method, target) or (method, target, details), and details a dict")
+
+
+def _deadline(now: float) -> tuple[float, bool]:
+    """Return when a call ends, and whether we must see to it: else a cancel scope does."""
+    scope = trio.current_effective_deadline()
+    if scope - now <= MAX_SECONDS:
+        return scope, False
+    deadline = now + (DEFAULT_SECONDS if scope == inf else MAX_SECONDS)
+    served = current_item()  # the call whose handler makes this one
+    if isinstance(served, Work):
+        deadline = min(deadline, served.deadline)
+    return deadline, True
+
+
+@final
+class _Countdown:
+    """Wakes a task when ``left`` calls have ended."""
+
+    def __init__(self, task: trio.lowlevel.Task, left: int) -> None:
+        self._task = task
+        self._left = left
+
+    def one_has_ended(self) -> None:
+        self._left -= 1
+        if not self._left:
+            reschedule(self._task)
+
+
+def _response(pending: Pending) -> Response:
+    # Not kept in the record: that stays in the heap of deadlines for a while.
+    outcome, pending.outcome = pending.outcome, None
+    if isinstance(outcome, Response):
+        return outcome
+    assert outcome is not None  # it has ended, and was not given up by us
+    raise outcome

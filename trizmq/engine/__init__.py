@@ -1,1 +1,0 @@
-"""The state machines: broker and client. Values and the time in, what to send out."""

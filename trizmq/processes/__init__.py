@@ -1,0 +1,1 @@
+"""Processes that serve: made of the roles, supervised, and ended."""

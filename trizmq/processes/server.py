@@ -1,0 +1,245 @@
+"""One broker process: the loop, and who works for it: this process, children, or others."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Final, final
+
+import trio
+
+from ..admission import Event
+from ..broker.engine import Broker
+from ..broker.loop import BrokerLoop
+from ..broker.workers import Worker
+from ..errors import ConfigError, TrizmqError
+from ..transport.endpoints import split_endpoints
+from ..worker.runner import LocalWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from ..app.application import App
+    from ..limits import Limits
+    from ..transport.face import Router, Transport
+    from .supervisor import Supervisor
+
+__all__ = [
+    "Muster",
+    "Server",
+    "StartFailed",
+]
+
+
+#: How long replies that are sent may still travel when the server has ended, in seconds.
+FLUSH_SECONDS = 1.0
+
+
+@final
+class Server:
+    """Owns the sockets it binds; made and run within the app's lifespan.
+
+    Args:
+      transport: where sockets come from.
+      app: its broker hooks are asked; its handlers run here if there is a ``capacity``.
+      bind: endpoints for clients, separated by commas.
+      backend: endpoints for workers, likewise; None for none; ``bind`` for one socket.
+      capacity: how many handlers may run at once in this process; 0: none do.
+      supervise: makes the supervisor of worker processes, given its ``on_exit``; or None.
+      services: what workers will offer: calls wait for it from the start.
+      public: those of the services that will have public routes.
+      limits: every bound.
+      access_log: one line a call that is handled here.
+
+    Raises:
+      ConfigError: an endpoint cannot be bound.
+
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        app: App,
+        *,
+        bind: str,
+        backend: str | None = None,
+        capacity: int = 256,
+        supervise: Callable[..., Supervisor] | None = None,
+        services: Iterable[str] = (),
+        public: Collection[str] = (),
+        limits: Limits | None = None,
+        access_log: bool = False,
+    ) -> None:
+        self.broker = broker = Broker(
+            limits,
+            instance=secrets.token_hex(4),
+            accepts_workers=backend is not None,
+            admit=app.admit,
+            admit_reply=app.admit_reply,
+        )
+        broker.expect(services, public)
+        self._app = app
+        self._supervisor = (
+            supervise(on_exit=self._note_exit, on_start=broker.expect_child) if supervise else None
+        )
+        self._muster = Muster(lambda: self._supervisor is None or self._supervisor.are_all_ready)
+        self._frontend = transport.bind(bind)
+        self._backend = self._bind_backend(transport, bind, backend)
+        self._loop = BrokerLoop(broker, self._frontend, self._backend, observe=self._observe)
+        if capacity:
+            self._employ(app, capacity, access_log=access_log)
+
+    def _bind_backend(self, transport: Transport, bind: str, backend: str | None) -> Router | None:
+        if backend is None:
+            return None
+        if split_endpoints(backend) == split_endpoints(bind) and not _takes_any_port(bind):
+            return self._frontend
+        try:
+            return transport.bind(backend)
+        except BaseException:
+            self._frontend.close()
+            raise
+
+    def _employ(self, app: App, capacity: int, *, access_log: bool) -> None:
+        broker, loop, takes = self.broker, self._loop, self.broker.limits.takes
+        loop.local = LocalWorker(
+            app,
+            capacity=capacity,
+            finish=self._loop.finish,
+            part=broker.part,
+            takes=lambda flight: flight.peer.takes or takes,
+            flush=loop.act,
+            access_log=access_log,
+        )
+        worker = Worker(
+            tuple(sorted(app.services)),
+            capacity,
+            public=app.public_services,
+            routes=app.route_lines,
+        )
+        broker.join(worker)
+
+    @property
+    def has_children(self) -> bool:
+        """Whether there are worker processes of its own, which it can replace."""
+        return self._supervisor is not None
+
+    @property
+    def endpoint(self) -> str:
+        """Where clients connect, ports that the system chose filled in."""
+        return self._frontend.endpoint
+
+    @property
+    def backend(self) -> str:
+        """Where workers connect, likewise; empty if there is no backend."""
+        return self._backend.endpoint if self._backend is not None else ""
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled; then everybody is told, and the sockets are closed."""
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._loop.run)
+                if self._supervisor is not None:
+                    await nursery.start(self._supervisor.run)
+                task_status.started()
+        finally:
+            self._frontend.close(FLUSH_SECONDS)
+            if self._backend is not None:
+                self._backend.close(FLUSH_SECONDS)
+
+    async def until_up(self) -> TrizmqError | None:
+        """Return when every worker process is ready; or what their start has failed of."""
+        return await self._muster.wait() if self._supervisor is not None else None
+
+    def drain_seconds(self, grace: float) -> float:
+        """Return how long `drain` may take."""
+        return grace + (self._supervisor.stop_seconds if self._supervisor is not None else 0.0)
+
+    async def drain(self, grace: float) -> None:
+        """Take no new calls, finish what runs within ``grace`` seconds, end the children."""
+        await self._loop.drain(grace)
+        if self._supervisor is not None:
+            await self._supervisor.stop()
+
+    async def reload(self) -> None:
+        """Replace the worker processes, one after another."""
+        self._app.on_event(Event("reload"))
+        if self._supervisor is not None:
+            await self._supervisor.replace_all()
+
+    def _note_exit(self, name: str, reason: str) -> None:
+        self._muster.note_exit(reason)
+        self.broker.lose_named(name, reason)
+        if self._supervisor is not None and self._supervisor.is_pausing:
+            self.broker.suspend()
+        self._loop.act()
+
+    def _observe(self, event: Event) -> None:
+        self._app.on_event(event)
+        if self._supervisor is None:
+            return
+        if event.kind == "worker-ready":
+            self._supervisor.note_ready(event.name)
+            self._muster.note_ready()
+        elif event.kind == "worker-lost":
+            self._supervisor.note_lost(event.name, event.reason)
+
+
+def _takes_any_port(bind: str) -> bool:
+    return any(endpoint.endswith((":*", ":0")) for endpoint in split_endpoints(bind))
+
+
+#: Deaths that are no accident any more while not every worker has been ready.
+MAX_DEATHS: Final = 5
+
+
+#: How a process ends that has found its settings wrong.
+USAGE: Final = "exit status 2"
+
+
+class StartFailed(TrizmqError):  # noqa: N818 (the cause is the name)
+    """The worker processes ended before they were ready."""
+
+
+@final
+class Muster:
+    """Told of each worker process that is ready or has ended, it says how the start went.
+
+    In one process a lifespan that fails ends the start; so it does in worker processes: at
+    once where none was ever ready, and after some deaths where others were.
+
+    Args:
+      are_all_ready: whether every process is.
+
+    """
+
+    def __init__(self, are_all_ready: Callable[[], bool]) -> None:
+        self._are_all_ready = are_all_ready
+        self._is_over = trio.Event()
+        self._failure: TrizmqError | None = None
+        self._has_been_ready = False
+        self._deaths = 0
+
+    async def wait(self) -> TrizmqError | None:
+        """Return when the start is over: None, or what it has failed of."""
+        await self._is_over.wait()
+        return self._failure
+
+    def note_ready(self) -> None:
+        """Be told that one is ready."""
+        self._has_been_ready = True
+        if self._are_all_ready():
+            self._is_over.set()
+
+    def note_exit(self, reason: str) -> None:
+        """Be told that one has ended, and how: as the supervisor says it."""
+        if self._is_over.is_set() or reason == "exit status 0":
+            return
+        self._deaths += 1
+        is_its_own = reason.startswith(("exit status", "not started"))
+        if self._deaths >= MAX_DEATHS or (is_its_own and not self._has_been_ready):
+            kind = ConfigError if reason == USAGE else StartFailed
+            self._failure = kind(
+                f"a worker process ended before all were ready ({reason}): its own lines in this"
+                " log say why"
+            )
+            self._is_over.set()

@@ -1,0 +1,223 @@
+"""Signals of a process that serves, and how it ends when it cannot by itself."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Final, final
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+    from types import FrameType
+
+__all__ = ["Signals", "arm", "end_within", "left_behind", "receiving"]
+
+
+LOGGER = logging.getLogger("trizmq.service")
+
+
+#: How long a process may take to unwind when its calls are over, in seconds: to leave the
+#: plugins' lifespans, above all.
+UNWIND_SECONDS: Final = 10.0
+
+
+#: How long it may take when it was told to end now.
+NOW_SECONDS: Final = 5.0
+
+
+#: The reload signal, which Windows does not have.
+HANG_UP: Final = getattr(signal, "SIGHUP", None)
+
+
+CAUGHT: Final = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+
+
+_installed: set[int] = set()  # in this process; a child that is forked resets them
+
+
+@contextmanager
+def receiving(*, wanted: bool, patience: float) -> Iterator[Signals | None]:
+    """Catch SIGINT, SIGTERM and SIGHUP, if ``wanted``; only in the main thread.
+
+    Args:
+      patience: how many seconds draining may take. A process that is ours is ended by
+        force if it takes longer: a loop that is stuck never hears of a signal.
+
+    """
+    if not wanted:
+        yield None
+        return
+    signals = Signals(patience)
+    former = {number: signal.signal(number, signals.note) for number in CAUGHT}
+    signals.is_nohup = HANG_UP is not None and former[HANG_UP] is signal.SIG_IGN
+    _installed.update(CAUGHT)
+    try:
+        yield signals
+    finally:
+        _installed.clear()
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+@final
+class Signals:
+    """What the signals of this process ask for: to drain, to end now, to reload.
+
+    SIGINT and SIGTERM ask it to drain; a second one, to end now. SIGHUP asks it to reload, but
+    to drain if the terminal where it was started has gone: it means that too. Under ``nohup``,
+    which ignores that meaning, it always reloads.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self.is_nohup = False
+        self._patience = patience
+        self._had_terminal = _has_terminal()
+        self._token = trio.lowlevel.current_trio_token()
+        self._changed = trio.Event()
+        self._ends: list[str] = []  # the names of the signals that ask for the end
+        self._wants_reload = False
+
+    def note(self, number: int, _frame: FrameType | None) -> None:
+        """Take note of a signal: this is its handler, and may interrupt anything."""
+        if number == HANG_UP and (self.is_nohup or not self._had_terminal or _has_terminal()):
+            self._wants_reload = True
+        else:
+            self._ends.append(signal.Signals(number).name)
+            is_first = len(self._ends) == 1
+            end_within(self._patience + UNWIND_SECONDS if is_first else NOW_SECONDS, 1)
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._wake, idempotent=True)
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def obey(
+        self,
+        drain: Callable[[], Awaitable[None]],
+        reload: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Return when the process is to end: when ``drain`` has, or at a second signal.
+
+        ``reload`` runs once at a time; signals that come meanwhile are one more.
+        """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._reload_when_asked, reload)
+            await self._until(lambda: len(self._ends) > 0)
+            LOGGER.info("%s: draining", self._ends[0])
+            nursery.start_soon(self._end_at_once_when_asked, nursery)
+            await drain()
+            LOGGER.info("drained")
+            nursery.cancel_scope.cancel()
+
+    async def _reload_when_asked(self, reload: Callable[[], Awaitable[None]] | None) -> None:
+        while not self._ends:
+            await self._until(lambda: self._wants_reload)
+            self._wants_reload = False
+            LOGGER.info("SIGHUP: %s", "replacing the workers" if reload else "no workers")
+            if reload is not None:
+                await reload()
+
+    async def _end_at_once_when_asked(self, nursery: trio.Nursery) -> None:
+        await self._until(lambda: len(self._ends) > 1)
+        LOGGER.warning("%s again: ending now", self._ends[-1])
+        nursery.cancel_scope.cancel()
+
+    async def _until(self, is_so: Callable[[], bool]) -> None:
+        while not is_so():
+            await self._changed.wait()
+
+
+def _has_terminal() -> bool:
+    """Tell whether this process belongs to a terminal that is still there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK))
+    except (OSError, AttributeError):  # Windows has none of this
+        return False
+    return True
+
+
+def _reset_in_child() -> None:
+    # Else a process that a handler forks swallows SIGTERM: its handler would tell a loop that
+    # runs only in the parent.
+    if _installed:
+        signal.set_wakeup_fd(-1)
+        for number in _installed:
+            signal.signal(number, signal.SIG_DFL)
+        _installed.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_in_child)
+
+
+#: When to end, on the monotonic clock, and with which exit code. A queue of this kind may be
+#: filled in a signal handler, whatever that has interrupted.
+_orders: Final[SimpleQueue[tuple[float, int]]] = SimpleQueue()
+
+
+_is_armed = False
+
+
+def arm() -> None:
+    """Let `end_within` end this process: for processes that are ours alone."""
+    global _is_armed
+    if not _is_armed:
+        _is_armed = True
+        threading.Thread(target=_wait, name="trizmq last resort", daemon=True).start()
+
+
+def end_within(seconds: float, code: int) -> None:
+    """End this process with ``code`` if it lives that long; the latest order counts.
+
+    For what a handler leaves behind can keep a process for ever: a thread, an executor or a
+    child process that Python waits for, a task that shields itself, a loop that is stuck.
+    May be called in a signal handler. Nothing happens where nobody has called `arm`.
+    """
+    _orders.put((time.monotonic() + seconds, code))
+
+
+def left_behind() -> list[str]:
+    """Name the threads and child processes that this process still has."""
+    main = threading.main_thread()
+    threads = [
+        f"thread {thread.name!r}"
+        for thread in threading.enumerate()
+        if thread is not main and not thread.daemon and thread is not threading.current_thread()
+    ]
+    return threads + [f"child process {pid}" for pid in sorted(set(_children()))]
+
+
+def _children() -> Iterator[int]:
+    # Linux only. A process that has ended and was not waited for is no longer in anybody's way.
+    with suppress(OSError):
+        for listing in Path("/proc/self/task").glob("*/children"):
+            for pid in map(int, listing.read_text().split()):
+                if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+                    yield pid
+
+
+def _wait() -> None:
+    end, code = _orders.get()
+    while True:
+        try:
+            end, code = _orders.get(timeout=max(0.0, end - time.monotonic()))
+        except Empty:
+            break
+    left = ", ".join(left_behind()) or "no thread and no child process: a task, or a hook at exit"
+    LOGGER.error("ended by force, with exit code %d; what was left: %s", code, left)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(code)

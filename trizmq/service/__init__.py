@@ -1,1 +1,0 @@
-"""Where the wings join: drivers, the worker pool, the client, the supervisor."""

@@ -1,0 +1,205 @@
+"""One endpoint, and the connection to it: made, watched, and made anew when it has ended."""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import TYPE_CHECKING, Final, Protocol, final
+
+import trio
+
+from .endpoints import is_local
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .face import Dealer, Transport
+
+__all__ = ["Line", "Talk", "open_dealer"]
+
+
+LOGGER = logging.getLogger("trizmq.connection")
+
+
+#: Seconds before a failed attempt is repeated: doubled each time, up to the last two, of an
+#: endpoint on this machine, where a try costs nothing, and of another one.
+FIRST_PAUSE: Final = 0.1
+
+
+LOCAL_PAUSE: Final = 0.2
+
+
+LONGEST_PAUSE: Final = 2.0
+
+
+#: The same for a server that ends each connection at once: it does not want us.
+SENT_AWAY_PAUSE: Final = 1.0
+
+
+#: A connection that ends sooner counts as an attempt that has failed.
+STEADY: Final = 1.0
+
+
+#: An attempt takes no longer, in seconds. Transports have bounds of their own, below this one.
+ATTEMPT: Final = 5.0
+
+
+class Talk(Protocol):
+    """What is said over a line. No method may raise."""
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether something waits for room in the socket."""
+
+    def connected(self) -> None:
+        """Be told that there is a connection, on which nothing was said yet."""
+
+    def read(self, dealer: Dealer) -> bool:
+        """Take in what has come; return whether there may be more."""
+
+    def ending(self) -> None:
+        """Be told that the server has closed the connection: what is sent reaches nobody."""
+
+    def lost(self) -> None:
+        """Be told that the connection has ended; all that came on it was read."""
+
+    def missed(self) -> bool:
+        """Be told that an attempt has failed; return whether to find out if that is final."""
+
+    def refused(self) -> None:
+        """Be told that no server listens there: the one before has ended."""
+
+
+@final
+class Line:
+    """Keeps a connection to ``endpoint`` for ``talk``.
+
+    Each connection has a socket of its own, so that nothing said on one reaches the successor
+    of the server that it was said to; and for each the name is looked up anew.
+
+    Args:
+      beats: whether the other end is ours: see `face.Transport.connect`.
+
+    """
+
+    def __init__(self, transport: Transport, endpoint: str, talk: Talk, *, beats: bool) -> None:
+        transport.check(endpoint)
+        self.dealer: Dealer | None = None
+        self._transport = transport
+        self._endpoint = endpoint
+        self._talk = talk
+        self._beats = beats
+        self._is_warned = False
+        self._longest_pause = LOCAL_PAUSE if is_local(endpoint) else LONGEST_PAUSE
+
+    async def run(self) -> None:
+        """Connect, again and again, until cancelled; the last socket is left to `close`."""
+        failures = 0
+        while True:
+            began = trio.current_time()
+            was_connected = await self._connect()
+            lasted = trio.current_time() - began
+            if was_connected and lasted > STEADY:
+                failures = 0
+                continue
+            failures += 1
+            longest = SENT_AWAY_PAUSE if was_connected else self._longest_pause
+            pause = min(longest, FIRST_PAUSE * 2.0 ** min(failures - 1, 10))
+            jitter = random.uniform(0.8, 1.2)  # noqa: S311 (no secret)
+            await trio.sleep(max(0.0, pause * jitter - lasted))
+
+    def look(self) -> None:
+        """Take note at once, and not only in the next pass, if the connection has ended."""
+        dealer = self.dealer
+        if dealer is None:
+            return
+        if dealer.is_lost:
+            self._end(dealer)
+        elif dealer.is_ending:
+            self._talk.ending()
+
+    def reset(self) -> None:
+        """End the connection, if there is one, without a word; the next one follows."""
+        if self.dealer is not None:
+            dealer, self.dealer = self.dealer, None
+            dealer.close()
+
+    def close(self, linger: float = 0) -> None:
+        """Close the socket that `run` has left; ``linger``: as for a `face.Dealer`."""
+        if self.dealer is not None:
+            self.dealer.close(linger)
+
+    async def _connect(self) -> bool:
+        """Try each address; return when the connection has ended, True, or there was none."""
+        addresses = await self._transport.find(self._endpoint)
+        try:
+            dealer = await _connect(self._transport, addresses, beats=self._beats)
+        except OSError as error:  # no descriptors are left: some will be, perhaps
+            self._warn(error)
+            return False
+        if dealer is not None:
+            self._is_warned = False
+            await self._hold(dealer)
+            return True
+        if self._talk.missed() and addresses:
+            refused = [await self._transport.is_refused(address) for address in addresses]
+            if all(refused):
+                self._talk.refused()
+        return False
+
+    def _warn(self, error: OSError) -> None:
+        if not self._is_warned:  # once, and not at each attempt
+            self._is_warned = True
+            LOGGER.warning("cannot connect to %s, trying again: %s", self._endpoint, error)
+
+    async def _hold(self, dealer: Dealer) -> None:
+        self.dealer = dealer
+        self._talk.connected()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._read, dealer)
+            await dealer.wait_lost()
+            nursery.cancel_scope.cancel()
+        self._end(dealer)
+        dealer.close()
+
+    async def _read(self, dealer: Dealer) -> None:
+        try:
+            while self.dealer is dealer:
+                self._talk.read(dealer)
+                await dealer.wait_readable(or_writable=self._talk.has_unsent)
+        except trio.ClosedResourceError:
+            if self.dealer is dealer:
+                raise
+
+    def _end(self, dealer: Dealer) -> None:
+        while self.dealer is dealer and self._talk.read(dealer):
+            pass
+        if self.dealer is dealer:  # what was read has not ended it already
+            self.dealer = None
+            self._talk.lost()
+
+
+async def open_dealer(transport: Transport, endpoint: str, *, beats: bool) -> Dealer:
+    """Return a dealer that is connected to ``endpoint``; wait for a server if none is there."""
+    transport.check(endpoint)
+    while True:
+        dealer = await _connect(transport, await transport.find(endpoint), beats=beats)
+        if dealer is not None:
+            return dealer
+        await trio.sleep(FIRST_PAUSE)
+
+
+async def _connect(transport: Transport, addresses: Sequence[str], *, beats: bool) -> Dealer | None:
+    """Return a dealer that is connected to the first of ``addresses`` that answers."""
+    for address in addresses:
+        dealer = transport.connect(address, beats=beats)
+        is_connected = False
+        try:
+            with trio.move_on_after(ATTEMPT):
+                is_connected = await dealer.wait_connected()
+        finally:
+            if not is_connected:
+                dealer.close()
+        if is_connected:
+            return dealer
+    return None

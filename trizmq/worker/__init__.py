@@ -1,0 +1,1 @@
+"""The worker: its conversations with brokers, and the pool that runs handlers."""

@@ -1,0 +1,304 @@
+"""A worker process, driven: conversations with brokers on one side, the pool on the other."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final, final
+
+import trio
+
+from ..ticker import Faults, Ticker
+from ..transport.line import Line
+from ..wire.items import DEFAULT_TAKES, MAX_ROUTES, VERSION, Hello
+from ..wire.return_path import MDP
+from .dialects import MDP_PATIENCE, MDPConversation, NativeConversation
+from .runner import LocalWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ..app.application import App
+    from ..messages import Response
+    from ..transport.face import Dealer, Transport
+    from ..wire.items import Body, Takes
+    from .conversation import Conversation, Job, WorkerOutbox
+
+__all__ = ["NATIVE", "WorkerLoop"]
+
+
+LOGGER = logging.getLogger("trizmq.worker")
+
+
+NATIVE: Final = "native"
+
+
+#: Messages read in one pass; then whoever else is ready has a turn.
+MESSAGES_A_PASS: Final = 256
+
+
+#: What the words mean with which a broker refuses a worker.
+REFUSALS: Final = {
+    "frontend": "this port is for clients: connect to the endpoint of its --backend",
+    "services": "this worker offers a name that is no name of a service there",
+    "full": "it has as many services or workers as its [limits] allow; its log says more",
+    "version": "it speaks another version of the native dialect: install the same trizmq",
+}
+
+
+#: Bytes of all routes in a hello; every broker takes a message of that size.
+HELLO_BYTES: Final = 512 * 1024
+
+#: How long a goodbye may still travel, in seconds.
+GOODBYE_SECONDS: Final = 0.5
+
+
+@final
+class _Talk:
+    """A conversation, and the line on which it is held."""
+
+    def __init__(self, loop: WorkerLoop, conversation: Conversation) -> None:
+        self.conversation = conversation
+        self._loop = loop
+        self._unsent: list[list[bytes]] = []
+        self._was_ready = False
+        self._refused = ""
+
+    def open(self, transport: Transport, endpoint: str, *, beats: bool) -> None:
+        """Take a line to ``endpoint``; ``beats``: the broker there is ours."""
+        self.endpoint = endpoint
+        self.line = Line(transport, endpoint, self, beats=beats)
+
+    def act(self) -> WorkerOutbox:
+        """Send what is to be sent; return what is to be done besides."""
+        outbox = self.conversation.take_outbox()
+        if outbox.reopen:
+            self.line.reset()
+        dealer = self.line.dealer
+        if dealer is None:
+            self._unsent.clear()
+        else:
+            self._unsent += outbox.messages
+            self._send(dealer)
+        self._note_state()
+        self._note_refusal(outbox.refused)
+        return outbox
+
+    def _send(self, dealer: Dealer) -> None:
+        try:
+            while self._unsent:
+                dealer.send_nowait(self._unsent[0])
+                del self._unsent[0]
+        except trio.WouldBlock:
+            pass  # the reader waits for room as well, and comes back
+        dealer.settle()
+
+    def _note_state(self) -> None:
+        is_ready = self.conversation.is_ready
+        if is_ready is not self._was_ready:
+            self._was_ready = is_ready
+            LOGGER.info("%s %s", "ready at" if is_ready else "lost the broker at", self.endpoint)
+            self._refused = ""
+
+    def _note_refusal(self, word: str) -> None:
+        if word and word != self._refused:
+            self._refused = word
+            why = REFUSALS.get(word, word)
+            LOGGER.error("refused by the broker at %s: %s", self.endpoint, why)
+
+    @property
+    def has_unsent(self) -> bool:
+        return bool(self._unsent)
+
+    def connected(self) -> None:
+        self.conversation.connect(trio.current_time())
+        self._loop.touch(self)
+
+    def read(self, dealer: Dealer) -> bool:
+        now = trio.current_time()
+        count = 0
+        while count < MESSAGES_A_PASS and (frames := dealer.receive_nowait()) is not None:
+            count += 1
+            self.conversation.receive(frames, now)
+        self._loop.touch(self)
+        return count == MESSAGES_A_PASS
+
+    def ending(self) -> None:
+        pass
+
+    def lost(self) -> None:
+        self.conversation.disconnect()
+        self._loop.touch(self)
+
+    def missed(self) -> bool:
+        return False
+
+    def refused(self) -> None:
+        pass
+
+
+@final
+class WorkerLoop:
+    """Serves an app to the brokers at ``connect``.
+
+    Args:
+      connect: the brokers' endpoints for workers; each gets conversations of its own.
+      dialect: ``"native"``: one conversation with all services and the whole capacity.
+        Another: one for each service and each unit of capacity, because that is what MDP
+        knows of a worker: one service, one call at a time.
+      capacity: how many handlers may run at once.
+      name: what the broker calls this worker.
+      takes: how large may be what it is sent.
+      patience: how long a broker may be silent, in a dialect of MDP.
+
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        app: App,
+        *,
+        connect: Sequence[str],
+        dialect: str,
+        capacity: int,
+        name: str,
+        takes: Takes = DEFAULT_TAKES,
+        patience: float = MDP_PATIENCE,
+        access_log: bool = False,
+    ) -> None:
+        self._worker: LocalWorker[Job] = LocalWorker(
+            app,
+            capacity=capacity,
+            finish=self._finish,
+            part=self._part,
+            takes=_takes,
+            flush=self.act,
+            access_log=access_log,
+        )
+        now = trio.current_time()
+        self._talks = []
+        for endpoint in connect:
+            for conversation in _conversations(app, dialect, capacity, name, takes, patience, now):
+                talk = _Talk(self, conversation)
+                talk.open(transport, endpoint, beats=dialect == NATIVE)
+                self._talks.append(talk)
+        self._talk_of = {talk.conversation: talk for talk in self._talks}
+        # Those to which something has happened: a worker at a foreign broker holds hundreds.
+        self._touched: dict[_Talk, None] = dict.fromkeys(self._talks)
+        self._faults = Faults(LOGGER)
+        self._ticker = Ticker(self, self.act, self._faults)
+        self._nothing_in_hand = trio.Event()
+        self._is_draining = False
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled; then what is in hand is cancelled, and the brokers are told."""
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._worker.run)
+                for talk in self._talks:
+                    nursery.start_soon(talk.line.run)
+                nursery.start_soon(self._ticker.run)
+                self.act()
+                task_status.started()
+        finally:
+            self._leave()
+
+    async def drain(self, grace: float) -> None:
+        """Take no new calls; return when what is in hand is answered, or ``grace`` is over."""
+        self._is_draining = True
+        for talk in self._talks:
+            talk.conversation.drain()
+            self._touched[talk] = None
+        self.act()
+        with trio.move_on_after(grace):
+            await self._nothing_in_hand.wait()
+
+    @property
+    def next_tick(self) -> float:
+        """When to call `tick`, at the latest."""
+        return min(talk.conversation.next_tick for talk in self._talks)
+
+    def tick(self, now: float) -> None:
+        """Let time pass in every conversation that waits for it."""
+        for talk in self._talks:
+            if talk.conversation.next_tick <= now:
+                talk.conversation.tick(now)
+                self._touched[talk] = None
+
+    def act(self) -> None:
+        """Do what the conversations want done, to the end: doing it may bring them news."""
+        while self._touched:
+            touched, self._touched = self._touched, {}
+            for talk in touched:
+                self._act_on(talk)
+        if self._is_draining and all(talk.conversation.is_drained for talk in self._talks):
+            self._nothing_in_hand.set()
+
+    def _act_on(self, talk: _Talk) -> None:
+        outbox = talk.act()
+        if outbox.started:
+            self._worker.start(outbox.started)
+        if outbox.stopped:
+            self._worker.stop(outbox.stopped)
+        for error in outbox.faults:
+            self._faults.note(error, "taking in a message")
+        self._ticker.note(talk.conversation.next_tick)
+
+    def _finish(self, job: Job, response: Response | None) -> None:
+        job.conversation.finish(job, response)
+        self._touched[self._talk_of[job.conversation]] = None
+
+    def _part(self, job: Job, body: Body) -> None:
+        job.conversation.part(job, body)
+        self._touched[self._talk_of[job.conversation]] = None
+
+    def touch(self, talk: _Talk) -> None:
+        """Act, now that something has happened to ``talk``."""
+        self._touched[talk] = None
+        self.act()
+
+    def _leave(self) -> None:
+        for talk in self._talks:
+            talk.conversation.leave()
+            talk.act()
+            talk.line.close(GOODBYE_SECONDS)
+
+
+def _takes(job: Job) -> Takes:
+    return job.conversation.takes
+
+
+def _conversations(
+    app: App,
+    dialect: str,
+    capacity: int,
+    name: str,
+    takes: Takes,
+    patience: float,
+    now: float,
+) -> Iterator[Conversation]:
+    services = sorted(app.services)
+    if dialect == NATIVE:
+        hello = Hello(
+            VERSION,
+            name,
+            capacity,
+            tuple(services),
+            tuple(sorted(app.public_services)),
+            _fitting(app.route_lines),
+            takes,
+        )
+        yield NativeConversation(hello, now)
+        return
+    for service in services:
+        for _ in range(capacity):
+            yield MDPConversation(MDP[dialect], service, now, takes, patience)
+
+
+def _fitting(lines: tuple[str, ...]) -> tuple[str, ...]:
+    """Return as many of the lines as a hello has room for: it comes before any limit is known."""
+    size = 0
+    for number, line in enumerate(lines):
+        size += len(line.encode())
+        if size > HELLO_BYTES or number == MAX_ROUTES:
+            return lines[:number]
+    return lines

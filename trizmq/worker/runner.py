@@ -1,0 +1,234 @@
+"""Runs an app's handlers in a pool: the worker in any process."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Generic, final
+
+import trio
+
+from ..app.failures import answer_fault, is_ctrl_c
+from ..bounds import MIN_BODY_BYTES, find_oversize_response
+from ..headers import add_lower_case, no_headers
+from ..later import Later
+from ..messages import Response, problem
+from ..wire.items import DEFAULT_TAKES, frames_of
+from .pool import WorkerPool
+from .served import Served, W
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..app.application import App
+    from ..messages import Request
+    from ..wire.items import Takes
+
+__all__ = ["LocalWorker"]
+
+
+ACCESS = logging.getLogger("trizmq.access")
+
+
+LOGGER = logging.getLogger("trizmq.worker")
+
+
+#: Of a handler that raises a `trio.Cancelled` which it has kept, or made.
+STRAY: Final = "the handler raised trio.Cancelled, but was not cancelled"
+
+
+@final
+class LocalWorker(Generic[W]):
+    """Runs an app's handlers in a pool.
+
+    Theory of operation. A call that was started is finished once, whatever happens to it:
+
+    - by its handler's end: the pool's slot is free then, and with it the engine's;
+    - if the handler has called ``reply_later``, it is *owed*. Then it is finished by the
+      first of: the late response; an error that the handler raises; the handler's end, or
+      `stop`, whichever comes last. An engine's slot is taken until then, the pool's only
+      while the handler runs.
+
+    Args:
+      app: answers requests; its `App.handle` never raises but Cancelled, and at Ctrl-C.
+      capacity: how many handlers may run at once.
+      finish: told of the end of each call once: (flight, response), None if cancelled.
+      part: told of a part of a response that is not over: (flight, bytes).
+      flush: called when what was told should be sent.
+      access_log: write one line a call, to the logger ``trizmq.access``.
+      takes: how large a response to a flight may be.
+
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        capacity: int,
+        finish: Callable[[W, Response | None], None],
+        flush: Callable[[], object],
+        part: Callable[[W, bytes], object],
+        access_log: bool,
+        takes: Callable[[W], Takes] = lambda _: DEFAULT_TAKES,
+    ) -> None:
+        self._app = app
+        self._finish = finish
+        self._part = part
+        self._takes = takes
+        self._flush = flush
+        self._access_log = access_log
+        self._owed: dict[W, tuple[Served[W], Later]] = {}
+        self._owe = self._start_owing  # bound once, not once a request
+        self._pool: WorkerPool[W] = WorkerPool(self._handle, size=capacity, flush=flush)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run handlers until cancelled; what is in hand then is finished with None."""
+        try:
+            await self._pool.run(task_status=task_status)
+        finally:
+            for flight in list(self._owed):
+                self._end_owed(flight, None)
+
+    def start(self, flights: Sequence[W]) -> None:
+        """Take ``flights``; the engine has seen to it that there is room."""
+        self._pool.put(flights)
+
+    def stop(self, flights: Sequence[W]) -> None:
+        """Cancel the handlers of ``flights``; what only waits is marked as ended already."""
+        for flight in flights:
+            if flight in self._owed:
+                self._owed[flight][1].is_over = True
+            if not self._pool.cancel(flight):
+                self._end_owed(flight, None)
+
+    async def _handle(self, flight: W) -> None:
+        request = self._request(flight)
+        response, is_owed = None, False
+        try:
+            if not flight.ended:
+                response = await self._app.handle(request)
+                is_owed = response is None
+            if leak := self._pool.leak_of(flight):
+                response, is_owed = _fault(request, None, leak), False
+        except BaseException as error:
+            # Only who asked for it may end a handler so: its caller, or the end of the pool.
+            if self._pool.is_cancelled(flight) or is_ctrl_c(error):
+                raise
+            response = _fault(request, error, STRAY)
+        finally:
+            later = request.later
+            if later is None:
+                self._end(request, response)
+            elif later.is_over or not is_owed:
+                self._end_owed(flight, response)
+
+    def _request(self, flight: W) -> Served[W]:
+        path, _, query_string = flight.target.partition("?")
+        headers = no_headers()
+        if flight.headers:
+            add_lower_case(headers, flight.headers)
+        body: Any = flight.body
+        frames: tuple[bytes, ...] = ()
+        if type(body) is not bytes:
+            frames = tuple(frames_of(body))
+            body = b"".join(frames)
+        request = Served(  # by position, as far as there is one: at half the price
+            flight.method,
+            path,
+            query_string,
+            headers,
+            body,
+            {},
+            flight.principal,
+            flight.deadline,
+            flight.request_id,
+            "",
+            frames,
+            flight=flight,
+            owe=self._owe,
+        )
+        if self._access_log:
+            request.began = trio.current_time()
+        return request
+
+    def _end(self, request: Served[W], response: Response | None) -> None:
+        if response is not None and (len(response.body) > MIN_BODY_BYTES or response.headers):
+            response = self._fitting(request, response)
+        if self._access_log:
+            _log_access(request, response, trio.current_time() - request.began)
+        self._finish(request.flight, response)
+
+    def _fitting(self, request: Served[W], response: Response) -> Response:
+        """Return ``response``, or a 500 if it is larger than what its receiver takes.
+
+        Sent as it is, it would end the connection, and with it the calls of everybody.
+        """
+        sent = request.later.sent if request.later is not None else 0
+        too_large = find_oversize_response(response, sent, self._takes(request.flight))
+        if too_large is None:
+            return response
+        LOGGER.error(
+            "%s %s: %s; answered 500 (request %s)",
+            request.method,
+            request.route,
+            too_large,
+            request.request_id,
+        )
+        return problem(500, too_large, executed="maybe", request_id=request.request_id or None)
+
+    # -- later ---------------------------------------------------------------------------
+
+    def _start_owing(self, request: Served[W]) -> Later:
+        later = Later(partial(self._acknowledge, request), partial(self._answer, request))
+        if request.flight.ended:  # asked by a thread, say, that its call has left behind
+            later.is_over = True
+        else:
+            self._owed[request.flight] = request, later
+        return later
+
+    def _acknowledge(self, request: Served[W], data: bytes) -> None:
+        if request.method == "HEAD":
+            return
+        assert request.later is not None
+        if request.later.sent > self._takes(request.flight).body_bytes:
+            self._end_owed(request.flight, Response(200))  # `_end` sees that it is too large
+        else:
+            self._part(request.flight, data)
+        self._flush()
+
+    def _answer(self, request: Served[W], outcome: object) -> None:
+        response = problem(502, "the answer was cancelled", executed="maybe")
+        try:
+            response = self._app.answer_late(request, outcome)
+        finally:  # also if the outcome is that somebody was cancelled: that is raised on
+            self._end_owed(request.flight, response)
+            self._flush()
+
+    def _end_owed(self, flight: W, response: Response | None) -> None:
+        """Finish ``flight`` if its response is still owed."""
+        if flight in self._owed:
+            request, later = self._owed.pop(flight)
+            later.is_over = True
+            if response is not None:  # what was sent ahead counts, too
+                response = self._fitting(request, response)
+            self._end(request, response)
+
+
+def _fault(request: Request, error: BaseException | None, why: str) -> Response:
+    response = answer_fault(error, request, "maybe", why)
+    return response if request.method != "HEAD" else Response(500, response.headers, b"")
+
+
+def _log_access(request: Request, response: Response | None, seconds: float) -> None:
+    ACCESS.info(
+        "%s %s",
+        request.method,
+        request.path,
+        extra={
+            "request_id": request.request_id,
+            "method": request.method,
+            "route": request.route,
+            "status": response.status if response is not None else "cancelled",
+            "duration_ms": round(seconds * 1000, 3),
+        },
+    )
