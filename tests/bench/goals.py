@@ -103,7 +103,7 @@ GOALS: Final = (
     _times("nats-py", 5, 9),
     _times("aiozmq", 5, 9),
     _times("rpyc", 4, 7),
-    _kept("one await a call, of raw pyzmq's", "trizmq", "raw pyzmq", 0.45, 0.65),
+    _kept("one await per call, of raw pyzmq's", "trizmq", "raw pyzmq", 0.45, 0.65),
     _kept("call_many, of raw pyzmq's", "trizmq, call_many", "raw pyzmq", 0.8, 1.0),
     _kept("cheap client, of raw pyzmq's", "trizmq, cheap client", "raw pyzmq", 1.1, 1.5),
     _kept("a broker between, of direct", "trizmq, broker between", "trizmq", 0.65, 0.85),

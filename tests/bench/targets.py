@@ -30,7 +30,7 @@ MANY: Final = replace(
     TRIZMQ,
     name="trizmq, call_many",
     calls=frozenset({"many"}),
-    note="16 calls an await, 4 of these at once",
+    note="16 calls per await, 4 of them at the same time",
 )
 SYNC: Final = replace(
     TRIZMQ,
@@ -64,7 +64,7 @@ MDP: Final = Target(
     (BETWEEN, "-m peers.mdp02 work tcp://127.0.0.1:{port}"),
     "-m peers.mdp02 call",
     frozenset({"get"}),
-    note="bare sockets, 16 workers, a broker between; no token: MDP has no place for one",
+    note="bare sockets, 16 workers, a broker between; no token, because MDP cannot carry one",
 )
 MDP_WORKER: Final = Target(
     "trizmq, MDP 0.2 worker of ours",

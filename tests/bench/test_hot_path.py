@@ -60,7 +60,7 @@ def test_a_report_is_tables_for_people_and_json_for_programs(build, tmp_path: Pa
     report.write(tmp_path)
     lines = (tmp_path / "hot-path.inc").read_text().splitlines()
     assert "| one call | where | compiled | pure |" in lines
-    assert sum(line.startswith("| **all of it") for line in lines) == 2
+    assert sum(line.startswith("| **total, in") for line in lines) == 2
     assert json.loads((tmp_path / "hot-path.json").read_text())["builds"]["pure"] == build
 
 

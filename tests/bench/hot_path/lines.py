@@ -61,48 +61,50 @@ def _with_rest(*lines: Line) -> tuple[Line, ...]:
     less = tuple(name for line in lines for name in line.less)
     return (
         *lines,
-        Line("Python collects garbage", "", (GARBAGE,)),
-        Line("Trio's passes, and what no line has", "", (WHOLE, *less), (GARBAGE, *timed)),
-        Line("**all of it, in one process, without sockets**", "", (WHOLE,)),
-        Line("*how often Trio lets a task run, for one call*", "", (STEPS,), form=OFTEN),
-        Line("*how often it looks for what is ready, for one call*", "", (PASSES,), form=OFTEN),
+        Line("garbage collection", "", (GARBAGE,)),
+        Line("Trio's passes, and everything not listed", "", (WHOLE, *less), (GARBAGE, *timed)),
+        Line("**total, in one process, without sockets**", "", (WHOLE,)),
+        Line("*tasks scheduled by Trio, per call*", "", (STEPS,), form=OFTEN),
+        Line(
+            "*how often it looks for ready tasks and sockets, per call*", "", (PASSES,), form=OFTEN
+        ),
     )
 
 
 SERVER: Final = _with_rest(
-    Line("a message is read: msgpack, made Structs", "`wire.dialects.read`", ("read",)),
+    Line("decode a message: msgpack to Structs", "`wire.dialects.read`", ("read",)),
     Line(
-        "a call is taken in: its service, the limits, a record of it",
+        "accept a call: find its service, check the limits, create a record",
         "`broker.Intake.take`",
         ("receive",),
         ("open", "_view", "admit", "place"),
     ),
     Line(
-        "its place among its client's, and in the heap of deadlines",
+        "add it to its client's calls and to the heap of deadlines",
         "`broker.Dispatcher.open`",
         ("open",),
     ),
-    Line("what hooks may see of it", "`AdmittedCall`", ("_view",)),
-    Line("the hooks are asked", "`App.admit`", ("admit",), ("trizmq_admit",)),
-    Line("the token is looked up", "the plugin `auth`", ("trizmq_admit",)),
-    Line("a worker that has room is given it", "`broker.Dispatcher.place`", ("place",)),
-    Line("the pool takes it to a task", "`worker.WorkerPool`", ("pool",), ("nothing",)),
-    Line("the request is made", "`Request`", ("_request",)),
-    Line("its route is found", "`app.Table.match`", ("match",)),
-    Line("the precondition: is it known who calls?", "the plugin `auth`", ("guard",)),
-    Line("the handler's arguments", "`app.Arguments.of`", ("arguments",)),
-    Line("the handler", "the plugin `users`", ("get_user",)),
-    Line("what it returned, made JSON and a response", "`app.results`", ("write",)),
+    Line("create the view for hooks", "`AdmittedCall`", ("_view",)),
+    Line("call the hooks", "`App.admit`", ("admit",), ("trizmq_admit",)),
+    Line("look up the token", "the plugin `auth`", ("trizmq_admit",)),
+    Line("assign it to a worker with room", "`broker.Dispatcher.place`", ("place",)),
+    Line("pass it to a task of the pool", "`worker.WorkerPool`", ("pool",), ("nothing",)),
+    Line("create the request", "`Request`", ("_request",)),
+    Line("find the route", "`app.Table.match`", ("match",)),
+    Line("run the precondition: is the caller known?", "the plugin `auth`", ("guard",)),
+    Line("build the handler's arguments", "`app.Arguments.of`", ("arguments",)),
+    Line("run the handler", "the plugin `users`", ("get_user",)),
+    Line("encode the result as JSON and create the response", "`app.results`", ("write",)),
     Line(
-        "coroutines that join these, and catch what a handler raises",
+        "coroutines that connect these steps, and catch exceptions",
         "`LocalWorker`, `App.handle`",
         ("_handle",),
         ("_request", "match", "guard", "arguments", "get_user", "write", "finish"),
     ),
-    Line("the call ends, and its worker has room again", "`broker.Broker.finish`", ("finish",)),
-    Line("responses are written, a batch at once", "`wire.batches`", ("batches",)),
+    Line("end the call, and free room at its worker", "`broker.Broker.finish`", ("finish",)),
+    Line("encode responses, in batches", "`wire.batches`", ("batches",)),
     Line(
-        "the loop: does what the engine wants, and asks when it wants to be woken",
+        "the loop: carry out the engine's actions, and set its next wake-up",
         "`broker.BrokerLoop`",
         ("_receive_client", "act"),
         ("read", "receive", "batches"),
@@ -111,23 +113,29 @@ SERVER: Final = _with_rest(
 
 CLIENT: Final = _with_rest(
     Line(
-        "Trio: is the caller cancelled? What is the time?",
+        "Trio: check for cancellation, get the time",
         "`checkpoint_if_cancelled`, `current_time`",
         ("checkpoint_if_cancelled", "current_time"),
     ),
-    Line("Trio: the caller's deadline", "`current_effective_deadline`", ("effective_deadline",)),
-    Line("the call's deadline", "`Client.request`", ("_deadline",), ("effective_deadline",)),
-    Line("the call is checked, and made", "`client.RequestMaker`", ("make",)),
-    Line("a link with room is found; a record of the call", "`client.Client.submit`", ("submit",)),
     Line(
-        "is it sent now, or with others of this pass?",
+        "Trio: get the caller's deadline", "`current_effective_deadline`", ("effective_deadline",)
+    ),
+    Line(
+        "compute the call's deadline", "`Client.request`", ("_deadline",), ("effective_deadline",)
+    ),
+    Line("validate and create the call", "`client.RequestMaker`", ("make",)),
+    Line(
+        "find a link with room, create a record of the call", "`client.Client.submit`", ("submit",)
+    ),
+    Line(
+        "decide whether to send it now or with others of this pass",
         "`client.Connection`",
         ("connection.submit",),
         ("submit", "encode"),
     ),
-    Line("calls are written, a batch at once", "`wire.native.encode`", ("encode",)),
+    Line("encode calls, in batches", "`wire.native.encode`", ("encode",)),
     Line(
-        "coroutines that join these, and give the caller what has come",
+        "coroutines that connect these steps, and return the response to the caller",
         "`Client.get`, `Client.request`",
         ("step",),
         (
@@ -140,37 +148,35 @@ CLIENT: Final = _with_rest(
             "json",
         ),
     ),
-    Line("Trio: the task parks, and later goes on", "`wait_task_rescheduled`", ("park",)),
+    Line("Trio: park and resume the task", "`wait_task_rescheduled`", ("park",)),
+    Line("Trio: wake and schedule the task", "`reschedule`, the scheduler", ("turn",), ("park",)),
+    Line("decode a message: msgpack to Structs", "`wire.native.decode`", ("decode",)),
     Line(
-        "Trio: it is woken, and has its turn", "`reschedule`, the scheduler", ("turn",), ("park",)
-    ),
-    Line("a message is read: msgpack, made Structs", "`wire.native.decode`", ("decode",)),
-    Line(
-        "whose response it is; the call ends",
+        "match the response to its call, and end the call",
         "`client.Client.receive`",
         ("receive",),
         ("Response",),
     ),
-    Line("the response is made", "`Response`", ("Response",)),
+    Line("create the response", "`Response`", ("Response",)),
     Line(
-        "who waits is told, and when the engine wants to be woken",
+        "wake the caller, and set the engine's next wake-up",
         "`client.Connection`",
         ("_receive",),
         ("decode", "receive"),
     ),
-    Line("the caller reads the JSON", "the program that calls", ("json",)),
+    Line("decode the JSON in the caller", "the program that calls", ("json",)),
 )
 
 THREADS: Final = (
-    Line("main thread: all of the table above", "", (WHOLE,)),
-    Line("main thread: the same, slower, as the other side is at work too", "", ("slower",)),
-    Line("main thread: more passes than there, each for fewer calls", "", ("passing",)),
+    Line("main thread: total of the table above", "", (WHOLE,)),
+    Line("main thread: slowdown while the other side is working", "", ("slower",)),
+    Line("main thread: more passes, each with fewer calls", "", ("passing",)),
     Line("main thread: `epoll`, in each pass", "", ("polling",)),
-    Line("main thread: receives messages, at the least", "", ("receiving",)),
-    Line("main thread: sends messages, at the least", "", ("sending",)),
+    Line("main thread: receiving messages, at least", "", ("receiving",)),
+    Line("main thread: sending messages, at least", "", ("sending",)),
     Line(
-        "main thread: the rest: batches that are not full, waking libzmq's thread, and caches"
-        " that four threads share",
+        "main thread: remainder: partly filled batches, waking libzmq's thread, and caches"
+        " shared by four threads",
         "",
         ("main",),
         (WHOLE, "slower", "passing", "polling", "receiving", "sending"),
@@ -178,15 +184,15 @@ THREADS: Final = (
     Line("**main thread**", "", ("main",)),
     Line("libzmq's thread, between its queues and TCP", "", ("io",)),
     Line("other threads", "", ("others",)),
-    Line("**the process**", "", ("main", "io", "others")),
-    Line("*main thread: share of the kernel*", "", ("main, kernel",), form="{:.0%}"),
-    Line("*libzmq's thread: share of the kernel*", "", ("io, kernel",), form="{:.0%}"),
-    Line("*how often Trio lets a task run, for one call*", "", ("steps",), form=OFTEN),
-    Line("*how often it looks for what is ready, for one call*", "", ("passes",), form=OFTEN),
-    Line("*messages received, for one call*", "", ("received",), form=OFTEN),
-    Line("*messages sent, for one call*", "", ("sent",), form=OFTEN),
-    Line("*how often the main thread waits, for one call*", "", ("main, waits",), form=OFTEN),
-    Line("*how often libzmq's thread waits, for one call*", "", ("io, waits",), form=OFTEN),
+    Line("**process total**", "", ("main", "io", "others")),
+    Line("*main thread: share of time in the kernel*", "", ("main, kernel",), form="{:.0%}"),
+    Line("*libzmq's thread: share of time in the kernel*", "", ("io, kernel",), form="{:.0%}"),
+    Line("*tasks scheduled by Trio, per call*", "", ("steps",), form=OFTEN),
+    Line("*how often it looks for ready tasks and sockets, per call*", "", ("passes",), form=OFTEN),
+    Line("*messages received, per call*", "", ("received",), form=OFTEN),
+    Line("*messages sent, per call*", "", ("sent",), form=OFTEN),
+    Line("*how often the main thread waits, per call*", "", ("main, waits",), form=OFTEN),
+    Line("*how often libzmq's thread waits, per call*", "", ("io, waits",), form=OFTEN),
 )
 
 

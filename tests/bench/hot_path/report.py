@@ -39,8 +39,8 @@ class Report:
 
     def lines(self) -> Iterator[str]:
         """Return the tables in Markdown."""
-        yield f"Measured on {self.date}: {self.machine}. The least of {self.rounds} rounds,"
-        yield "in microseconds of CPU time a call."
+        yield f"Measured on {self.date}: {self.machine}. The minimum of {self.rounds} rounds,"
+        yield "in microseconds of CPU time per call."
         yield ""
         yield ", ".join(f"{name} {version}" for name, version in self.versions.items()) + "."
         yield from ["", "### The server", "", *self._steps("server", SERVER)]
@@ -59,7 +59,7 @@ class Report:
             for name, build in self.builds.items()
         }
         rows = [[line.words, *map(line.text, columns.values())] for line in THREADS]
-        return _table(["one call, of 64 in flight", *columns], rows, words=1)
+        return _table(["one call of 64 in flight", *columns], rows, words=1)
 
 
 def _table(heads: list[str], rows: list[list[str]], *, words: int) -> list[str]:
