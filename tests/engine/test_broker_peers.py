@@ -24,9 +24,27 @@ if TYPE_CHECKING:
 
 
 def test_hello_is_answered_with_instance_and_credit(make_broker: MakeBroker) -> None:
-    rig = make_broker(client_calls=5)
-    rig.receive(Hello(VERSION, "client"))
-    assert rig.items == [(b"a", Hello(VERSION, "broker", 5))]
+    rig = make_broker(client_calls=5, client_bytes=400_000)
+    rig.broker.receive(b"a", [Hello(VERSION, "client")], 0.0, 100)
+    rig.act()
+    assert rig.items == [(b"a", Hello(VERSION, "broker", 5, window=100_000))]
+
+
+def test_a_client_is_told_what_was_read_of_its_large_calls(make_broker: MakeBroker) -> None:
+    rig = make_broker(client_bytes=16 * 100_000, capacity=100)
+    rig.greet(b"a")
+    for call_id in range(1, 9):
+        rig.call(call_id, body=bytes(40_000), size=40_100)
+    heard = [item for _, item in rig.items if isinstance(item, Heartbeat)]
+    assert heard == [Heartbeat(3), Heartbeat(6)]  # each time a quarter of 400,000 is read
+
+
+def test_of_small_calls_nothing_is_told(make_broker: MakeBroker) -> None:
+    rig = make_broker(client_bytes=64 * 1024, capacity=100)
+    rig.greet(b"a")
+    for call_id in range(1, 101):
+        rig.call(call_id, body=bytes(1000), size=1100)
+    assert not rig.items
 
 
 def test_the_first_message_may_hold_calls_too(make_broker: MakeBroker) -> None:

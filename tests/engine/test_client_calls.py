@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from trizmq.client.links import MAX_WAITING, MAX_WAITING_BYTES, Pending
-from trizmq.errors import DeadlineExceeded, Overloaded, Unreachable
+from trizmq.errors import DeadlineExceeded, LocalProtocolError, Overloaded, Unreachable
 from trizmq.messages import Response as Outcome
 from trizmq.retries import RetryBudget
 from trizmq.wire.items import Call, Cancel, Goaway, Heartbeat, Item, Response
+from trizmq.wire.native import LARGE
 
 if TYPE_CHECKING:
     from tests.engine.conftest import ClientRig, MakeClient
@@ -84,6 +85,97 @@ def test_no_credit_no_call(make_client: MakeClient) -> None:
     rig.welcome(*rig.links, credit=0)
     rig.submit()
     assert (calls(rig, rig.links[0]), rig.client.waiting) == ([], 1)
+
+
+BODY = bytes(100_000)
+
+
+def test_large_calls_wait_until_the_broker_has_looked_at_those_before(
+    make_client: MakeClient,
+) -> None:
+    rig = make_client()
+    [link] = rig.links
+    rig.welcome(link, window=250_000)
+    for _ in range(6):
+        rig.submit(body=BODY)
+    assert (calls(rig, link), rig.client.waiting) == ([1, 2, 3], 3)
+    rig.submit()  # a small one behind them keeps its turn
+    rig.receive(link, Heartbeat(1))
+    assert calls(rig, link) == [4]
+    rig.receive(link, Heartbeat(1))
+    assert calls(rig, link) == []
+    rig.receive(link, Heartbeat(4))
+    assert calls(rig, link) == [5, 6, 7]
+    rig.receive(link, *[ok(one) for one in link.in_flight.values()], Heartbeat(7))
+    assert (link.on_their_way, len(link.large), rig.client.waiting) == (0, 0, 0)
+
+
+def test_small_calls_are_not_bounded_by_the_window(make_client: MakeClient) -> None:
+    rig = make_client()
+    [link] = rig.links
+    rig.welcome(link, window=1)
+    for _ in range(10):
+        rig.submit(body=bytes(LARGE))
+    assert (len(calls(rig, link)), rig.client.waiting) == (10, 0)
+
+
+def test_a_broker_that_names_no_window_is_sent_all(make_client: MakeClient) -> None:
+    rig = make_client()
+    [link] = rig.links
+    rig.welcome(link)
+    for _ in range(10):
+        rig.submit(body=bytes(16 * 1024 * 1024))
+    assert rig.client.waiting == 0
+
+
+def test_a_call_that_is_given_up_is_on_its_way_all_the_same(make_client: MakeClient) -> None:
+    rig = make_client()
+    [link] = rig.links
+    rig.welcome(link, window=100_000)
+    rig.client.cancel(rig.submit(body=BODY))
+    rig.submit(body=BODY)
+    assert rig.client.waiting == 1
+    rig.receive(link, Heartbeat(1))
+    assert rig.client.waiting == 0
+
+
+def test_the_end_of_a_connection_is_the_end_of_what_was_on_its_way(
+    make_client: MakeClient,
+) -> None:
+    rig = make_client()
+    [link] = rig.links
+    rig.welcome(link, window=100_000)
+    pendings = [rig.submit("GET", body=BODY) for _ in range(3)]
+    assert calls(rig, link) == [1]
+    rig.disconnect(link)
+    rig.welcome(link, broker="another", window=100_000)
+    assert (calls(rig, link), rig.client.waiting) == ([2], 2)
+    for seen in (2, 3, 4):
+        rig.receive(link, ok(pendings[seen - 2]), Heartbeat(seen))
+    assert [pending.ended for pending in pendings] == [True] * 3
+    rig.assert_nothing_is_left()
+
+
+def test_a_call_that_cannot_be_written_is_not_on_its_way(make_client: MakeClient) -> None:
+    rig = make_client()
+    [link] = rig.links
+    rig.welcome(link, window=100_000)
+    rig.submit(body=BODY)
+    rig.client.discard_first(link, LocalProtocolError("no"))
+    assert rig.submit(body=BODY).link is link
+
+
+def test_more_waits_for_the_window_than_for_a_connection(make_client: MakeClient) -> None:
+    rig = make_client()
+    [link] = rig.links
+    rig.welcome(link, credit=1000, window=1)
+    body = bytes(16 * 1024 * 1024)
+    for _ in range(10):
+        rig.submit(body=body)
+    assert rig.client.waiting == 9
+    rig.disconnect(link)
+    with pytest.raises(Overloaded):
+        rig.submit()
 
 
 def test_a_late_response_is_dropped_and_counted(rig: ClientRig) -> None:

@@ -88,7 +88,7 @@ def test_every_first_byte_that_encode_makes_is_known() -> None:
 
 
 def test_what_a_later_version_adds_at_the_end_is_ignored() -> None:
-    frames = [msgspec.msgpack.encode([[6, "more"], [2, 1, {"new": [1]}]])]
+    frames = [msgspec.msgpack.encode([[6, 0, "more"], [2, 1, {"new": [1]}]])]
     assert native.decode(frames) == [Heartbeat(), Cancel(1)]
 
 
@@ -111,7 +111,7 @@ def test_what_a_later_version_adds_at_the_end_is_ignored() -> None:
         ([b""], "not a native batch"),
         ([], "not a native batch"),
         ([b"\x91\x92\x07\xa2\xff\xff"], "not a native batch: 'utf-8'"),  # no UTF-8
-        ([b"\x91\x92\x06" + b"\x91" * 100_000], "not a native batch: maximum recursion"),
+        ([b"\x91\x93\x06\x00" + b"\x91" * 100_000], "not a native batch: maximum recursion"),
         ([msgspec.msgpack.encode([[0, 1, "i", 0, [""] * 100_001]])], "length <= 100000"),
     ],
 )

@@ -57,8 +57,10 @@ class Peer:
     headers: dict[str, str] = field(default_factory=dict)
     #: By which a native client is known again when it has a new connection.
     key: str = ""
-    #: The highest id of its calls that was looked at.
+    #: The highest id of its calls that was looked at, and how many bytes were read since a
+    #: heartbeat has told it so.
     seen: int = 0
+    read: int = 0
 
     @property
     def queued_bytes(self) -> int:

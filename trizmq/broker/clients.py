@@ -26,6 +26,10 @@ __all__ = ["Absence", "Clients"]
 #: As much as is kept of what a client calls itself: it is kept as long as the client stays.
 MAX_INSTANCE: Final = 64
 
+#: A native client may have a quarter of its bytes on the way to us, and is told when we have read
+#: a quarter of that.
+WINDOWS: Final = 4
+
 
 @final
 class Clients:
@@ -43,7 +47,11 @@ class Clients:
         self._counters = counters
         self._outbox = outbox
         self._takes = limits.takes
-        self._hello = Hello(VERSION, instance, limits.client_calls, takes=self._takes)
+        window = limits.client_bytes // WINDOWS
+        self._read_bytes = window // WINDOWS
+        self._hello = Hello(
+            VERSION, instance, limits.client_calls, takes=self._takes, window=window
+        )
 
     def greet(self, address: bytes, hello: Hello, now: float) -> Peer | None:
         """Answer the hello on a new connection; return the client, None if it cannot stay."""
@@ -73,6 +81,14 @@ class Clients:
         peer = self.native.get(address)
         takes = self._takes if peer is None or peer.takes is None else peer.takes
         return takes.message_bytes
+
+    def note_read(self, peer: Peer, size: int) -> None:
+        """Count what was read of a native client's large messages; tell it now and then."""
+        peer.read += size
+        if peer.read >= self._read_bytes:
+            peer.read = 0
+            peer.was_told = True
+            self._outbox.say(peer.address, Heartbeat(peer.seen))
 
     def _seen_of(self, hello: Hello) -> int:
         """Return which calls of a client were looked at that is not known any more."""

@@ -275,12 +275,18 @@ class Broker:
                 elif kind is Goaway:
                     self.lose(address)
                     return
-                elif kind is Hello:
-                    self._clients.say_hello(address)  # the first answer may not have reached it
                 elif kind is not Heartbeat:
-                    self.counters.unexpected += 1
+                    self._hear(address, item)
             except Exception as error:
                 self._guard.end_item(peer, item, None, error)
+        if thorough:
+            self._clients.note_read(peer, size)
+
+    def _hear(self, address: bytes, item: Item) -> None:
+        if isinstance(item, Hello):
+            self._clients.say_hello(address)  # the first answer may not have reached it
+        else:
+            self.counters.unexpected += 1
 
     def receive_foreign(
         self, address: bytes, call: Call, return_path: ReturnPath, now: float

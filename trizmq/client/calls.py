@@ -175,6 +175,7 @@ class Calls:
         item = link.outgoing.pop(0)
         pending = link.in_flight.get(item.id) if isinstance(item, Call) else None
         if pending is not None:
+            link.note_unsent(pending.id)
             pending.outcome = error
             self.close(pending)
         return pending

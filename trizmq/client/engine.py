@@ -19,6 +19,7 @@ from ..wire.items import (
     Part,
     Response,
 )
+from ..wire.native import LARGE
 from .calls import REFUSALS, Calls, ClientOutbox
 from .links import SMALL, Link, LinkState, Pending
 from .recovery import BrokerLimits, Recovery
@@ -157,7 +158,8 @@ class Client:
         return max(ready, key=attrgetter("heard_at")) if ready else None
 
     def _wait(self, pending: Pending) -> None:
-        if self._waiting.is_full:
+        # While a broker is there, what waits will be sent in a moment.
+        if self._waiting.is_full or (self._waiting.is_heavy and not self.is_connected):
             pending.ended = True
             raise Overloaded(f"{self._waiting.count} calls wait in this client", executed="no")
         self._waiting.push(pending)
@@ -170,6 +172,8 @@ class Client:
         pending.attempts += 1
         link.in_flight[pending.id] = pending
         link.has_spoken = True
+        if pending.weight > LARGE:
+            link.note_sent(pending)
         # Rounded up: the broker must not be the first to find the deadline passed. (That of
         # a cancelled scope is minus infinity.)
         ttl = ceil(max(pending.deadline - now, 0.0) * 1000)
@@ -227,6 +231,7 @@ class Client:
         """Be told that the connection has ended."""
         if link.state is not LinkState.CONNECTING:
             link.state, link.heard_at = LinkState.CONNECTING, now
+            link.note_ended()
             self._recovery.take_unsent(link)
             self._send_waiting(now)
 
@@ -262,6 +267,8 @@ class Client:
                     self._leave(link, item, now)  # type: ignore[arg-type]
                 elif kind is Part:
                     self._calls.gather(link, item)  # type: ignore[arg-type]
+                elif kind is Heartbeat:
+                    link.note_seen(item.seen)  # type: ignore[union-attr]
             except Exception as error:
                 self._outbox.faults.append(error)
                 self._calls.fail(link, item)
@@ -277,7 +284,7 @@ class Client:
             else:
                 self._recovery.bury(link)
         link.broker = hello.instance
-        link.learn(hello.takes)
+        link.learn(hello.takes, hello.window)
         link.credit = min(hello.credit, MAX_IN_FLIGHT)
         link.state = LinkState.READY
 

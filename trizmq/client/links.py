@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import sys
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, final
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final, final
 from ..bounds import sane, small_of
 from ..messages import IDEMPOTENT_METHODS
 from ..wire.items import DEFAULT_TAKES, frames_of
+from ..wire.native import LARGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,6 +36,9 @@ __all__ = [
 #: The same as `Link.small`, for the default limits.
 SMALL: Final = small_of(DEFAULT_TAKES)
 
+#: Bytes in one message to a broker, if it is of more than one call: while it is on its way
+#: nothing else is, and the broker can read none of it before it is there as a whole.
+BATCH_BYTES: Final = 4 * 1024 * 1024
 
 #: The weight of a call that was not weighed: it is always looked at.
 UNKNOWN_WEIGHT: Final = 1 << 40
@@ -92,18 +97,51 @@ class Link:
     #: What the broker takes, once its hello has told; a call of a weight up to ``small`` fits.
     limits: Takes | None = None
     small: int = SMALL
-    message_bytes: int = DEFAULT_TAKES.message_bytes
+    message_bytes: int = BATCH_BYTES
+    #: How many bytes of large calls may be on their way, which the broker has not looked at: what
+    #: it has not read lies in its memory, without any other bound.
+    window: int = sys.maxsize
+    on_their_way: int = 0
+    #: Their ids, in the order of sending, and their sizes.
+    large: deque[tuple[int, int]] = field(default_factory=deque)
 
-    def learn(self, limits: Takes) -> None:
-        """Note what the broker takes."""
+    def learn(self, limits: Takes, window: int) -> None:
+        """Note what the broker takes, and how much at once."""
         limits = sane(limits)
         self.limits, self.small = limits, small_of(limits)
-        self.message_bytes = limits.message_bytes
+        self.message_bytes = min(limits.message_bytes, BATCH_BYTES)
+        self.window = window if window > 0 else sys.maxsize
 
     @property
     def has_room(self) -> bool:
         """Whether a call may be sent now."""
-        return self.state is LinkState.READY and len(self.in_flight) < self.credit
+        return (
+            self.state is LinkState.READY
+            and len(self.in_flight) < self.credit
+            and self.on_their_way < self.window
+        )
+
+    def note_sent(self, pending: Pending) -> None:
+        """Count the body of a call that is sent now, if it is large."""
+        size = sum(map(len, frames_of(pending.body)))
+        if size > LARGE:
+            self.large.append((pending.id, size))
+            self.on_their_way += size
+
+    def note_seen(self, seen: int) -> None:
+        """Note that the broker has looked at all calls up to the id ``seen``."""
+        while self.large and self.large[0][0] <= seen:
+            self.on_their_way -= self.large.popleft()[1]
+
+    def note_unsent(self, call_id: int) -> None:
+        """Note that a call could not be written."""
+        self.large = deque(one for one in self.large if one[0] != call_id)
+        self.on_their_way = sum(size for _, size in self.large)
+
+    def note_ended(self) -> None:
+        """Note that nothing is on its way any more: the connection has ended."""
+        self.large.clear()
+        self.on_their_way = 0
 
 
 @final
@@ -185,7 +223,12 @@ class WaitingCalls:
     @property
     def is_full(self) -> bool:
         """Whether no further call may come; those that waited before may come back."""
-        return len(self._calls) >= MAX_WAITING or self.bytes > MAX_WAITING_BYTES
+        return len(self._calls) >= MAX_WAITING
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether no further call may come as long as no broker is there."""
+        return self.bytes > MAX_WAITING_BYTES
 
     def push(self, pending: Pending) -> None:
         """Put ``pending`` at the end."""

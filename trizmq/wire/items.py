@@ -117,6 +117,9 @@ class Hello(_Bodiless, array_like=True, tag=0, frozen=True):
     connected to, and ``in_flight``, the ids of its calls there. A broker that is that instance
     still has these calls, but for those above ``seen``, the highest id that it has looked at,
     and those in ``lost``, to which no response will come.
+
+    ``window``: how many bytes of calls that the sender has not looked at may be on their way to
+    it; 0: it sets no bound. Its heartbeats tell what it has looked at.
     """
 
     version: int
@@ -131,6 +134,7 @@ class Hello(_Bodiless, array_like=True, tag=0, frozen=True):
     in_flight: _Ids = ()
     seen: int = 0
     lost: _Ids = ()
+    window: int = 0
 
 
 class Call(msgspec.Struct, array_like=True, tag=1, gc=False):
@@ -194,7 +198,12 @@ class Credit(_Bodiless, array_like=True, tag=5, frozen=True):
 
 
 class Heartbeat(_Bodiless, array_like=True, tag=6, frozen=True):
-    """Still here. Any item says as much."""
+    """Still here. Any item says as much.
+
+    A broker that names a ``window`` in its hello has looked at all calls up to the id ``seen``.
+    """
+
+    seen: int = 0
 
 
 class Goaway(_Bodiless, array_like=True, tag=7, frozen=True):
