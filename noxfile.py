@@ -15,7 +15,7 @@ PLUGINS = ["./plugins/users", "./plugins/auth"]
 CODE = ["trizmq", "plugins", "tests", "docs", "hatch_build.py", "noxfile.py"]
 
 #: What is run against compiled code, in half the time of all; `nox -s compiled -- tests` for more.
-HOT_PATH = ["wire", "engine", "app", "service", "transport", "cli", "faults"]
+HOT_PATH = ["wire", "broker", "worker", "client", "app", "transport", "processes", "cli", "faults"]
 
 
 def install(session: nox.Session, *extras: str) -> None:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(
 #: Prints what was said, and the page faults while bodies come and go, in either's heap.
 PROGRAM = """
 import resource, sys, threading
-from trizmq.service.allocator import keep_freed_memory
+from trizmq.processes.allocator import keep_freed_memory
 
 said = keep_freed_memory() if "keep" in sys.argv else None
 

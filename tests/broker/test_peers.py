@@ -20,7 +20,7 @@ from trizmq.wire.items import (
 )
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import BrokerRig, MakeBroker, ReadProblem
+    from tests.broker.conftest import BrokerRig, MakeBroker, ReadProblem
 
 
 def test_hello_is_answered_with_instance_and_credit(make_broker: MakeBroker) -> None:

@@ -11,7 +11,7 @@ from trizmq.wire import native
 from trizmq.wire.items import Call
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import BrokerRig, MakeBroker, ReadProblem
+    from tests.broker.conftest import BrokerRig, MakeBroker, ReadProblem
 
 KIB = 1024
 

@@ -1,4 +1,4 @@
-"""Shared by the tests of `trizmq.engine`: a broker, or a client, on plain numbers for time."""
+"""The broker's engine on plain numbers for time: with the local worker, and with a backend."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import pytest
 from trizmq import messages
 from trizmq.broker.engine import Broker
 from trizmq.broker.workers import Worker
-from trizmq.client.engine import Client
-from trizmq.client.links import LinkState, Pending
 from trizmq.limits import Limits
 from trizmq.wire import commands, native
 from trizmq.wire.items import VERSION, Call, Hello, Response
@@ -20,7 +18,6 @@ from trizmq.wire.return_path import MDP
 if TYPE_CHECKING:
     from trizmq.admission import Event
     from trizmq.broker.calls import Flight
-    from trizmq.client.links import Link
     from trizmq.wire.items import Item
 
 OK = messages.Response(200, body=b'"ok"')
@@ -106,85 +103,6 @@ class BrokerRig:
         for service in broker.services.values():
             assert (service.in_flight, service.queue.count, service.queue.bytes) == (0, 0, 0)
             assert not service.queue._lines
-
-
-class ClientRig:
-    """A client's engine with a link for each endpoint, and what has ended so far."""
-
-    def __init__(self, *endpoints: str) -> None:
-        self.client = Client(endpoints or ("one",), instance="client", now=0.0)
-        self.links = self.client.links
-        self.now = 0.0
-        self.ended: list[Pending] = []
-        self.reopened: list[Link] = []
-        for link in self.links:
-            self.connect(link)
-
-    def connect(self, link: Link) -> list[Item]:
-        """Let a connection be made; return what is said on it."""
-        self.client.connect(link, self.now)
-        return self.sent(link)
-
-    def disconnect(self, link: Link) -> None:
-        self.client.disconnect(link, self.now)
-        self.act()
-
-    def act(self) -> None:
-        outbox = self.client.take_outbox()
-        self.ended += outbox.ended
-        self.reopened += outbox.reopen
-
-    def sent(self, link: Link) -> list[Item]:
-        """Take what goes out on ``link``, as the driver does."""
-        items = link.outgoing[:]
-        link.outgoing.clear()
-        return items
-
-    def receive(self, link: Link, *items: Item) -> None:
-        self.client.receive(link, items, self.now)
-        self.act()
-
-    def welcome(self, *links: Link, credit: int = 10, broker: str = "", **fields: Any) -> None:
-        """Let brokers answer our hello, on new connections if need be."""
-        for link in links:
-            if link.state is LinkState.CONNECTING:
-                self.connect(link)
-            name = broker or f"broker {link.endpoint}"
-            self.receive(link, Hello(VERSION, name, credit, **fields))
-
-    def restart(self, link: Link, credit: int = 10) -> None:
-        """Let the broker die after all was sent, and its successor greet us."""
-        self.sent(link)
-        self.disconnect(link)
-        self.welcome(link, credit=credit, broker=f"{link.broker}+")
-
-    def submit(self, method: str = "POST", target: str = "/users", **fields: Any) -> Pending:
-        details: dict[str, Any] = {"headers": {}, "body": b""}
-        details |= {"deadline": self.now + 30, "is_timed": True} | fields
-        pending = Pending(method, target, waiter=lambda: None, **details)
-        self.client.submit(pending, self.now)
-        self.act()
-        return pending
-
-    def lose(self, link: Link) -> None:
-        self.client.lose(link, self.now)
-        self.act()
-
-    def tick(self, now: float) -> None:
-        self.now = now
-        self.client.tick(now)
-        self.act()
-
-    def pass_time(self, until: float) -> None:
-        """Tick whenever the client wants to, as the driver does."""
-        while self.client.next_tick <= until:
-            self.tick(max(self.now, self.client.next_tick))
-        self.now = until
-
-    def assert_nothing_is_left(self) -> None:
-        client = self.client
-        assert (client.in_flight, client.waiting, client._waiting.bytes) == (0, 0, 0)
-        assert client._deadlines._live == 0
 
 
 class BackendRig:
@@ -338,10 +256,6 @@ class MakeBroker(Protocol):
     ) -> BrokerRig: ...
 
 
-class MakeClient(Protocol):
-    def __call__(self, *endpoints: str) -> ClientRig: ...
-
-
 class ReadProblem(Protocol):
     def __call__(self, response: Response | messages.Response) -> dict[str, Any]: ...
 
@@ -360,11 +274,6 @@ def make_backend() -> MakeBackend:
 def backend() -> BackendRig:
     """A broker for workers on the backend, and a client ``a`` that has said hello."""
     return BackendRig()
-
-
-@pytest.fixture
-def make_client() -> MakeClient:
-    return ClientRig
 
 
 @pytest.fixture

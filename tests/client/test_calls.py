@@ -15,7 +15,7 @@ from trizmq.wire.items import Call, Cancel, Goaway, Heartbeat, Item, Response
 from trizmq.wire.native import LARGE
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import ClientRig, MakeClient
+    from tests.client.conftest import ClientRig, MakeClient
     from trizmq.client.links import Link
 
 

@@ -431,3 +431,33 @@ def test_parts_that_were_kept_are_let_go_with_the_end() -> None:
     talk.finish(job)
     assert talk.take()[-1] == Final(b"client", (b"large", b'"ok"'))
     assert job.gathered == []
+
+
+def test_a_worker_answers_the_call_that_it_fails_at_and_takes_the_others() -> None:
+    conversation = NativeConversation(Hello(VERSION, "w", 4, ("users",)), 0.0)
+    conversation.take_outbox()
+    worst = Call(2, 10**400, "GET", "/users", {}, b"")  # no float holds such a deadline
+    conversation._read_items([call(1), worst, call(3)], 0.0)
+    outbox = conversation.take_outbox()
+    assert [job.id for job in outbox.started] == [1, 3]
+    assert [type(error) for error in outbox.faults] == [OverflowError]
+    (answer,) = native.decode(outbox.messages[0])
+    assert isinstance(answer, Response)
+    assert (answer.id, answer.status) == (2, 500)
+
+
+def test_a_worker_that_stood_still_does_not_begin_what_is_over() -> None:
+    talk = NativeConversation(Hello(VERSION, "w", 4, ("users",)), now=0.0)
+
+    def hear(now: float, *items) -> list:
+        talk.receive(native.encode(items), now)
+        return talk.take_outbox().started
+
+    talk.take_outbox()
+    hear(0.0, Hello(VERSION, "broker"))
+    assert len(hear(1.0, Call(1, 1000, "POST", "/users", {}, b"", None, "", 7_000))) == 1
+    assert hear(4.0, Call(2, 1000, "POST", "/users", {}, b"", None, "", 7_500)) == []
+    talk.receive(native.encode([Cancel(2)]), 4.0)
+    talk.tick(5.0)
+    said = [item for frames in talk.take_outbox().messages for item in native.decode(frames)]
+    assert Response(2, 504, {}, b"", stopped=True) not in said  # that was said at once

@@ -12,7 +12,7 @@ from trizmq.wire.dialects import ForeignCall
 from trizmq.wire.items import VERSION, Hello, Takes
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import BrokerRig, MakeBroker, ReadProblem
+    from tests.broker.conftest import BrokerRig, MakeBroker, ReadProblem
 
 OPENINGS = {
     "mdp01": ([b"", b"MDPC01"], [b"", b"MDPC01"]),

@@ -39,7 +39,7 @@ while True:
 
 CHILD_OF_A_PARENT_THAT_IS_KILLED = """
 import os, time
-from trizmq.service.watchdog import end_with_parent
+from trizmq.processes.watchdog import end_with_parent
 
 end_with_parent()
 os.write(1, b"up;")
@@ -48,7 +48,7 @@ time.sleep(60)
 
 PARENT = """
 import sys, trio
-from trizmq.service.supervisor import Supervisor
+from trizmq.processes.supervisor import Supervisor
 
 command = [sys.executable, "-c", sys.argv[1]]
 trio.run(Supervisor(command, count=4, grace=1, on_exit=print).run)

@@ -13,7 +13,7 @@ from trizmq.wire.dialects import ForeignCall
 from trizmq.wire.return_path import MalformedCall
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import BrokerRig, MakeBroker
+    from tests.broker.conftest import BrokerRig, MakeBroker
 
 Frames = list[bytes]
 

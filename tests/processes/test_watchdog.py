@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ENDS_WITH_PARENT = """
 import re, sys, time
-from trizmq.service.watchdog import end_with_parent
+from trizmq.processes.watchdog import end_with_parent
 
 print(end_with_parent(), flush=True)
 exec(sys.argv[1])

@@ -6,17 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from trizmq import messages
-from trizmq.wire import native
 from trizmq.wire.commands import Final, Ready
-from trizmq.wire.items import VERSION, Call, Hello, Part, Response
+from trizmq.wire.items import Call, Response
 from trizmq.wire.return_path import PLAIN, ReturnPath
-from trizmq.worker.dialects import NativeConversation
 
 if TYPE_CHECKING:
     from trizmq.admission import AdmittedCall
 
-    from .conftest import BackendRig, MakeBackend, MakeClient
+    from .conftest import BackendRig, MakeBackend
 
 PATHS = {
     "plain": ReturnPath(PLAIN, (b"",)),
@@ -130,31 +127,3 @@ def test_what_cannot_be_written_is_a_500_in_each_dialect(backend: BackendRig, di
         assert b'"status":500' in frames[1]
     else:
         assert frames[-1] == b"text"  # MDP has no headers
-
-
-def test_a_worker_answers_the_call_that_it_fails_at_and_takes_the_others() -> None:
-    conversation = NativeConversation(Hello(VERSION, "w", 4, ("users",)), 0.0)
-    conversation.take_outbox()
-    worst = Call(2, 10**400, "GET", "/users", {}, b"")  # no float holds such a deadline
-    conversation._read_items([call(1), worst, call(3)], 0.0)
-    outbox = conversation.take_outbox()
-    assert [job.id for job in outbox.started] == [1, 3]
-    assert [type(error) for error in outbox.faults] == [OverflowError]
-    (answer,) = native.decode(outbox.messages[0])
-    assert isinstance(answer, Response)
-    assert (answer.id, answer.status) == (2, 500)
-
-
-def test_a_client_ends_the_call_that_it_fails_at_and_no_other(make_client: MakeClient) -> None:
-    rig = make_client()
-    (link,) = rig.links
-    rig.welcome(link)
-    first, second = rig.submit(), rig.submit()
-    rig.receive(
-        link,
-        Part(first.id, 0, 5),  # what the codec never lets through
-        Response(second.id, 200, {}, b""),
-    )
-    assert isinstance(second.outcome, messages.Response)
-    assert first.ended
-    assert "fault" in str(first.outcome)

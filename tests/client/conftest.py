@@ -1,4 +1,4 @@
-"""Every client of ours under one face."""
+"""The client's engine on plain numbers for time, and every client of ours under one face."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ import http
 import math
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 import trio
 
 import trizmq
+from trizmq.client.engine import Client
+from trizmq.client.links import LinkState, Pending
+from trizmq.wire.items import VERSION, Hello
+
+if TYPE_CHECKING:
+    from trizmq.client.links import Link
+    from trizmq.wire.items import Item
 
 ROUTES = trizmq.Router()
 
@@ -101,6 +108,94 @@ async def response() -> Any:
 @ROUTES.get("/test/words")
 async def words() -> Any:
     return {Word.ONE: [Word.ONE]}
+
+
+class ClientRig:
+    """A client's engine with a link for each endpoint, and what has ended so far."""
+
+    def __init__(self, *endpoints: str) -> None:
+        self.client = Client(endpoints or ("one",), instance="client", now=0.0)
+        self.links = self.client.links
+        self.now = 0.0
+        self.ended: list[Pending] = []
+        self.reopened: list[Link] = []
+        for link in self.links:
+            self.connect(link)
+
+    def connect(self, link: Link) -> list[Item]:
+        """Let a connection be made; return what is said on it."""
+        self.client.connect(link, self.now)
+        return self.sent(link)
+
+    def disconnect(self, link: Link) -> None:
+        self.client.disconnect(link, self.now)
+        self.act()
+
+    def act(self) -> None:
+        outbox = self.client.take_outbox()
+        self.ended += outbox.ended
+        self.reopened += outbox.reopen
+
+    def sent(self, link: Link) -> list[Item]:
+        """Take what goes out on ``link``, as the driver does."""
+        items = link.outgoing[:]
+        link.outgoing.clear()
+        return items
+
+    def receive(self, link: Link, *items: Item) -> None:
+        self.client.receive(link, items, self.now)
+        self.act()
+
+    def welcome(self, *links: Link, credit: int = 10, broker: str = "", **fields: Any) -> None:
+        """Let brokers answer our hello, on new connections if need be."""
+        for link in links:
+            if link.state is LinkState.CONNECTING:
+                self.connect(link)
+            name = broker or f"broker {link.endpoint}"
+            self.receive(link, Hello(VERSION, name, credit, **fields))
+
+    def restart(self, link: Link, credit: int = 10) -> None:
+        """Let the broker die after all was sent, and its successor greet us."""
+        self.sent(link)
+        self.disconnect(link)
+        self.welcome(link, credit=credit, broker=f"{link.broker}+")
+
+    def submit(self, method: str = "POST", target: str = "/users", **fields: Any) -> Pending:
+        details: dict[str, Any] = {"headers": {}, "body": b""}
+        details |= {"deadline": self.now + 30, "is_timed": True} | fields
+        pending = Pending(method, target, waiter=lambda: None, **details)
+        self.client.submit(pending, self.now)
+        self.act()
+        return pending
+
+    def lose(self, link: Link) -> None:
+        self.client.lose(link, self.now)
+        self.act()
+
+    def tick(self, now: float) -> None:
+        self.now = now
+        self.client.tick(now)
+        self.act()
+
+    def pass_time(self, until: float) -> None:
+        """Tick whenever the client wants to, as the driver does."""
+        while self.client.next_tick <= until:
+            self.tick(max(self.now, self.client.next_tick))
+        self.now = until
+
+    def assert_nothing_is_left(self) -> None:
+        client = self.client
+        assert (client.in_flight, client.waiting, client._waiting.bytes) == (0, 0, 0)
+        assert client._deadlines._live == 0
+
+
+class MakeClient(Protocol):
+    def __call__(self, *endpoints: str) -> ClientRig: ...
+
+
+@pytest.fixture
+def make_client() -> MakeClient:
+    return ClientRig
 
 
 class AnyClient:

@@ -10,7 +10,7 @@ from trizmq.broker.clients import MAX_REMEMBERED, PATIENCE
 from trizmq.wire.items import VERSION, Call, Goaway, Heartbeat, Hello, Item, Part, Response
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import BackendRig, BrokerRig, MakeBroker
+    from tests.broker.conftest import BackendRig, BrokerRig, MakeBroker
 
 INSTANCE = "broker"
 

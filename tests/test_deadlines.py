@@ -6,10 +6,11 @@ import random
 from collections import deque
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trizmq.deadlines import SMALL, Deadlines
+from trizmq.deadlines import SMALL, Deadlines, Lag
 
 
 class Item(msgspec.Struct, eq=False):
@@ -59,3 +60,44 @@ def test_the_heap_stays_small() -> None:
     while live:
         end(deadlines, live.popleft())
     assert len(deadlines._heap) <= SMALL
+
+
+# -- lag --------------------------------------------------------------------------------
+
+
+def test_what_was_longer_on_its_way_than_others_is_late() -> None:
+    lag = Lag()
+    assert lag.of(5_000, 100.0) == 0  # how far the clocks are apart nobody knows
+    assert lag.of(6_000, 101.0) == 0
+    assert lag.of(7_000, 104.0) == pytest.approx(2.0, abs=0.01)
+    assert lag.of(9_900, 104.9) == 0
+
+
+def test_a_quicker_one_is_the_new_measure() -> None:
+    lag = Lag()
+    lag.of(5_000, 102.0)  # it lay there for two seconds
+    assert lag.of(8_000, 103.0) == 0
+    assert lag.of(9_000, 105.0) == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_few_milliseconds_are_not_looked_at() -> None:
+    lag = Lag()
+    lag.of(1_000, 1.0)
+    assert lag.of(2_000, 2.04) == 0
+
+
+def test_the_first_call_is_a_measure_if_others_say_when_they_were_sent() -> None:
+    lag = Lag()
+    assert lag.of(0, 100.0) == 0
+    assert lag.of(1_000, 103.0) == pytest.approx(2.0, abs=0.01)
+
+
+def test_a_peer_that_says_nothing_is_never_late() -> None:
+    lag = Lag()
+    assert [lag.of(0, float(now)) for now in range(1, 100)] == [0.0] * 99
+
+
+def test_clocks_may_drift() -> None:
+    lag = Lag()
+    for second in range(1, 100_000):
+        assert lag.of(second * 1000, second * 1.00005) == 0

@@ -1,4 +1,4 @@
-"""A call's way through the broker: every row of the theory of operation in `engine.broker`."""
+"""A call's way through the broker: every row of the theory of operation in `broker.engine`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trizmq.wire.items import Cancel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.engine.conftest import BrokerRig, MakeBroker, ReadProblem
+    from tests.broker.conftest import BrokerRig, MakeBroker, ReadProblem
 
 
 def test_a_call_is_dispatched_and_its_response_goes_back_with_its_id(rig: BrokerRig) -> None:

@@ -1,4 +1,4 @@
-"""What becomes of calls whose connection has ended: every row of the table in `engine.recovery`."""
+"""What becomes of calls whose connection has ended: every row of the table in `client.recovery`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trizmq.messages import Response as Outcome
 from trizmq.wire.items import Call, Cancel, Goaway, Hello, Item, Part, Response
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import ClientRig, MakeClient
+    from tests.client.conftest import ClientRig, MakeClient
     from trizmq.client.links import Link, Pending
 
 METHODS = ("GET", "POST")

@@ -82,3 +82,16 @@ def test_an_end_that_counts_the_parts_that_came_is_a_response(rig) -> None:
     pending = rig.submit()
     rig.receive(link, Part(pending.id, 0, b"x"), Response(pending.id, 200, {}, b"y", parts=1))
     assert pending.outcome.body == b"xy"
+
+
+def test_a_client_ends_the_call_that_it_fails_at_and_no_other(rig) -> None:
+    (link,) = rig.links
+    first, second = rig.submit(), rig.submit()
+    rig.receive(
+        link,
+        Part(first.id, 0, 5),  # what the codec never lets through
+        Response(second.id, 200, {}, b""),
+    )
+    assert second.outcome.status == 200
+    assert first.ended
+    assert "fault" in str(first.outcome)

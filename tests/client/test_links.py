@@ -1,4 +1,4 @@
-"""The client's links: every row of the table in `engine.links`, heartbeats and silence."""
+"""The client's links: every row of the table in `client.links`, heartbeats and silence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trizmq.errors import Unreachable
 from trizmq.wire.items import VERSION, Call, Goaway, Heartbeat, Hello, Item, Response
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import ClientRig, MakeClient
+    from tests.client.conftest import ClientRig, MakeClient
 
 WELCOME = Hello(VERSION, "broker", 10)
 
