@@ -135,7 +135,7 @@ def test_it_is_compiled_beside_its_sources_and_nothing_is_left(
     ZipFile(project.wheel).extractall(tmp_path / "site")
     places = [
         f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})",
-        "from trizmq.engine import broker, limits",
+        "from trizmq import limits; from trizmq.broker import engine as broker",
         "print(broker.__file__, limits.__file__, broker.most(limits.Limits()))",
     ]
     compiled, left_out, answer = project.run("-c", "; ".join(places)).stdout.split()
