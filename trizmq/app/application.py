@@ -1,4 +1,4 @@
-"""The app: loaded plugins, made one function from request to response."""
+"""The app: the loaded plugins, compiled into one function from request to response."""
 
 from __future__ import annotations
 
@@ -37,28 +37,29 @@ _write_late = result_writer(returns_nothing=False)
 
 @final
 class App:
-    """What the plugins offer, compiled.
+    """The routes and hooks of the plugins, compiled.
 
     Args:
-      plugins: loaded ones, or what `load` takes: names, modules, objects; None: every
-        installed one.
-      config: the plugins' tables, by plugin: ``{"users": {"page_size": 20}}``.
-      state_dir: for plugins that keep files; None: the user's own (`trizmq.state_dir`),
-        made only if a plugin asks for it.
-      thread_limit: how many ``def`` handlers run at once.
+      plugins: loaded plugins, or the argument of `load`: names, modules, objects. None loads
+        all installed plugins.
+      config: the tables of the plugins, by plugin: ``{"users": {"page_size": 20}}``.
+      state_dir: for plugins that keep files. None means the user's own (`trizmq.state_dir`),
+        which is created only if a plugin asks for it.
+      thread_limit: how many ``def`` handlers may run at once.
 
     Raises:
-      PluginError: if a plugin cannot be loaded or asked, or two collide, naming both.
-      ConfigError: if a table does not fit its plugin.
+      PluginError: if a plugin cannot be loaded, one of its hooks fails, or two plugins
+        collide; the error names both.
+      ConfigError: if a table does not match the settings of its plugin.
 
     Attributes:
-      plugins: in the order in which they were named.
-      routes: of all of them, in that order.
-      services: the first segments of the routes' patterns.
-      public_services: those of them that have a public route.
-      admit: asks the plugins' `trizmq_admit`; None if no plugin has it.
-      admit_reply: asks those of them that want to know of responses; likewise.
-      on_event: tells the plugins' `trizmq_on_event`.
+      plugins: the plugins, in the order in which they were listed.
+      routes: the routes of all plugins, in the same order.
+      services: the first segments of all patterns.
+      public_services: the services that have a public route.
+      admit: calls `trizmq_admit` of all plugins; None if no plugin implements it.
+      admit_reply: calls the implementations that take a response; None if there are none.
+      on_event: calls `trizmq_on_event` of all plugins.
 
     """
 
@@ -89,18 +90,18 @@ class App:
 
     @property
     def route_lines(self) -> tuple[str, ...]:
-        """Its routes, for people to read: ``"GET /users/{user_id:int}"``."""
+        """All routes as text for display: ``"GET /users/{user_id:int}"``."""
         return tuple(f"{','.join(sorted(route.methods))} {route.pattern}" for route in self.routes)
 
     async def handle(self, request: Request) -> Response | None:
-        """Answer ``request``; sets its ``path_params`` and ``route``.
+        """Respond to ``request``, and set its ``path_params`` and ``route``.
 
-        Any number of tasks may call it, within `lifespan`. Cancelling it cancels the
-        handler. It raises only Cancelled, and KeyboardInterrupt at Ctrl-C: whatever else a
-        plugin's code raises is answered. Not a checkpoint in itself: that is up to the handler.
+        Any number of tasks may call this method inside `lifespan`. Cancelling it cancels the
+        handler. It raises only Cancelled, and KeyboardInterrupt on Ctrl-C; any other exception
+        from a plugin becomes a response. It is a checkpoint only if the handler is.
 
         Returns:
-          None if the handler will answer later, by ``request.later``: see `answer_late`.
+          None if the handler will respond later with ``request.later``: see `answer_late`.
 
         """
         try:
@@ -110,7 +111,7 @@ class App:
                 response = await endpoint(request)
             else:
                 response = self._unmatched(request)
-        except BaseException as error:  # an HTTPError of our own, or out of a router's converter
+        except BaseException as error:  # our own HTTPError, or from a router's converter
             response = answer_failure(error, request, "no")
         # RFC 9110, section 9.3.2: "the server MUST NOT send content in the response".
         if request.method == "HEAD" and response is not None:
@@ -118,13 +119,14 @@ class App:
         return response
 
     def answer_late(self, request: Request, outcome: object) -> Response:
-        """Return the response for ``outcome``, of a handler that called ``reply_later``.
+        """Return the response for ``outcome``, from a handler that called ``reply_later``.
 
-        A value is answered as if the handler had returned it; its annotation, ``-> None``,
-        does not speak of this one: None is 404. An exception, as if it had raised it.
+        A value is converted as if the handler had returned it, except that the annotation
+        ``-> None`` does not apply to it: None means 404. An exception is handled as if the
+        handler had raised it.
 
         Raises:
-          Cancelled: if ``outcome`` is one, or has one in it; KeyboardInterrupt: at Ctrl-C.
+          Cancelled: if ``outcome`` is or contains one; KeyboardInterrupt: on Ctrl-C.
 
         """
         try:
@@ -136,11 +138,11 @@ class App:
         return _without_body(response) if request.method == "HEAD" else response
 
     def lifespan(self) -> AbstractAsyncContextManager[None]:
-        """Enter the plugins' lifespans in their order; leave them in reverse.
+        """Enter the lifespans of all plugins in order, and leave them in reverse order.
 
         Raises (on entering or leaving):
-          PluginError: if a plugin's answer is not an async context manager.
-          Exception: what entering or leaving one raised, as it is: not in a group.
+          PluginError: if a plugin did not return an async context manager.
+          Exception: the exception from entering or leaving a lifespan, not in a group.
 
         """
         return lifespan(self._hooks, self._configs, self._state_dir)
@@ -155,9 +157,10 @@ class App:
         return {name: read_table(name, kind, tables.get(name, {})) for name, kind in kinds.items()}
 
     def _plugin_of(self, name: str) -> str:
-        """Return the name of the loaded plugin that the table ``name`` is for.
+        """Return the name of the loaded plugin that the table ``name`` belongs to.
 
-        A module that was handed over has its own name here, and another as an installed plugin.
+        A module that was passed as an object has its module name here, and may have another
+        name as an installed plugin.
         """
         if all(plugin.name != name for plugin in self.plugins):
             for plugin in self.plugins:
@@ -168,7 +171,7 @@ class App:
     def _refuse_table(self, name: str) -> None:
         if any(plugin.name == name for plugin in self.plugins):
             raise ConfigError(f"[plugin.{name}]: this plugin has no settings")
-        # One file may serve several processes, each with plugins of its own.
+        # Several processes with different plugins may share one file.
         if name not in self._elsewhere and name not in installed_names():
             there = ", ".join(plugin.name for plugin in self.plugins) or "none"
             raise ConfigError(f"[plugin.{name}]: there is no such plugin; loaded are: {there}")

@@ -1,4 +1,4 @@
-"""Arguments: what each parameter of a handler is given, decided once, at start."""
+"""Arguments: where the value of each handler parameter comes from, decided once at start."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Arguments", "compile_arguments", "refusal"]
 
-#: RFC 9110, section 15.5.21: understood, and not what the handler takes.
+#: RFC 9110, section 15.5.21: the body was understood, but does not match the handler.
 _UNFIT: Final = 422
 _UNKNOWN_CALLER: Final = 401
 
@@ -31,7 +31,7 @@ _ANY_NUMBER: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KE
 @final
 @dataclass(frozen=True, slots=True)
 class _Binding:
-    """One parameter, and where its argument comes from."""
+    """One parameter, and the source of its argument."""
 
     name: str
     by_name: bool
@@ -41,10 +41,10 @@ class _Binding:
 
 @final
 class Arguments:
-    """A handler's arguments: those that it takes by position, then those by name only.
+    """The arguments of a handler: positional ones first, then keyword-only ones.
 
     Attributes:
-      names: of those that it takes by name only.
+      names: the names of the keyword-only arguments.
 
     """
 
@@ -58,7 +58,7 @@ class Arguments:
         """Return the arguments for ``request``.
 
         Raises:
-          HTTPError: 400, 401 or 422, if it does not hold them.
+          HTTPError: 400, 401 or 422, if the request does not contain them.
 
         """
         query = _query(request) if self._reads_query else _NO_QUERY
@@ -70,26 +70,26 @@ class Arguments:
         raise HTTPError(_UNFIT, "; ".join(self._misfits(request, query)))
 
     def _misfits(self, request: Request, query: Query) -> Iterator[str]:
-        """Yield what does not fit, of each argument."""
+        """Yield a description of each argument that does not fit."""
         for source in self._sources:
             try:
                 source(request, query)
             except HTTPError as error:
                 if error.status == _UNKNOWN_CALLER:
-                    raise  # what a handler takes is not for everybody to know
+                    raise  # an unknown caller may not learn the handler's parameters
                 if error.status == _UNFIT:
                     yield str(error)
 
 
 def compile_arguments(route: Route) -> Arguments:
-    """Decide where each argument of the route's handler comes from.
+    """Find the source of each argument of the route's handler.
 
     Raises:
-      PluginError: naming the route and the parameter, if that cannot be decided.
+      PluginError: if a source cannot be found; the error names the route and the parameter.
 
     """
     known, fixed = globals_of(route.handler), fixed_names(route.handler)
-    # What a partial gives is not the caller's to give.
+    # Callers cannot set the arguments that a partial binds.
     parameters = [one for one in _parameters(route) if one.name not in fixed]
     bindings = [_bind(route, parameter, known) for parameter in parameters]
     bodies = [f"`{binding.name}`" for binding in bindings if binding.kind == "body"]
@@ -101,7 +101,7 @@ def compile_arguments(route: Route) -> Arguments:
 
 
 def refusal(route: Route, why: str) -> PluginError:
-    """Return the error that stops the start: it names the route, and where its handler is."""
+    """Return an error that stops the start and names the route and its handler's location."""
     place = place_of(route.handler)
     return PluginError(f"{route}: {why}" + (f" ({place})" if place else ""))
 
@@ -117,7 +117,7 @@ def _check_all_taken(route: Route, names: set[str]) -> None:
     for segment in route.segments:
         if not isinstance(segment, Parameter) or segment.name in names:
             continue
-        if not segment.name.startswith("_"):  # else it is there to match, not to be read
+        if not segment.name.startswith("_"):  # an underscore means: match only
             raise refusal(
                 route,
                 f"no argument takes {{{segment.name}}}: add an argument `{segment.name}` or the "
@@ -128,7 +128,7 @@ def _check_all_taken(route: Route, names: set[str]) -> None:
 def _bind(route: Route, parameter: inspect.Parameter, known: Mapping[str, Any]) -> _Binding:
     try:
         kind, source = _source(route, parameter, known)
-    except Exception as error:  # whatever comes of evaluating a plugin's annotations
+    except Exception as error:  # any error from evaluating a plugin's annotations
         raise refusal(route, f"parameter `{parameter.name}`: {error}") from error
     by_name = parameter.kind is inspect.Parameter.KEYWORD_ONLY
     return _Binding(parameter.name, by_name, kind, source)
@@ -146,7 +146,7 @@ def _source(
 
 
 def _known_hint(parameter: inspect.Parameter, known: Mapping[str, Any]) -> Any:
-    # The pattern decides; an annotation for type checkers only is as good as none.
+    # The pattern decides. An annotation that only type checkers can resolve counts as none.
     try:
         return resolve(parameter.annotation, known)
     except NameError:

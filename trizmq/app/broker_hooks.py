@@ -1,7 +1,7 @@
-"""The hooks that a broker asks while it serves, compiled: each is one function to call.
+"""The hooks that a broker calls while it serves, each compiled into one function.
 
-Both run in the broker's loop, between a call and its worker: neither ever raises, and what
-a plugin does wrong never lets a call pass.
+Both run in the broker's loop, between a call and its worker: neither ever raises an exception,
+and an error in a plugin never lets a call pass.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ __all__ = ["Admit", "OnEvent", "compile_admit", "compile_admit_reply", "compile_
 
 LOGGER = logging.getLogger("trizmq.app")
 
-#: Asks every plugin about a call. Raises nothing but Ctrl-C.
+#: Calls every plugin's hook with a call. Raises nothing but KeyboardInterrupt on Ctrl-C.
 Admit: TypeAlias = "Callable[[AdmittedCall], Verdict]"
 
-#: Tells every plugin of an event. Likewise.
+#: Calls every plugin's hook with an event. Raises nothing else either.
 OnEvent: TypeAlias = "Callable[[Event], None]"
 
 
 def compile_admit(hooks: Hooks) -> Admit | None:
-    """Return what asks the plugins' `trizmq_admit` of a call, or None if no plugin has it."""
+    """Return a function that calls all `trizmq_admit`, or None if no plugin has one."""
     return _asking(list(hooks.of("trizmq_admit")))
 
 
 def compile_admit_reply(hooks: Hooks) -> Admit | None:
-    """Return what asks those of them that take ``response`` of one, or None if none does."""
+    """Return a function for those that declare ``response``, or None if there are none."""
     return _asking([found for found in hooks.of("trizmq_admit") if found.wants("response")])
 
 
@@ -51,7 +51,7 @@ def _asking(implementations: Sequence[Implementation]) -> Admit | None:
         for plugin, ask in steps:
             try:
                 verdict = _checked(ask(call))
-            except BaseException as error:  # closed, not open; and a hook may call sys.exit
+            except BaseException as error:  # fail closed; a hook may even call sys.exit
                 if is_ctrl_c(error):
                     raise
                 LOGGER.exception(
@@ -63,7 +63,7 @@ def _asking(implementations: Sequence[Implementation]) -> Admit | None:
             if not isinstance(verdict, Forward):
                 return _aimed(verdict, principal)
             if verdict.principal is not None:
-                if len(steps) == 1:  # nobody else is to see it
+                if len(steps) == 1:  # there is no other plugin to see it
                     return verdict
                 principal = verdict.principal
                 call = msgspec.structs.replace(call, principal=principal)
@@ -73,7 +73,7 @@ def _asking(implementations: Sequence[Implementation]) -> Admit | None:
 
 
 def _aimed(verdict: Discard | Reject | SendTo, principal: Principal | None) -> Verdict:
-    """Return ``verdict``; one that sends the call elsewhere takes along who calls."""
+    """Return ``verdict``; if it redirects the call, add the principal."""
     if isinstance(verdict, SendTo) and verdict.principal is None:
         return msgspec.structs.replace(verdict, principal=principal)
     return verdict
@@ -87,14 +87,14 @@ def _asker(found: Implementation) -> Callable[[AdmittedCall], object]:
 
 
 def compile_on_event(hooks: Hooks) -> OnEvent:
-    """Return what tells the plugins' `trizmq_on_event`."""
+    """Return a function that calls all `trizmq_on_event`."""
     steps = tuple((found.plugin, found.asking("event")) for found in hooks.of("trizmq_on_event"))
 
     def on_event(event: Event) -> None:
         for plugin, tell in steps:
             try:
                 _refuse_coroutine(tell(event))
-            except BaseException as error:  # who observes stops nothing
+            except BaseException as error:  # an observer must not stop anything
                 if is_ctrl_c(error):
                     raise
                 LOGGER.exception("plugin %r: trizmq_on_event failed (%s)", plugin, event.kind)
@@ -103,10 +103,10 @@ def compile_on_event(hooks: Hooks) -> OnEvent:
 
 
 def _checked(verdict: object) -> Verdict:
-    """Return ``verdict`` if the broker can do what it says.
+    """Return ``verdict`` if it is valid.
 
     Raises:
-      Exception: if not: it is none, or a field is not what it should be.
+      Exception: if it is not a verdict, or one of its fields is invalid.
 
     """
     if isinstance(verdict, Forward) and type(verdict.principal) in (Principal, type(None)):
@@ -124,7 +124,7 @@ def _checked(verdict: object) -> Verdict:
 
 
 def _check_rejection(status: object, detail: object, headers: object) -> None:
-    # It is made a problem document as an HTTPError is, and so may be wrong as that may be.
+    # It becomes a problem document as an HTTPError does, so it can have the same errors.
     match status, detail, headers:
         case int(), None | str(), dict() if 400 <= status <= 599:
             check_response(problem(status, detail, headers=headers))

@@ -1,6 +1,6 @@
-"""The state directory: where tokens, keys and plugins' files live."""
+"""The state directory: the location of tokens, keys and files of plugins."""
 
-# Light on purpose: the command line asks before it has loaded anything else.
+# Keep this module light: the command line needs it before it loads anything else.
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["state_dir"]
 
 
 def state_dir(explicit: Path | None = None) -> Path:
-    """Return the state directory, which exists then; mode 0700 if it had to be made.
+    """Return the state directory; create it with mode 0700 if it does not exist.
 
     Args:
-      explicit: from ``--state-dir``; else ``TRIZMQ_STATE_DIR``, else
-        ``$XDG_STATE_HOME/trizmq``, else ``~/.local/state/trizmq``.
+      explicit: from ``--state-dir``. If None: ``TRIZMQ_STATE_DIR``, or
+        ``$XDG_STATE_HOME/trizmq``, or ``~/.local/state/trizmq``.
 
     Raises:
-      ConfigError: if it cannot be made, or is not a directory.
+      ConfigError: if it cannot be created, or is not a directory.
 
     """
     path = explicit or _from_environment()
@@ -29,7 +29,7 @@ def state_dir(explicit: Path | None = None) -> Path:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"the state directory {path} cannot be made: {error.strerror}") from error
-    except RuntimeError as error:  # no HOME, and this user is in no list of users
+    except RuntimeError as error:  # no HOME, and the user database has no entry
         raise ConfigError(
             f"the state directory {path} is nowhere, for this user has no home directory:"
             " name another with --state-dir or TRIZMQ_STATE_DIR"

@@ -1,8 +1,8 @@
-"""Dataclass defaults: what msgspec leaves to the class when it decodes a dataclass."""
+"""Dataclass defaults: values that msgspec leaves to the class when it decodes a dataclass."""
 
 # msgspec (0.22) does not call `__init__`, and does not set a field whose default is a plain
-# value: reading it finds the class attribute, but `__dict__` lacks it, and `__dict__` is what
-# msgspec and orjson encode. A handler that returns what it was given would lose fields.
+# value. Reading such a field finds the class attribute, but `__dict__` lacks it, and msgspec and
+# orjson encode `__dict__`. A handler that returns its argument would lose fields.
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _SCALARS: Final = frozenset({bool, float, int, str, type(None)})
 
 
 def holds_dataclass(info: inspect.Type) -> bool:
-    """Tell whether ``info`` is of a dataclass, or has one anywhere inside."""
+    """Return whether ``info`` is a dataclass, or contains one."""
     return any(isinstance(kind, inspect.DataclassType) for kind in every_type(info))
 
 
 def fill_defaults(value: Any) -> None:
-    """Set, in every dataclass in ``value``, the defaults that are not."""
+    """Set the missing defaults in every dataclass in ``value``."""
     if dataclasses.is_dataclass(value):
         for field in dataclasses.fields(value):
             fill_defaults(_filled(value, field))
@@ -43,12 +43,12 @@ def fill_defaults(value: Any) -> None:
 
 def _fill_each(values: Iterable[Any]) -> None:
     for value in values:
-        if type(value) not in _SCALARS:  # a million numbers, say: no call for each
+        if type(value) not in _SCALARS:  # avoids a call for each of a million numbers
             fill_defaults(value)
 
 
 def _filled(value: Any, field: dataclasses.Field[Any]) -> Any:
-    # Past `__setattr__`, which a frozen one has forbidden; one with slots lacks nothing.
+    # Bypass `__setattr__`, which frozen dataclasses forbid. Those with slots lack no field.
     if field.default is not dataclasses.MISSING and hasattr(value, "__dict__"):
         vars(value).setdefault(field.name, field.default)
     return getattr(value, field.name, None)

@@ -1,4 +1,4 @@
-"""Failures: which response an exception becomes, and which exceptions it may not stop."""
+"""Failures: converting exceptions to responses, except those that must pass."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ __all__ = [
 
 LOGGER = logging.getLogger("trizmq.app")
 
-#: Where Trio raises what Ctrl-C becomes.
+#: The file in which Trio raises KeyboardInterrupt for Ctrl-C.
 _TRIO_CTRL_C: Final = str(Path(trio.__file__).parent / "_core" / "_ki.py")
 
 
 def answer_failure(error: BaseException, request: Request, executed: Executed) -> Response:
-    """Return the problem document for ``error``, which a plugin's code raised.
+    """Return the problem document for ``error``, an exception from a plugin.
 
-    An `HTTPError` says itself what it is, also alone in a group, as it leaves a nursery.
-    Anything else is a 500 and logged; what it says does not travel.
+    An `HTTPError` determines its own response, also if it is alone in a group, as when it
+    leaves a nursery. Any other exception is logged and becomes a 500, without its message.
 
     Raises:
-      Cancelled: if ``error`` is one, or a group with some in it; the rest is logged.
-      KeyboardInterrupt: likewise, if it comes from Ctrl-C: see `is_ctrl_c`.
+      Cancelled: if ``error`` is one, or a group that contains some; the rest is logged.
+      KeyboardInterrupt: the same, if it comes from Ctrl-C: see `is_ctrl_c`.
 
     """
-    # A handler runs in the server's nursery, where whatever leaves it cancels every other
-    # call (measured: one raising child took whole servers down). `except Exception` does
-    # not hold that: a handler that calls `sys.exit`, a BaseException of its own, a
-    # BaseExceptionGroup out of its nursery all pass it. So we take everything, and give
-    # back what is not the handler's to decide: a swallowed Cancelled would leave its
-    # cancel scope waiting for good, and Ctrl-C must end the program.
+    # A handler runs in the server's nursery, where any escaping exception cancels all other
+    # calls (measured: one raising child took whole servers down). `except Exception` is not
+    # enough: `sys.exit`, a custom BaseException or a BaseExceptionGroup from a nursery pass
+    # it. So we catch everything, and re-raise the exceptions that are not the handler's to
+    # decide: a swallowed Cancelled would leave its cancel scope waiting forever, and Ctrl-C
+    # must end the program.
     if isinstance(error, BaseExceptionGroup):
         _give_back(error, request)
     elif _passes(error):
@@ -59,23 +59,23 @@ def answer_failure(error: BaseException, request: Request, executed: Executed) -
         return answer_fault(error, request, executed)
     try:
         return _refusal(cause, request, executed)
-    except Exception as unfit:  # its detail or headers are not text
+    except Exception as unfit:  # the detail or headers are not text
         return answer_fault(unfit, request, executed)
 
 
 def answer_fault(
     error: BaseException | None, request: Request, executed: Executed, why: str = ""
 ) -> Response:
-    """Return a 500, and log ``error`` with its traceback, and ``why`` if that is not enough."""
+    """Return a 500; log ``error`` with its traceback, and ``why`` if given."""
     _log(error, request, why)
     return problem(500, why or None, executed=executed, request_id=request.request_id or None)
 
 
 def is_ctrl_c(error: BaseException) -> bool:
-    """Tell whether ``error`` is a KeyboardInterrupt that Trio raised, or a group with one.
+    """Return whether ``error`` is a KeyboardInterrupt from Trio, or a group with one.
 
-    A handler may raise KeyboardInterrupt too, and that is a fault like any other. What
-    Ctrl-C raises differs in where it begins: in Trio's own signal handler.
+    If a handler raises KeyboardInterrupt itself, that is an ordinary failure. The difference
+    is where the exception begins: for Ctrl-C, in Trio's own signal handler.
     """
     if isinstance(error, BaseExceptionGroup):
         return any(map(is_ctrl_c, error.exceptions))
@@ -88,14 +88,14 @@ def is_ctrl_c(error: BaseException) -> bool:
 
 
 def lone(error: BaseException) -> BaseException:
-    """Return what is in a group of one, through any number of groups; else ``error``."""
+    """Unwrap nested groups that contain a single exception; otherwise return ``error``."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
 
 
 def without_cancelled(error: BaseException | None) -> BaseException | None:
-    """Return ``error`` without what is Trio's of it; None if nothing is left."""
+    """Return ``error`` without its Cancelled exceptions, or None if nothing is left."""
     if isinstance(error, BaseExceptionGroup):
         return error.split(trio.Cancelled)[1]
     return None if isinstance(error, trio.Cancelled) else error
@@ -111,9 +111,9 @@ def _give_back(group: BaseExceptionGroup[BaseException], request: Request) -> No
 
 
 def _divided(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
-    """Return what of ``error`` passes, and the rest.
+    """Split ``error`` into the part that must pass and the rest.
 
-    `BaseExceptionGroup.split` does the same, and takes no function that is compiled.
+    `BaseExceptionGroup.split` does the same, but does not accept compiled functions.
     """
     if not isinstance(error, BaseExceptionGroup):
         return (error, None) if _passes(error) else (None, error)
@@ -144,11 +144,10 @@ def _refusal(error: HTTPError, request: Request, executed: Executed) -> Response
 
 
 def complete(response: Response, request: Request, executed: Executed) -> Response:
-    """Return ``response``, which a plugin made, with what every problem document says.
+    """Add ``executed`` and ``request_id`` to ``response`` if it is a problem document.
 
-    That is ``executed`` and ``request_id``. A plugin that made a `problem` need not know them;
-    where it says them, they are its own. It may return one response many times: what lacks
-    them is copied.
+    A plugin that creates a `problem` does not need to know them; if it sets them, its values
+    are kept. The plugin may return the same response many times, so the result is a copy.
     """
     if response.status < 400 or response.content_type != PROBLEM:
         return response
@@ -166,7 +165,7 @@ def complete(response: Response, request: Request, executed: Executed) -> Respon
 
 
 def _passes(error: BaseException) -> bool:
-    """Tell whether ``error`` belongs to Trio or to the person at the terminal."""
+    """Return whether ``error`` is Trio's cancellation or comes from Ctrl-C."""
     return isinstance(error, trio.Cancelled) or is_ctrl_c(error)
 
 

@@ -1,4 +1,4 @@
-"""Handlers: a route, its preconditions and its function, compiled to one endpoint."""
+"""Handlers: a route, its preconditions and its function, compiled into one endpoint."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Endpoint", "compile_endpoint"]
 
-#: Never raises, but for Cancelled and Ctrl-C. None: the answer comes later.
+#: Raises nothing but Cancelled and Ctrl-C. Returns None if the response comes later.
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response | None]]
 
 
 def compile_endpoint(
     route: Route, preconditions: Sequence[Precondition], threads: trio.CapacityLimiter
 ) -> Endpoint:
-    """Compile what a request for ``route`` goes through; nothing is inspected per request.
+    """Compile the steps of a request to ``route``; nothing is inspected per request.
 
     Args:
-      route: of a loaded plugin.
-      preconditions: in the order in which they are called.
-      threads: for handlers that are ``def``; of their own, for a thread that was abandoned
-        by its call keeps its place until it ends.
+      route: a route of a loaded plugin.
+      preconditions: in the order in which to call them.
+      threads: the limiter for ``def`` handlers. It is a separate limiter, because a thread
+        that was abandoned by its call keeps its place until it ends.
 
     Raises:
-      PluginError: if the handler cannot be called, naming the route.
+      PluginError: if the handler cannot be called; the error names the route.
 
     """
     guards = tuple(preconditions)
@@ -63,10 +63,10 @@ def compile_endpoint(
             result = await call(*values) if waits else call(*values)
             if request.later is not None:
                 return _no_response_yet(result)
-            if type(result) is Response:  # what `problem` returns; the usual value is none
+            if type(result) is Response:  # may be a `problem`; usually it is not a Response
                 return complete(write(result), request, "maybe")
             return write(result)
-        except BaseException as error:  # answer_failure says why, and gives back what passes
+        except BaseException as error:  # answer_failure re-raises the ones that must pass
             return answer_failure(error, request, executed)
 
     return endpoint
@@ -79,7 +79,7 @@ def _no_response_yet(result: object) -> Response | None:
 
 
 async def _refusal(verdict: Any) -> Response | None:
-    # One that answers with anything else is broken, and a broken guard lets nobody pass.
+    # A guard that returns anything else is broken, and a broken guard lets no request pass.
     answer = await verdict if inspect.isawaitable(verdict) else verdict
     if answer is None:
         return None
@@ -106,7 +106,7 @@ def _callable(
 async def _in_thread(
     threads: trio.CapacityLimiter, handler: Callable[..., Any], *values: Any
 ) -> Any:
-    # Abandoned when the call is cancelled: a thread cannot be stopped, but it may ask
+    # The thread is abandoned when the call is cancelled: it cannot be stopped, but it may call
     # `trio.from_thread.check_cancelled`. It runs in a copy of our context.
     return await trio.to_thread.run_sync(handler, *values, abandon_on_cancel=True, limiter=threads)
 

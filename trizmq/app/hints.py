@@ -1,4 +1,4 @@
-"""Hints: a handler's annotations, resolved and told apart."""
+"""Hints: resolving and classifying the annotations of handlers."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ __all__ = [
     "without_alias",
 ]
 
-#: The broker says who calls, and a caller must not be able to: not in part of a body either.
+#: The broker determines the caller. A caller must not be able to, not even in part of a body.
 _NOT_ALONE: Final = (
     "a Principal or a Request is never read from what a caller sends: the whole annotation is "
     "`Principal`, `Principal | None` or `Request`, not a class derived from one, and not a part "
     "of another type"
 )
 
-#: Known in annotations even where linters have had them moved under `if TYPE_CHECKING`.
+#: Available in annotations even if a linter has moved them under `if TYPE_CHECKING`.
 _OURS: Final = {kind.__name__: kind for kind in (Headers, Principal, Request, Response)}
 
 _SCALARS: Final = (
@@ -78,13 +78,13 @@ _DOCUMENTS: Final = (
 
 
 def underlying(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function itself: out of partials, decorators and callable objects."""
+    """Return the function inside partials, decorators and callable objects."""
     *_, function = _layers(handler)
     return function if inspect.isroutine(function) else type(function).__call__
 
 
 def fixed_names(handler: Callable[..., Any]) -> frozenset[str]:
-    """Return the names of the arguments that partials of ``handler`` give: no caller does."""
+    """Return the names of the arguments bound by partials, which callers cannot set."""
     names = set[str]()
     for layer in _layers(handler):
         method = getattr(layer, "__partialmethod__", getattr(layer, "_partialmethod", None))
@@ -95,7 +95,7 @@ def fixed_names(handler: Callable[..., Any]) -> frozenset[str]:
 
 
 def _layers(handler: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
-    """Yield ``handler`` and what is inside its partials and decorators, the function last."""
+    """Yield ``handler`` and the layers inside it, ending with the function itself."""
     layer: Any = handler
     seen = set[int]()
     while id(layer) not in seen:
@@ -106,7 +106,7 @@ def _layers(handler: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
 
 
 def globals_of(handler: Callable[..., Any]) -> Mapping[str, Any]:
-    """Return the names that the handler's annotations can use."""
+    """Return the names that are available in the handler's annotations."""
     function = underlying(handler)
     type_parameters: tuple[Any, ...] = getattr(function, "__type_params__", ())
     parameters = {one.__name__: one for one in type_parameters}
@@ -114,16 +114,16 @@ def globals_of(handler: Callable[..., Any]) -> Mapping[str, Any]:
 
 
 def place_of(handler: Callable[..., Any]) -> str:
-    """Return the file and the line where the handler is defined; empty if it has none."""
+    """Return the file and line of the handler's definition, or "" if it has none."""
     code = getattr(underlying(handler), "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else ""
 
 
 def resolve(annotation: Any, known: Mapping[str, Any]) -> Any:
-    """Return the type that ``annotation`` stands for; it may be, or hold, text.
+    """Return the type that ``annotation`` represents; it may be or contain a string.
 
     Raises:
-      NameError: if a name in it is not in ``known``.
+      NameError: if it contains a name that is not in ``known``.
 
     """
     holder = types.SimpleNamespace(__annotations__={"it": annotation})
@@ -137,21 +137,21 @@ def resolve(annotation: Any, known: Mapping[str, Any]) -> Any:
 
 
 def returns_nothing(handler: Callable[..., Any]) -> bool:
-    """Tell whether the handler is annotated ``-> None``."""
+    """Return whether the handler is annotated ``-> None``."""
     return inspect.signature(handler).return_annotation in (None, "None", types.NoneType)
 
 
 def bare_types(hint: Any) -> frozenset[Any]:
-    """Return the types that a value of ``hint`` may be, without the names around them.
+    """Return the types that a value of ``hint`` can have, without wrappers.
 
-    These are the members of a union, out of Annotated, Final, NewType, type aliases, and
-    TypeVars that are bound.
+    Unions are split, and Annotated, Final, NewType, type aliases and bound TypeVars are
+    unwrapped.
     """
     return frozenset(bare for bare, _ in _bare(hint))
 
 
 def is_limited(hint: Any) -> bool:
-    """Tell whether one of those types has limits: ``Annotated[int, msgspec.Meta(ge=1)]``."""
+    """Return whether a type in ``hint`` is constrained: ``Annotated[int, Meta(ge=1)]``."""
     return any(limited for _, limited in _bare(hint))
 
 
@@ -175,9 +175,9 @@ def _bare(hint: Any, *, limited: bool = False) -> Iterator[tuple[Any, bool]]:
 
 
 def without_alias(hint: Any) -> Any:
-    """Return what ``hint`` stands for if it is a type alias, with its parameters; else itself.
+    """Return the type behind a type alias, with its parameters; other hints are unchanged.
 
-    That is `typing.TypeAliasType` (``type Name = ...``), also of typing_extensions.
+    Aliases are `typing.TypeAliasType` (``type Name = ...``), also from typing_extensions.
     """
     while type(alias := typing.get_origin(hint) or hint).__name__ == "TypeAliasType":
         given = dict(zip(alias.__type_params__, typing.get_args(hint), strict=False))
@@ -190,15 +190,15 @@ def without_alias(hint: Any) -> Any:
 
 
 def allows_none(hint: Any) -> bool:
-    """Tell whether None is among the types of ``hint``."""
+    """Return whether None is among the types of ``hint``."""
     return types.NoneType in bare_types(hint)
 
 
 def shape_of_hint(hint: Any) -> shapes.Type:
-    """Return msgspec's view of ``hint``, without None and without Meta's extras.
+    """Return msgspec's description of ``hint``, without None and without Meta's extras.
 
     Raises:
-      TypeError: if it is a type that msgspec does not know.
+      TypeError: if msgspec does not support the type.
 
     """
     kinds = tuple(alternatives(shapes.type_info(without_alias(hint))))
@@ -207,17 +207,17 @@ def shape_of_hint(hint: Any) -> shapes.Type:
 
 
 def is_scalar(info: shapes.Type) -> bool:
-    """Tell whether one text in a query can be it."""
+    """Return whether a single text from a query can be converted to it."""
     return _is_made_of(info, _SCALARS)
 
 
 def is_scalar_list(info: shapes.Type) -> bool:
-    """Tell whether a name repeated in a query can be it."""
+    """Return whether a repeated query parameter can be converted to it."""
     return isinstance(info, _LISTS) and is_scalar(info.item_type)
 
 
 def is_document(info: shapes.Type) -> bool:
-    """Tell whether a JSON body can be it: anything that is not a scalar."""
+    """Return whether a JSON body can be converted to it: anything but a scalar."""
     return _is_made_of(info, _DOCUMENTS)
 
 
@@ -226,10 +226,10 @@ def _is_made_of(info: shapes.Type, kinds: tuple[type[shapes.Type], ...]) -> bool
 
 
 def check_not_ours(hint: Any) -> None:
-    """Refuse a `Principal`, a `Request` or a class derived from one as a member of ``hint``.
+    """Raise if ``hint`` has a `Principal`, a `Request` or a subclass as a member.
 
     Raises:
-      TypeError: if there is one.
+      TypeError: if it has.
 
     """
     if any(map(_is_ours, bare_types(hint))):
@@ -237,7 +237,7 @@ def check_not_ours(hint: Any) -> None:
 
 
 def check_none_is_ours(info: shapes.Type) -> None:
-    """Refuse the same, wherever inside ``info`` it is; likewise."""
+    """Raise TypeError if ``info`` contains one of these at any level."""
     if any(_is_ours(class_of(kind)) for kind in every_type(info)):
         raise TypeError(_NOT_ALONE)
 

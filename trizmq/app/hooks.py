@@ -1,4 +1,4 @@
-"""Hooks: what the loaded plugins answer, in the order in which they are named."""
+"""Hooks: the implementations in the loaded plugins, in the order of the plugins."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 __all__ = ["Hooks", "Implementation", "check_hooks"]
 
 
-#: What the names of hooks begin with.
+#: The prefix of all hook names.
 _PREFIX: Final = "trizmq_"
 
 
 @final
 class Implementation:
-    """One plugin's answer to one hook, still to be asked for.
+    """One plugin's implementation of one hook.
 
     Attributes:
-      plugin: the plugin's name.
+      plugin: the name of the plugin.
 
     """
 
@@ -36,13 +36,13 @@ class Implementation:
         self._found = found
 
     def wants(self, argument: str) -> bool:
-        """Tell whether the plugin's function takes ``argument``."""
+        """Return whether the plugin's function has the parameter ``argument``."""
         return argument in self._found.argnames
 
     def asking(self, *arguments: str) -> Callable[..., object]:
-        """Return the plugin's function as one of these ``arguments``, by position.
+        """Return the plugin's function with exactly these positional ``arguments``.
 
-        For a hook that is asked often: with one argument it is the function itself.
+        Use it for hooks that are called often: with one argument, it is the function itself.
         """
         function, wanted = self._found.function, [one for one in arguments if self.wants(one)]
         if wanted == list(arguments) and len(wanted) == 1:
@@ -55,10 +55,10 @@ class Implementation:
         return ask
 
     def ask(self, **arguments: Any) -> Any:
-        """Call the plugin's function with those of ``arguments`` that it takes.
+        """Call the plugin's function with the ``arguments`` that it declares.
 
         Raises:
-          PluginError: if it raises, naming plugin and hook.
+          PluginError: if it raises an exception; the error names plugin and hook.
 
         """
         wanted = {name: arguments[name] for name in self._found.argnames}
@@ -74,42 +74,42 @@ class Implementation:
 
 @final
 class Hooks:
-    """The hooks of some plugins.
+    """The hooks of a set of plugins.
 
     Args:
-      plugins: name and module (or other object) of each; each was found good by
+      plugins: the name and module (or other object) of each, already validated with
         `check_hooks`.
 
     Raises:
-      PluginError: if one cannot be used all the same: it is equal to another, say.
+      PluginError: if a plugin cannot be used anyway, for example because it equals another.
 
     """
 
     def __init__(self, plugins: Iterable[tuple[str, object]]) -> None:
         self._manager = _Manager()
-        # pluggy calls the last registered first.
+        # pluggy calls the last registered plugin first.
         for name, plugin in reversed(list(plugins)):
             try:
                 self._manager.register(plugin, name)
             except KeyboardInterrupt:
                 raise
-            except BaseException as error:  # whatever a plugin's own attributes do
+            except BaseException as error:  # a plugin's own attributes may raise anything
                 raise PluginError(f"plugin {name!r}: {one_line(error)}") from error
 
     def of(self, hook: str) -> Iterator[Implementation]:
-        """Yield the implementations of ``hook`` in the order in which they are to be asked.
+        """Yield the implementations of ``hook`` in the order in which to call them.
 
-        That is the order of the plugins; one marked ``tryfirst`` or ``trylast`` has its way.
+        That is the order of the plugins, except for those marked ``tryfirst`` or ``trylast``.
         """
         caller = getattr(self._manager.hook, hook)
         for found in reversed(caller.get_hookimpls()):
             yield Implementation(hook, found)
 
     def ask(self, hook: str, **arguments: Any) -> list[tuple[str, Any]]:
-        """Return each plugin's name and its answer to ``hook``, Nones left out.
+        """Return the name of each plugin with its result, without results of None.
 
         Raises:
-          PluginError: if one raises, naming plugin and hook.
+          PluginError: if one raises an exception; the error names plugin and hook.
 
         """
         answers = [(found.plugin, found.ask(**arguments)) for found in self.of(hook)]
@@ -117,11 +117,11 @@ class Hooks:
 
 
 def check_hooks(name: str, plugin: object) -> None:
-    """Hold what ``plugin`` implements against the hookspecs.
+    """Validate the hooks of ``plugin`` against the specifications.
 
     Raises:
-      PluginError: in one line what is wrong: an unknown hook or argument, a missing mark,
-        a wrapper, no hook at all, or attributes that cannot be looked at.
+      PluginError: a one-line error: an unknown hook or argument, a missing mark, a wrapper,
+        no hook at all, or attributes that cannot be read.
 
     """
     try:
@@ -130,7 +130,7 @@ def check_hooks(name: str, plugin: object) -> None:
         raise
     except pluggy.PluginValidationError as error:
         raise PluginError(" ".join(str(error).split())) from error
-    except BaseException as error:  # a property, say, or a `__dir__`
+    except BaseException as error:  # for example from a property or `__dir__`
         raise PluginError(f"its hooks cannot be looked at: {one_line(error)}") from error
 
 
@@ -162,10 +162,10 @@ class _Manager(pluggy.PluginManager):
         self.add_hookspecs(hookspecs)
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
-        """Return the options of the hook ``name``; None if it is none.
+        """Return the options of the hook ``name``, or None if it is not a hook.
 
-        pluggy looks at every attribute of a plugin. A property that raises is no fault of the
-        plugin's, unless it has the name of a hook.
+        pluggy reads every attribute of a plugin. A property that raises an exception is not
+        an error, unless it has the name of a hook.
         """
         try:
             return super().parse_hookimpl_opts(plugin, name)

@@ -1,11 +1,11 @@
-"""The hooks: what a plugin can tell trizmq, and what it is told. All of them, nothing else.
+"""The specifications of all hooks.
 
-A plugin is a module (or any object) with functions of these names, each marked with
-`hookimpl`. It names only the arguments it wants. Hooks are asked at start and their answers
-compiled; only the broker's two, `trizmq_admit` and `trizmq_on_event`, are called while it serves.
+A plugin is a module (or any other object) with functions that have these names and are marked
+with `hookimpl`. Each declares only the arguments that it uses. Hooks are called at start and
+their results compiled; only `trizmq_admit` and `trizmq_on_event` are called while serving.
 """
 
-# Light on purpose: the command line reads this file before it knows what it will do.
+# Keep this module light: the command line reads it before it knows which command will run.
 
 from __future__ import annotations
 
@@ -40,30 +40,30 @@ __all__ = [
     "trizmq_register_routes",
 ]
 
-#: Marks a plugin's function as the implementation of the hook of that name.
+#: Marks a function of a plugin as an implementation of the hook with the same name.
 hookimpl = pluggy.HookimplMarker("trizmq")
 
 hookspec = pluggy.HookspecMarker("trizmq")
 
-#: Guards a route: None lets the request pass, a response ends it there.
+#: Guards a route: returns None to let the request pass, or a response to send instead.
 Precondition: TypeAlias = "Callable[[Request], Response | Awaitable[Response | None] | None]"
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One pattern and the handler behind it, as a router was told.
+    """A pattern and its handler, as registered with a router.
 
     Attributes:
-      methods: upper case: ``("GET",)``.
-      pattern: with every prefix: ``"/users/{user_id:int}"``.
+      methods: in upper case: ``("GET",)``.
+      pattern: with all prefixes: ``"/users/{user_id:int}"``.
       handler: the plugin's function.
-      public: whether anybody may call it; for auth plugins to honour.
-      scopes: what a principal must have been granted, all of them; likewise.
-      inline: a ``def`` handler is called in the Trio thread and must not block.
-      name: for listings and logs; the handler's, if none was given.
-      plugin: who brought it; empty until it is loaded.
-      segments: the pattern, parsed.
+      public: whether the route needs no token; enforced by plugins such as auth.
+      scopes: scopes that a principal needs, all of them; enforced in the same way.
+      inline: whether a ``def`` handler runs in the Trio thread, where it must not block.
+      name: for listings and logs; by default the handler's name.
+      plugin: the name of its plugin; empty until the plugin is loaded.
+      segments: the parsed pattern.
 
     """
 
@@ -94,26 +94,27 @@ class Route:
 
 @hookspec
 def trizmq_register_routes() -> Router | Route | Iterable[Router | Route]:
-    """Return the routes of this plugin; asked once, at start.
+    """Return the routes of this plugin; called once, at start.
 
-    A service (the first segment of a path) belongs to one plugin: if two offer it, or two
-    routes match the same paths, the start stops with a line that names both.
+    A service (the first segment of a path) belongs to one plugin. If two plugins offer the
+    same service, or two routes match the same paths, the start fails with an error that names
+    both.
     """
     raise NotImplementedError
 
 
 @hookspec
 def trizmq_precondition(route: Route) -> Precondition | None:
-    """Return what guards ``route``, or None to leave it alone; asked once a route, at start.
+    """Return a guard for ``route``, or None; called once for each route, at start.
 
-    The answer is called with each request for that route, once it is found and before the
-    handler, in the order in which the plugins are named. If it returns a response, that is
-    the response; None lets the request pass to the next one. It may be sync, if it does not
-    wait, or async; it may set ``request.principal``. If it raises, the handler is not
-    called: an `HTTPError` is answered as such, anything else is a 500.
+    The guard is called for each request to that route, after the route has been found and
+    before the handler is called, in the order of the plugins. If it returns a response, that
+    response is sent; if it returns None, the next guard is called. It can be async, or a plain
+    function that does not block, and may set ``request.principal``. If it raises an exception,
+    the handler is not called: an `HTTPError` is the response, anything else is a 500.
 
     Args:
-      route: any plugin's, this one's included.
+      route: a route of any plugin, including this one.
 
     """
     raise NotImplementedError
@@ -121,23 +122,23 @@ def trizmq_precondition(route: Route) -> Precondition | None:
 
 @hookspec
 def trizmq_admit(call: AdmittedCall, response: Response | None) -> Verdict:
-    """Say what the broker does with ``call``; asked in the broker, for every call.
+    """Decide what the broker does with ``call``; called in the broker, for every call.
 
-    First when a client's call has been read, before a worker is given it: ``response`` is
-    None. An implementation that takes ``response`` is asked again when a worker has
-    answered, before the client is sent that; one that takes ``call`` alone is not. The
-    plugins are asked in the order in which they are named. None and `Forward` ask the next
-    one; the first `Discard`, `Reject` or `SendTo` is the verdict. The principal of a
-    `Forward` is the ``call.principal`` of those who are asked after it, and of the request
-    that the worker gets; a worker believes nobody else.
+    It is called when a client's call has been read, before a worker receives it; ``response``
+    is None. An implementation that declares ``response`` is called again when a worker has
+    responded, before the client receives the response; one that declares only ``call`` is
+    not. The plugins are called in order. After None and `Forward`, the next plugin is called;
+    the first `Discard`, `Reject` or `SendTo` is final. The principal of a `Forward` becomes
+    ``call.principal`` for the plugins that follow, and the principal of the request at the
+    worker; workers accept it from no other source.
 
-    It runs in the broker's loop, with all that a plugin's `trizmq_lifespan` set in context
-    variables: it must be a plain function, and must not wait. If it raises, or returns
-    what is no verdict, the call is answered 500 and no worker sees it.
+    It runs in the broker's loop, with the context variables that the plugin's
+    `trizmq_lifespan` has set. It must be a plain function and must not block. If it raises an
+    exception, or returns an invalid value, the call gets a 500 and no worker receives it.
 
     Args:
-      call: frozen; its body is not opened.
-      response: what a worker has answered, also as ``call.response``.
+      call: immutable; the body is not decoded.
+      response: the worker's response, also available as ``call.response``.
 
     """
     raise NotImplementedError
@@ -145,13 +146,13 @@ def trizmq_admit(call: AdmittedCall, response: Response | None) -> Verdict:
 
 @hookspec
 def trizmq_on_event(event: Event) -> None:
-    """Be told what happened at the broker: a worker came or was lost, a client went.
+    """Handle an event at the broker: a worker has come or was lost, or a client has gone.
 
-    Every plugin is told, in the order in which they are named, in the broker's loop: it
-    must be a plain function, and must not wait. What it raises is logged, and nothing else.
+    All plugins are called, in order, in the broker's loop. It must be a plain function and
+    must not block. If it raises an exception, the exception is logged and has no other effect.
 
     Args:
-      event: frozen; ``event.kind`` says what happened.
+      event: immutable; ``event.kind`` is the kind of event.
 
     """
     raise NotImplementedError
@@ -159,17 +160,17 @@ def trizmq_on_event(event: Event) -> None:
 
 @hookspec
 def trizmq_lifespan(state_dir: Path, config: Any) -> AbstractAsyncContextManager[object]:
-    """Return an async context manager for what lives as long as the app does.
+    """Return an async context manager for resources that live as long as the app.
 
-    Entered before the first request, in the order in which the plugins are named; left
-    after the last one, in reverse, whatever ended the server, and as if nothing had: a plugin
-    need not put what it does then in a ``finally``. It has five seconds for that. If entering
-    raises, the start stops with that exception; if a task of one fails, the server ends with
-    that.
+    Lifespans are entered before the first request, in the order of the plugins, and left
+    after the last one, in reverse order. They are left normally, whatever ended the server, so
+    cleanup does not need a ``finally``; it has five seconds. If entering raises an exception,
+    the start fails with that exception. If a task of a lifespan fails, the server ends with
+    that error.
 
     Args:
-      state_dir: this plugin may keep files there; mode 0700, shared by all plugins.
-      config: what `trizmq_config` asked for, validated; None without it.
+      state_dir: a directory for the plugin's files; mode 0700, shared by all plugins.
+      config: an instance of the type from `trizmq_config`, or None.
 
     """
     raise NotImplementedError
@@ -177,11 +178,11 @@ def trizmq_lifespan(state_dir: Path, config: Any) -> AbstractAsyncContextManager
 
 @hookspec
 def trizmq_config() -> type:
-    """Return a msgspec Struct or dataclass type: the shape of this plugin's settings.
+    """Return a msgspec Struct or dataclass type that describes this plugin's settings.
 
-    The table ``[plugin.NAME]`` of ``trizmq.toml`` is validated against it at start; a wrong
-    or unknown key stops the start. Without a table, every field needs a default. The
-    instance is the ``config`` of `trizmq_lifespan`.
+    The table ``[plugin.NAME]`` of ``trizmq.toml`` is validated against it at start; an invalid
+    or unknown key stops the start. If there may be no table, every field needs a default. The
+    instance is passed to `trizmq_lifespan` as ``config``.
     """
     raise NotImplementedError
 
@@ -190,11 +191,11 @@ def trizmq_config() -> type:
 def trizmq_register_commands(cli: click.Group) -> None:
     """Add click commands to the command line.
 
-    Asked whenever the command line needs to know the commands: import what is heavy in
-    the commands themselves.
+    It is called whenever the command line needs all commands: import large modules inside the
+    commands.
 
     Args:
-      cli: the group behind ``trizmq``; ``cli.add_command(...)``.
+      cli: the group of ``trizmq``; use ``cli.add_command(...)``.
 
     """
     raise NotImplementedError

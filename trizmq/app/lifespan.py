@@ -1,11 +1,11 @@
-"""The plugins' lifespans: entered in their order, left in reverse, and always left."""
+"""The lifespans of plugins: entered in order, left in reverse order, and always left."""
 
-# Theory of operation. What a plugin opens must outlive the handlers that use it, and what it has
-# written behind its `yield` must run. So a cancellation from outside does not reach the lifespans
-# while the app is served: it reaches what is served, and when that has ended the lifespans are
-# left one after another, as if nothing had happened. Each has `LEAVE_SECONDS` for that. The
-# scopes for it are opened before the plugin is entered, for a plugin may leave scopes of its own
-# open until it is left, and scopes must be closed in reverse.
+# Theory of operation. A plugin's resources must outlive the handlers that use them, and the code
+# after its `yield` must run. A cancellation from outside therefore does not reach the lifespans
+# while the app is served: it reaches the serving code, and when that has ended, the lifespans are
+# left one after another, as if nothing had happened. Each has `LEAVE_SECONDS` for that. The scopes
+# for this are opened before the plugin is entered, because a plugin may keep scopes of its own
+# open until it is left, and scopes must be closed in reverse order.
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["LEAVE_SECONDS", "lifespan"]
 
 LOGGER = logging.getLogger("trizmq.app")
 
-#: How long a lifespan may take to end when it is left; then it is cancelled.
+#: The time that a lifespan has to finish when it is left; then it is cancelled.
 LEAVE_SECONDS: Final = 5.0
 
 
@@ -39,20 +39,20 @@ LEAVE_SECONDS: Final = 5.0
 async def lifespan(
     hooks: Hooks, configs: Mapping[str, Any], state_dir: Path | None
 ) -> AsyncIterator[None]:
-    """Enter what the plugins' `trizmq_lifespan` return, one after the other.
+    """Enter the results of the plugins' `trizmq_lifespan`, one after another.
 
-    They are left whatever ends the block: its end, an error, a cancellation; and without being
-    told which. If a task of one fails, the block is cancelled.
+    They are left whatever ends the block, its end, an error or a cancellation, and do not see
+    which. If a task of one fails, the block is cancelled.
 
     Args:
-      hooks: of the loaded plugins.
+      hooks: the hooks of the loaded plugins.
       configs: the plugins' settings, by plugin.
-      state_dir: for plugins that keep files; None: the user's own, made if one asks for it.
+      state_dir: for plugins that keep files. None means the user's own, created on demand.
 
     Raises:
-      PluginError: if a plugin's answer is not an async context manager.
-      Exception: what the block raised; or what entering or leaving one, or a task of one,
-        raised, as it is: not in a group.
+      PluginError: if a plugin did not return an async context manager.
+      Exception: the exception from the block, from entering or leaving a lifespan, or from
+        one of its tasks, not in a group.
 
     """
     held: BaseException | None = None
@@ -73,7 +73,7 @@ async def lifespan(
                 except BaseException as error:
                     held = error
             nursery.cancel_scope.cancel()
-    except BaseException:  # that we were cancelled
+    except BaseException:  # our own cancellation
         if without_cancelled(held) is None:
             raise
     await _raise_again(held)
@@ -119,7 +119,7 @@ async def _entered(plugin: str, one: AbstractAsyncContextManager[object]) -> Asy
 
 
 async def _raise_again(held: BaseException | None) -> None:
-    """Raise ``held``; where it was a cancellation, raise that only if we are still cancelled."""
+    """Raise ``held``; if it was a cancellation, raise it only if we are still cancelled."""
     error = without_cancelled(held)
     if error is not None:
         raise error

@@ -1,14 +1,14 @@
-"""Matching: from a method and a path to what was registered for them."""
+"""Matching: finding the route for a method and a path."""
 
-# Theory of operation. A route without parameters is found by one look into a dict keyed by
-# the path as it came. The rest (parameters, percent-encoded paths, wrong methods) walks a
-# trie, one level a segment. At each node it tries, in this order, the literal child, the
-# children behind converters as registered, the child of a plain `{name}`, and `{name:path}`;
-# where that leads nowhere it comes back and tries the next. Neither depends on how many
-# routes there are.
+# Theory of operation. A route without parameters is found with a single lookup in a dict whose
+# keys are paths as received. All other cases (parameters, percent-encoded paths, wrong methods)
+# walk a trie with one level for each segment. Each node tries, in this order, its literal child,
+# its children with converters in order of registration, its child for a plain `{name}`, and the
+# one for `{name:path}`; if a branch leads nowhere, it backtracks and tries the next. The cost of
+# neither depends on the number of routes.
 #
-# A leaf is reached by path alone; if it lacks the method the walk goes on, so that
-# `GET /users/me` does not take `DELETE /users/{user_id}` away.
+# A leaf is reached by the path alone. If it lacks the method, the walk continues, so that
+# `GET /users/me` does not hide `DELETE /users/{user_id}`.
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 @final
 class _Entry(Generic[T]):
-    """A target, with the names of the parameters on the way to it."""
+    """A target, with the names of the parameters that lead to it."""
 
     __slots__ = ("names", "route", "target")
 
@@ -45,15 +45,15 @@ class _Entry(Generic[T]):
         self.names = tuple(part.name for part in route.segments if isinstance(part, Parameter))
 
     def named(self, values: Values) -> dict[str, Any]:
-        """Return ``values`` by the names of the parameters."""
-        if len(values) == 1:  # the usual case, at a fifth of the price
+        """Return ``values`` by parameter name."""
+        if len(values) == 1:  # the usual case, at a fifth of the cost
             return {self.names[0]: values[0]}
         return dict(zip(self.names, values, strict=True))
 
 
 @final
 class _Node(Generic[T]):
-    """What can follow one prefix of a path, and what ends here, by method."""
+    """The continuations of one prefix of a path, and the entries that end here, by method."""
 
     __slots__ = ("converted", "entries", "has_parameters", "literals", "plain", "rest")
 
@@ -66,7 +66,7 @@ class _Node(Generic[T]):
         self.has_parameters = False
 
     def child(self, segment: str | Parameter) -> _Node[T]:
-        """Return the child for a segment of a pattern; a new one the first time."""
+        """Return the child for a segment of a pattern, and create it on first use."""
         if isinstance(segment, str):
             return self.literals.setdefault(segment, _Node())
         self.has_parameters = True
@@ -81,12 +81,12 @@ class _Node(Generic[T]):
 
 @final
 class Table(Generic[T]):
-    """Routes, compiled; each leads to its target.
+    """A compiled table of routes and their targets.
 
-    GET leads for HEAD as well, where HEAD has no route of its own.
+    A GET route also serves HEAD, unless HEAD has its own route.
 
     Raises:
-      PluginError: if two routes match the same method and paths, naming both.
+      PluginError: if two routes match the same method and paths; the error names both.
 
     """
 
@@ -102,8 +102,8 @@ class Table(Generic[T]):
     def match(self, method: str, path: str) -> tuple[T, dict[str, Any]] | None:
         """Return the target and the values of the pattern's parameters.
 
-        Each segment is percent-decoded once, after the split: ``%2F`` stays inside its
-        parameter.
+        Each segment is percent-decoded once, after the path is split, so ``%2F`` stays inside
+        its parameter.
 
         Raises:
           HTTPError: 400, if an escape in ``path`` is malformed or not UTF-8.
@@ -124,10 +124,10 @@ class Table(Generic[T]):
         return entry.target, entry.named(values)
 
     def allowed(self, path: str) -> frozenset[str]:
-        """Return the methods for which ``path`` has a route; none: there is nothing there.
+        """Return the methods for which ``path`` has a route; empty if it has none.
 
         Raises:
-          HTTPError: as `match` does.
+          HTTPError: as in `match`.
 
         """
         return frozenset(method for method in self._methods if self.match(method, path))
@@ -172,7 +172,7 @@ def _branch(
         if found is not None:
             return found
     segment = segments[depth]
-    if not segment:  # no parameter matches it: `/users/` is not `/users/{name}`
+    if not segment:  # no parameter matches an empty one: `/users/` is not `/users/{name}`
         return None
     for convert, child in node.converted.items():
         try:

@@ -1,4 +1,4 @@
-"""Patterns: what a route's path looks like, segment by segment."""
+"""Patterns: the paths of routes, parsed into segments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
     "shape_of",
 ]
 
-#: Text of one segment -> the value a handler gets; ValueError: "this does not match".
+#: Converts the text of a segment to the handler's value; ValueError means: no match.
 Converter: TypeAlias = Callable[[str], Any]
 
 _PARAMETER: Final = re.compile(r"\{([A-Za-z_]\w*)(?::([A-Za-z_]\w*))?\}|:([A-Za-z_]\w*)", re.ASCII)
@@ -30,7 +30,7 @@ _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def to_int(text: str) -> int:
-    """Read ``-?[0-9]+``; `int` alone would also take ``1_0``, blanks and other digits."""
+    """Parse ``-?[0-9]+``; `int` itself also accepts ``1_0``, blanks and other digits."""
     digits = text[1:] if text[:1] == "-" else text
     if digits.isdigit() and digits.isascii():
         return int(text)
@@ -38,21 +38,21 @@ def to_int(text: str) -> int:
 
 
 def to_float(text: str) -> float:
-    """Read digits, with a fraction or without; not ``nan``, ``inf`` or ``1e9``."""
+    """Parse digits with or without a fraction, but not ``nan``, ``inf`` or ``1e9``."""
     if not _FLOAT.fullmatch(text):
         raise ValueError(text)
     return float(text)
 
 
 def to_uuid(text: str) -> UUID:
-    """Read the canonical form of 36 characters; `UUID` alone would also take braces."""
+    """Parse the canonical form of 36 characters; `UUID` itself also accepts braces."""
     if not _UUID.fullmatch(text):
         raise ValueError(text)
     return UUID(text)
 
 
 def to_path(text: str) -> str:
-    """Take all that is left of the path, slashes and ``..`` included: do not trust it."""
+    """Accept the rest of the path, including slashes and ``..``: do not trust it."""
     return text
 
 
@@ -75,24 +75,24 @@ _TYPES: Final[Mapping[Converter, type]] = {
 @final
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A segment that varies: ``{name}`` or ``{name:converter}``."""
+    """A variable segment: ``{name}`` or ``{name:converter}``."""
 
     name: str
     convert: Converter
 
     @property
     def is_plain(self) -> bool:
-        """Whether any one segment will do."""
+        """Whether it matches any single segment."""
         return self.convert is str
 
     @property
     def is_rest(self) -> bool:
-        """Whether it takes the rest of the path."""
+        """Whether it matches the rest of the path."""
         return self.convert is to_path
 
     @property
     def type(self) -> type | None:
-        """What a handler gets; None if only the converter knows."""
+        """The type of the handler's value; None if only the converter knows."""
         if isinstance(self.convert, type):
             return self.convert
         return _TYPES.get(self.convert)
@@ -101,19 +101,19 @@ class Parameter:
 #: A literal, or a parameter.
 Segment: TypeAlias = str | Parameter
 
-#: A pattern without its parameters' names: two routes of one shape match the same paths.
+#: A pattern without parameter names: two routes with the same shape match the same paths.
 Shape: TypeAlias = tuple[str | Converter, ...]
 
 
 def parse_pattern(pattern: str, converters: Mapping[str, Converter]) -> tuple[Segment, ...]:
-    """Read ``pattern``: ``/users/{user_id:int}``, or ``/users/:user_id`` for ``{user_id}``.
+    """Parse ``pattern``: ``/users/{user_id:int}``, or ``/users/:user_id`` for ``{user_id}``.
 
     Args:
-      pattern: begins with ``/``; or ``""``, which is the prefix of its router.
-      converters: those of the router, besides the built-in ones.
+      pattern: begins with ``/``, or is ``""`` for the prefix of its router.
+      converters: the converters of the router, in addition to the built-in ones.
 
     Raises:
-      ValueError: naming the pattern and what is wrong with it.
+      ValueError: with the pattern and the error in it.
 
     """
     if not pattern:
@@ -127,10 +127,10 @@ def parse_pattern(pattern: str, converters: Mapping[str, Converter]) -> tuple[Se
 
 
 def check_segments(pattern: str, segments: tuple[Segment, ...]) -> None:
-    """Hold the segments of a whole pattern against each other.
+    """Check the segments of a whole pattern for conflicts.
 
     Raises:
-      ValueError: for two parameters of one name, or something behind a ``path``.
+      ValueError: for two parameters with the same name, or a segment after a ``path``.
 
     """
     parameters = [segment for segment in segments if isinstance(segment, Parameter)]
@@ -162,14 +162,14 @@ def _literal(pattern: str, text: str) -> str:
             f"pattern {pattern!r}: a parameter is a whole segment, "
             f"'{{name}}' or '{{name:converter}}', not {text!r}"
         )
-    # Paths are compared decoded and without their query.
+    # Paths are compared after decoding and without the query.
     if any(sign in text for sign in "?#%"):
         raise ValueError(f"pattern {pattern!r}: write {text!r} decoded, without '?', '#' and '%'")
     return text
 
 
 def shape_of(segments: tuple[Segment, ...]) -> Shape:
-    """Return what decides whether two patterns match the same paths."""
+    """Return the shape; two patterns match the same paths if their shapes are equal."""
     return tuple(
         segment.convert if isinstance(segment, Parameter) else segment for segment in segments
     )

@@ -1,4 +1,4 @@
-"""Plugins: found by name among the installed ones, by import path, or given as objects."""
+"""Plugins: loaded by installed name, by import path, or passed as objects."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ __all__ = [
 
 LOGGER = logging.getLogger("trizmq.app")
 
-#: The entry-point group; an entry point's name is the plugin's.
+#: The entry-point group. The name of an entry point is the name of its plugin.
 GROUP = "trizmq"
 
-#: What stands for a plugin: the name of an installed one, or the thing itself.
+#: Refers to a plugin: the name of an installed one, or the object itself.
 Reference: TypeAlias = str | object
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A plugin that can be used.
+    """A usable plugin.
 
     Attributes:
-      name: by which it is asked for, and which its settings are under.
-      module: what holds its hooks: a module, or any object.
-      distribution: which brought it; None if none did.
-      version: the distribution's.
+      name: the name to load it by, and the name of its table of settings.
+      module: the module, or any other object, that contains its hooks.
+      distribution: the distribution that contains it, or None.
+      version: the version of that distribution.
 
     """
 
@@ -59,10 +59,10 @@ class Plugin:
 @final
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """An installed plugin that cannot be used, and in one line why.
+    """An installed plugin that cannot be used, with a one-line reason.
 
     Attributes:
-      is_ambiguous: two distributions bring one of that name.
+      is_ambiguous: two distributions contain a plugin with this name.
 
     """
 
@@ -76,10 +76,10 @@ class Broken:
 @final
 @dataclass(frozen=True)
 class Plugins:
-    """The plugins of one app, in their order, and the installed ones that are broken.
+    """The plugins of one app, in order, and the installed plugins that are broken.
 
     Attributes:
-      elsewhere: the names of those that another process of this server has.
+      elsewhere: the names of plugins that are loaded in another process of this server.
 
     """
 
@@ -89,11 +89,11 @@ class Plugins:
 
     @cached_property
     def hooks(self) -> Hooks:
-        """What they answer."""
+        """The hooks that they implement."""
         return Hooks((plugin.name, plugin.module) for plugin in self.loaded)
 
     def with_hooks(self, *hooks: str) -> Plugins:
-        """Return those of them that implement one of ``hooks``."""
+        """Return the plugins that implement at least one of ``hooks``."""
         names = {found.plugin for hook in hooks for found in self.hooks.of(hook)}
         return Plugins(
             tuple(plugin for plugin in self.loaded if plugin.name in names),
@@ -102,28 +102,28 @@ class Plugins:
 
 
 def load(references: Iterable[Reference] | None = None, modules: Sequence[str] = ()) -> Plugins:
-    """Load plugins, in this order: ``references``, then ``modules``.
+    """Load plugins in this order: ``references``, then ``modules``.
 
-    One that is named twice is loaded once.
+    A plugin that is listed twice is loaded once.
 
     Args:
-      references: names of installed plugins, modules, or other objects with hooks. None:
-        every installed plugin, by name; those that are broken are logged and left out.
+      references: names of installed plugins, modules, or other objects with hooks. None loads
+        all installed plugins in alphabetical order; broken ones are logged and skipped.
       modules: import paths.
 
     Raises:
-      PluginError: one line, if one that was named is missing or broken, or if two
-        different ones have the same name; installed ones too, if none were named.
+      PluginError: a one-line error, if a listed plugin is missing or broken, or if two
+        different plugins have the same name, including installed ones if none are listed.
 
     """
-    if isinstance(references, str):  # its letters would be taken for names
+    if isinstance(references, str):  # otherwise its letters would be treated as names
         raise PluginError(f"plugins are a list of them, not {references!r}")
     base = _every() if references is None else Plugins(tuple(map(_refer, references)))
     return Plugins(_distinct([*base.loaded, *map(_load_module, modules)]), base.broken)
 
 
 def installed() -> Plugins:
-    """Load every installed plugin, by name, one by one; the broken ones are told apart."""
+    """Load all installed plugins in alphabetical order, and list the broken ones separately."""
     loaded, broken = list[Plugin](), list[Broken]()
     for entry in _entries().values():
         if isinstance(entry, Broken):
@@ -139,19 +139,19 @@ def installed() -> Plugins:
 def _every() -> Plugins:
     plugins = installed()
     for broken in plugins.broken:
-        if broken.is_ambiguous:  # to serve without it might be to serve without its guard
+        if broken.is_ambiguous:  # serving without it may mean serving without an auth plugin
             raise PluginError(f"{broken.reason}: uninstall one, or name those to load")
         LOGGER.warning("plugin %r is left out: %s", broken.name, broken.reason)
     return plugins
 
 
 def installed_names() -> tuple[str, ...]:
-    """Return the names of the installed plugins, broken or not; loads none."""
+    """Return the names of all installed plugins, including broken ones, without loading them."""
     return tuple(_entries())
 
 
 def installed_as(module: object) -> frozenset[str]:
-    """Return the names by which ``module``, a loaded plugin's, is installed; loads none."""
+    """Return the names under which the module ``module`` is installed, without loading it."""
     entries = [entry for entry in _entries().values() if isinstance(entry, EntryPoint)]
     return frozenset(entry.name for entry in entries if _refers_to(entry, module))
 
@@ -179,7 +179,7 @@ def _entries() -> dict[str, EntryPoint | Broken]:
 def _read_entries() -> Iterable[EntryPoint | Broken]:
     try:
         return entry_points(group=GROUP)
-    except Exception:  # one distribution that cannot be read hides all the others
+    except Exception:  # a single unreadable distribution makes this fail for all
         return _read_one_by_one()
 
 
@@ -245,7 +245,7 @@ def _imported(path: str, load_it: Callable[[str], object]) -> object:
         return load_it(path)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # a module that takes itself for a script ends in SystemExit
+    except BaseException as error:  # a module written as a script may raise SystemExit
         package = path.partition(":")[0].partition(".")[0]
         raise PluginError(f"module {path!r}: {one_line(error, package)}") from error
 

@@ -1,4 +1,4 @@
-"""Reasons: what went wrong in a plugin, in one line that says in which file and where."""
+"""Reasons: a plugin's error in one line, with the file and line number."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
 __all__ = ["one_line"]
 
-#: Where a fault of a plugin's is not: trizmq itself, and the standard library.
+#: Places where an error of a plugin cannot be: trizmq itself, and the standard library.
 _OURS: Final = str(Path(__file__).parents[1])
-_LIBRARY: Final = str(Path(os.__file__).parent)  # `sysconfig` would say so too, in 5 ms
+_LIBRARY: Final = str(Path(os.__file__).parent)  # `sysconfig` knows it too, but takes 5 ms
 
 
 def one_line(error: BaseException, package: str = "") -> str:
-    """Return type, text and place of ``error`` in one line.
+    """Return the type, text and location of ``error`` in one line.
 
     Args:
-      error: as a plugin's code raised it.
-      package: the plugin's. The place is the last line of its own that was run, and behind
-        that, if it is in other code, the line that failed.
+      error: as the plugin's code raised it.
+      package: the plugin's package. The location is the last line of that package that ran,
+        followed by the line that failed, if that is in other code.
 
     """
     text = _text(error)
@@ -38,7 +38,7 @@ def _text(error: BaseException) -> str:
         return " ".join(text.split())
     except KeyboardInterrupt:
         raise
-    except BaseException:  # it is the plugin's own
+    except BaseException:  # its `__str__` may be the plugin's own
         return ""
 
 

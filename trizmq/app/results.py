@@ -1,4 +1,4 @@
-"""Results: what a handler returns, made a response."""
+"""Results: converting the return values of handlers to responses."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ __all__ = ["check_response", "result_writer", "to_response"]
 
 
 def to_response(value: object) -> Response:
-    """Make the response that ``value``, which is not None, stands for.
+    """Convert ``value``, which is not None, to a response.
 
-    A `Response` is itself; ``bytes`` are octets; a tuple is ``(status, value)``; all else
-    is JSON: what msgspec can encode, so Structs, dataclasses, dates, UUIDs, enums, sets.
-    A JSON body has no ``content-type``: absent means JSON, and saves its bytes.
+    A `Response` is returned as it is, ``bytes`` are sent as octets, and a tuple is
+    ``(status, value)``. Anything else becomes JSON if msgspec can encode it: Structs,
+    dataclasses, dates, UUIDs, enums, sets. A JSON response has no ``content-type``, which means
+    JSON and saves bytes.
 
     Raises:
-      TypeError, ValueError: if it stands for none; a bug of the handler.
+      TypeError, ValueError: if it cannot be converted, which is a bug in the handler.
 
     """
     if type(value) is tuple:  # a NamedTuple is data
@@ -34,13 +35,13 @@ def to_response(value: object) -> Response:
 
 
 def result_writer(*, returns_nothing: bool) -> Callable[[object], Response]:
-    """Return `to_response`, extended to None.
+    """Return a version of `to_response` that also accepts None.
 
     Args:
-      returns_nothing: the handler is annotated ``-> None``: None is 204, not 404.
+      returns_nothing: whether the handler is annotated ``-> None``: then None is 204, not 404.
 
     Raises:
-      HTTPError: the writer does, 404 for None.
+      HTTPError: from the returned function, 404 for None.
 
     """
 
@@ -55,20 +56,20 @@ def result_writer(*, returns_nothing: bool) -> Callable[[object], Response]:
 
 
 def _is_response(value: object) -> bool:
-    # As `isinstance`, which asks a Struct's metaclass, an ABC's: that costs more than to
-    # write the JSON.
+    # Equivalent to `isinstance`, which calls the metaclass of a Struct, an ABC's. That takes
+    # longer than encoding the JSON.
     return Response in type(value).__mro__
 
 
 def check_response(response: Response) -> Response:
-    """Return ``response``, which a plugin made, if every dialect can carry it.
+    """Return ``response``, from a plugin, if every dialect can carry it.
 
     Raises:
-      TypeError, ValueError, LocalProtocolError: if its status, a header or its body cannot
-        be; a plugin's bug.
+      TypeError, ValueError, LocalProtocolError: if its status, a header or its body is
+        invalid, which is a bug in the plugin.
 
     """
-    status: Any = response.status  # a Struct does not look at what it is made of
+    status: Any = response.status  # a Struct does not validate its fields
     body: Any = response.body
     if not (isinstance(status, int) and 100 <= status <= 599):
         raise ValueError(f"a status is an int of 100 to 599, not {status!r}")

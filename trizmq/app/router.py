@@ -1,4 +1,4 @@
-"""The router: where a plugin writes down its routes."""
+"""The router, with which plugins register their routes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["METHODS", "Router"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: What `Router.any` answers to.
+#: The methods of `Router.any`.
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 _CONVERTER_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Options(TypedDict, total=False):
-    """What can be said of a route besides its methods and pattern; see `Router.route`."""
+    """Options of a route besides its methods and pattern; see `Router.route`."""
 
     public: bool
     scopes: Iterable[str] | str
@@ -33,16 +33,16 @@ class Options(TypedDict, total=False):
 
 @final
 class Router:
-    """Routes, in the order in which they were registered.
+    """A list of routes, in order of registration.
 
     Args:
-      prefix: put before each pattern: with ``"/users"``, the pattern ``""`` is ``/users``.
-      converters: own kinds of parameters: ``{"hex": parse}`` makes ``{colour:hex}`` match
-        the segments that ``parse`` takes, and hands on what it returns; it raises
-        ValueError for those it does not take. It must not wait.
+      prefix: precedes every pattern: with ``"/users"``, the pattern ``""`` is ``/users``.
+      converters: additional converters: with ``{"hex": parse}``, ``{colour:hex}`` matches
+        the segments that ``parse`` accepts, and its value is the result. ``parse`` raises
+        ValueError for segments that it does not accept, and must not block.
 
     Raises:
-      ValueError: if the prefix or a converter's name cannot be.
+      ValueError: if the prefix or the name of a converter is invalid.
 
     """
 
@@ -61,7 +61,7 @@ class Router:
 
     @property
     def routes(self) -> tuple[Route, ...]:
-        """What was registered so far."""
+        """The routes that have been registered so far."""
         return tuple(self._routes)
 
     def route(
@@ -78,18 +78,20 @@ class Router:
 
         Args:
           pattern: ``/users/{user_id:int}``: literals, and parameters that are whole
-            segments. Converters: ``str`` (the default), ``int``, ``float``, ``uuid``,
-            ``path`` (the rest of the path; last) and the router's own. Of patterns that
-            match one path, a literal wins over a converter, a converter over ``{name}``,
-            ``{name}`` over ``path``; of two converters, the one registered first.
-          methods: ``["GET", "POST"]``, in any case.
-          public: anybody may call it, though an auth plugin is loaded.
-          scopes: what the caller's principal must have been granted.
-          inline: call a ``def`` handler in the Trio thread, not in one of its own.
+            segments. Converters are ``str`` (the default), ``int``, ``float``, ``uuid``,
+            ``path`` (the rest of the path; must be last) and the router's own. If several
+            patterns match a path, literals take precedence over converters, converters over
+            ``{name}``, and ``{name}`` over ``path``; of two converters, the one that was
+            registered first.
+          methods: ``["GET", "POST"]``, in upper or lower case.
+          public: the route needs no token, even if an auth plugin is loaded.
+          scopes: scopes that the caller's principal needs.
+          inline: call a ``def`` handler in the Trio thread instead of a separate thread.
           name: for listings and logs.
 
         Raises:
-          ValueError: for a pattern that cannot be, or one that is taken, naming both.
+          ValueError: for an invalid pattern, or one that is already registered; the error
+            names both.
 
         """
         declare = partial(
@@ -110,7 +112,7 @@ class Router:
         return register
 
     def get(self, pattern: str, **options: Unpack[Options]) -> Callable[[F], F]:
-        """`route` for GET; it answers HEAD too, unless that is registered."""
+        """`route` for GET; it also serves HEAD, unless HEAD is registered."""
         return self.route(pattern, ["GET"], **options)
 
     def post(self, pattern: str, **options: Unpack[Options]) -> Callable[[F], F]:
@@ -130,25 +132,25 @@ class Router:
         return self.route(pattern, ["DELETE"], **options)
 
     def head(self, pattern: str, **options: Unpack[Options]) -> Callable[[F], F]:
-        """`route` for HEAD; whatever the handler returns, no body is sent."""
+        """`route` for HEAD; no body is sent, whatever the handler returns."""
         return self.route(pattern, ["HEAD"], **options)
 
     def options(self, pattern: str, **options: Unpack[Options]) -> Callable[[F], F]:
-        """`route` for OPTIONS, in place of the 204 that lists the methods."""
+        """`route` for OPTIONS, instead of the 204 that lists the methods."""
         return self.route(pattern, ["OPTIONS"], **options)
 
     def any(self, pattern: str, **options: Unpack[Options]) -> Callable[[F], F]:
-        """`route` for every method of `METHODS`."""
+        """`route` for all methods in `METHODS`."""
         return self.route(pattern, METHODS, **options)
 
     def include(self, router: Router, prefix: str = "") -> None:
-        """Register every route of ``router``, with ``prefix`` before its pattern.
+        """Register all routes of ``router``, with ``prefix`` before their patterns.
 
-        ``router`` is complete then: what were registered later would be missed, and so is
-        refused.
+        ``router`` is complete afterwards: routes that were registered later would be missed,
+        so they are refused.
 
         Raises:
-          ValueError: if the prefix cannot be, or a route is taken.
+          ValueError: if the prefix is invalid, or a route is already registered.
 
         """
         between = parse_pattern(prefix, self._converters)

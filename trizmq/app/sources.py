@@ -1,4 +1,4 @@
-"""Sources: where one argument of a handler comes from."""
+"""Sources: the functions that extract one handler argument from a request."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Kind", "Query", "Source", "from_path", "from_request"]
 
-#: The values of each name, in their order.
+#: The values of each name, in order.
 Query: TypeAlias = Mapping[str, list[str]]
 
-#: Gives one argument, or raises the HTTPError to answer with.
+#: Returns one argument, or raises an HTTPError that becomes the response.
 Source: TypeAlias = Callable[[Request, Query], Any]
 
 Kind: TypeAlias = Literal["body", "path", "principal", "query", "request"]
 
 _MISSING: Final = inspect.Parameter.empty
 
-#: How much of what does not fit a 422 names: a caller may have sent millions of names.
+#: How many mismatched names a 422 lists: a caller may have sent millions of them.
 _NAMES_AT_MOST: Final = 10
 _NAME_AT_MOST: Final = 100
 _TEXT_AT_MOST: Final = 1000
 
-#: How many values of a body are looked at to find them: the loop waits meanwhile.
+#: How many values of a body are examined for them, because the loop waits in the meantime.
 _LOOKED_AT: Final = 2000
 
 
@@ -54,14 +54,14 @@ def from_path(parameter: Parameter, hint: Any) -> Source:
     """Return the source of a parameter of the pattern.
 
     Raises:
-      TypeError: if the annotation says another type than the pattern.
+      TypeError: if the annotation and the pattern have different types.
 
     """
     name, types = parameter.name, bare_types(hint)
     if parameter.type and not types & {parameter.type, _MISSING, Any, object}:
         wanted, given = _words(hint), parameter.type.__name__
         raise TypeError(f"the pattern makes it {given}, the annotation says {wanted}")
-    check_not_ours(hint)  # whatever a converter of the plugin's makes of a path
+    check_not_ours(hint)  # even if a plugin's converter creates one from a path
     if not is_limited(hint):
         return lambda request, _: request.path_params[name]
     convert = _converter(hint, f"path parameter `{name}`")
@@ -69,12 +69,12 @@ def from_path(parameter: Parameter, hint: Any) -> Source:
 
 
 def from_request(name: str, hint: Any, default: Any) -> tuple[Kind, Source]:
-    """Return the source of any other parameter, by its annotation, and its kind.
+    """Return the source of any other parameter, and its kind, based on its annotation.
 
-    What is missing is the default; without one, None if the annotation allows it.
+    A missing value is the default, or None if there is no default and the annotation allows it.
 
     Raises:
-      TypeError: if nothing in a request is of that type.
+      TypeError: if no part of a request has that type.
 
     """
     if hint is _MISSING:
@@ -89,7 +89,7 @@ def from_request(name: str, hint: Any, default: Any) -> tuple[Kind, Source]:
     if types == {bytes}:
         return "body", _raw(hint, default)
     check_not_ours(hint)
-    if types & {bytes, Response}:  # a caller sends no Response; and bytes would hide the rest
+    if types & {bytes, Response}:  # callers send no Response; bytes would hide the other types
         raise TypeError(f"nothing in a request is of type {_words(hint)}")
     return _by_shape(name, hint, default)
 
@@ -100,7 +100,7 @@ def _by_shape(name: str, hint: Any, default: Any) -> tuple[Kind, Source]:
     check_none_is_ours(info)
     if is_scalar(info):
         return "query", _query(name, hint, default, last_only=True)
-    # A list of scalars is a name repeated in the query; as a JSON body it goes in a Struct.
+    # A list of scalars is a repeated query parameter. To get one from a JSON body, use a Struct.
     if is_scalar_list(info):
         return "query", _query(name, hint, default, last_only=False)
     if is_document(info):
@@ -167,7 +167,7 @@ def _body(hint: Any, info: msgspec.inspect.Type, default: Any) -> Source:
             return decode(request.body)
         except msgspec.ValidationError as error:
             raise HTTPError(422, _explain(error, request.body, info)) from None
-        # Depth ends in RecursionError, bad UTF-8 in a ValueError.
+        # Too many levels raise RecursionError, and invalid UTF-8 a ValueError.
         except (ValueError, RecursionError) as error:
             raise HTTPError(400, f"the body is not JSON: {error}") from None
 
@@ -184,12 +184,12 @@ def _filling(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
 
 
 def _explain(error: Exception, body: bytes, info: msgspec.inspect.Type) -> str:
-    # msgspec names what it met first, and a misspelt name only as the one that is missing: say
-    # all that does not fit by its name. The body is decoded a second time, but only here.
+    # msgspec reports only the first error, and a misspelled name only as a missing one. List
+    # every name that does not fit. This decodes the body a second time, but only in this case.
     text = _said(error)
     try:
         unknown, missing = misfits(msgspec.json.decode(body), info, _LOOKED_AT)
-    except (ValueError, RecursionError):  # it was judged before it was read to its end
+    except (ValueError, RecursionError):  # msgspec failed before it had read all of it
         return text
     found = {"missing": _unsaid(missing, text), "not known": _unsaid(unknown, text)}
     more = "; ".join(f"{what}: {names}" for what, names in found.items() if names)
@@ -197,7 +197,7 @@ def _explain(error: Exception, body: bytes, info: msgspec.inspect.Type) -> str:
 
 
 def _said(error: Exception) -> str:
-    """Return msgspec's text, which may quote a value of any length, cut to a length."""
+    """Return msgspec's text, truncated, because it may quote a value of any length."""
     text = str(error)
     if len(text) <= _TEXT_AT_MOST:
         return text
@@ -205,13 +205,13 @@ def _said(error: Exception) -> str:
 
 
 def _unsaid(paths: tuple[str, ...], text: str) -> str:
-    """Return those of the names that ``text`` does not have already, a few of them."""
+    """Return a few of the names that ``text`` does not mention already."""
     rest = [f"`{path[:_NAME_AT_MOST]}`" for path in paths if not _says(text, path)]
     return ", ".join(rest[:_NAMES_AT_MOST] + ["..."] * (len(rest) > _NAMES_AT_MOST))
 
 
 def _says(text: str, path: str) -> bool:
-    """Tell whether msgspec's ``text`` is about the field at ``path``."""
+    """Return whether msgspec's ``text`` is about the field at ``path``."""
     where, _, name = path.rpartition(".")
     place = f" - at `$.{where}`" if where and where[0] != "[" else f" - at `${where}`"
     return text.endswith(f" field `{name}`" + (place if where else ""))

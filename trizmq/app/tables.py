@@ -1,4 +1,4 @@
-"""Tables: a plugin's settings, `[plugin.NAME]`, held against the type that it asked for."""
+"""Tables: a plugin's settings, `[plugin.NAME]`, validated against the type it declared."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def read_table(plugin: str, kind: Any, table: Mapping[str, Any]) -> Any:
     """Return ``table`` as an instance of ``kind``.
 
     Args:
-      plugin: for what is said of errors.
-      kind: what the plugin's `trizmq_config` returned.
-      table: as it was read from TOML.
+      plugin: the name of the plugin, for errors.
+      kind: the result of the plugin's `trizmq_config`.
+      table: as read from TOML.
 
     Raises:
       ConfigError: if a key is unknown, missing or of the wrong type; names plugin and key.

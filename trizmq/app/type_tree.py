@@ -1,8 +1,8 @@
-"""The type tree: msgspec's view of an annotation, walked to its last leaf.
+"""The type tree: msgspec's description of an annotation, at all levels.
 
-Whatever asks what is inside a type asks here, so that nothing is seen at one level and missed
-at the next. The tree is read by what its nodes are made of, not by their kinds: a kind that a
-later msgspec adds is walked too.
+All code that examines the inside of a type uses this module, so that every level is treated
+alike. The tree is walked by the fields of its nodes, not by their kinds, so kinds that a later
+version of msgspec adds are walked too.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _DICTS: Final = (inspect.DictType, getattr(inspect, "FrozenDictType", inspect.Di
 
 
 def every_type(info: inspect.Type) -> Iterator[inspect.Type]:
-    """Yield ``info`` and every type inside it, each once, the outer before the inner ones."""
-    seen = set[int]()  # a class that holds itself is one node, which is met again
+    """Yield ``info`` and every type inside it once, outer types before inner ones."""
+    seen = set[int]()  # a recursive class is a single node that occurs again
     level = [info]
     while level:
         inner = list[inspect.Type]()
@@ -50,7 +50,7 @@ def _inner_types(info: inspect.Type) -> Iterator[inspect.Type]:
 
 
 def alternatives(info: inspect.Type) -> Iterator[inspect.Type]:
-    """Yield what a value of ``info`` may be: the members of a union, out of Meta's extras."""
+    """Yield the types that a value of ``info`` can have: union members, without Meta's extras."""
     if isinstance(info, inspect.Metadata):
         yield from alternatives(info.type)
     elif isinstance(info, inspect.UnionType):
@@ -61,18 +61,18 @@ def alternatives(info: inspect.Type) -> Iterator[inspect.Type]:
 
 
 def class_of(info: inspect.Type) -> type:
-    """Return the class that ``info`` is of, without its parameters; `object` if of none."""
+    """Return the class of ``info``, without parameters; `object` if it has none."""
     found = getattr(info, "cls", object)
     found = typing.get_origin(found) or found
     return found if isinstance(found, type) else object
 
 
 class Misfits(NamedTuple):
-    """The names that a document and its type do not share: ``"pool.sise"``, ``"users[2].nme"``.
+    """The names in which a document and its type differ: ``"pool.sise"``, ``"users[2].nme"``.
 
     Attributes:
-      unknown: those that the document has, and the type has no field for.
-      missing: those of required fields that the document lacks.
+      unknown: names in the document for which the type has no field.
+      missing: names of required fields that the document lacks.
 
     """
 
@@ -81,15 +81,16 @@ class Misfits(NamedTuple):
 
 
 def misfits(document: Any, info: inspect.Type, at_most: int | None = None) -> Misfits:
-    """Hold ``document``, decoded and not yet converted, against ``info``, at every level.
+    """Compare ``document``, decoded and not yet converted, with ``info`` at every level.
 
-    msgspec itself stops at the first misfit, and passes over unknown names unless a Struct
-    forbids them.
+    msgspec itself stops at the first error, and ignores unknown names unless a Struct forbids
+    them.
 
     Args:
-      document: of dicts and lists.
-      info: of `msgspec.inspect.type_info`.
-      at_most: so many values are looked at, and so many names returned; None: all.
+      document: consists of dicts and lists.
+      info: from `msgspec.inspect.type_info`.
+      at_most: limits the values that are examined and the names that are returned; None means
+        no limit.
 
     """
     unknown, missing = list[str](), list[str]()
@@ -103,7 +104,7 @@ def misfits(document: Any, info: inspect.Type, at_most: int | None = None) -> Mi
 
 
 def _names(record: _Record) -> dict[str, bool]:
-    """Return the names that ``record`` knows, and whether each must be there."""
+    """Return the field names of ``record``, and whether each is required."""
     names = {field.encode_name: field.required for field in record.fields}
     if isinstance(record, inspect.StructType) and record.tag_field is not None:
         names[record.tag_field] = False
@@ -117,7 +118,7 @@ def _joined(path: str, name: str) -> str:
 def _records(
     document: Any, info: inspect.Type, at_most: int | None
 ) -> Iterator[tuple[str, Mapping[str, Any], _Record]]:
-    """Yield each object of ``document`` that has a type with fields, and where it is."""
+    """Yield each object in ``document`` whose type has fields, with its path and type."""
     levels: list[Iterator[_Part]] = [iter([("", document, info)])]
     looked_at = 0
     while levels and looked_at != at_most:
@@ -134,7 +135,7 @@ def _records(
 
 
 def _fitting(document: Any, info: inspect.Type) -> Iterator[inspect.Type]:
-    """Yield those of the alternatives that ``document`` may be: of tagged ones, its own."""
+    """Yield the alternatives that fit ``document``; for tagged types, only the one it names."""
     kinds = list(alternatives(info))
     for kind in kinds:
         is_array = isinstance(kind, inspect.NamedTupleType) or getattr(kind, "array_like", False)
@@ -148,7 +149,7 @@ def _fitting(document: Any, info: inspect.Type) -> Iterator[inspect.Type]:
 
 
 def _parts(path: str, document: Any, kind: inspect.Type) -> Iterator[_Part]:
-    """Yield what is directly inside ``document``, where it is, and its type."""
+    """Yield the direct members of ``document``, with their paths and types."""
     if isinstance(kind, _RECORDS):
         yield from _parts_of_record(path, document, kind)
     elif isinstance(document, Mapping):
