@@ -1,12 +1,12 @@
-"""trizmq: RPC over ZeroMQ on Trio. Every public name, and nothing else.
+"""trizmq: RPC over ZeroMQ, built on Trio. This module contains only the public names.
 
-A name is imported when it is first asked for (PEP 562): ``trizmq --help`` needs no
-sockets, and a plugin that only declares routes needs no client.
+Each name is imported on first use (PEP 562): ``trizmq --help`` loads no sockets, and a plugin
+that only declares routes loads no client.
 
-Layout: `broker`, `worker` and `client` are the three roles, each with its engine (values in, values
-out) and the loops that drive it; `processes` makes servers of them. Below them are `wire` (frames),
-`transport` (sockets) and `app` (routes, handlers, plugins), and the words that all share. `cli` is
-the command line; `testing` is for plugin authors.
+Layout: `broker`, `worker` and `client` are the three roles. Each has an engine, with values as
+inputs and outputs, and the loops that drive it; `processes` combines them into servers. They use
+`wire` (frames), `transport` (sockets) and `app` (routes, handlers, plugins). The modules at this
+level are shared by all of them. `cli` is the command line, and `testing` is for plugin authors.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-#: The room in which each public name lives; `tests/test_face.py` holds it against the above.
+#: The module that defines each public name; `tests/test_face.py` compares it with the above.
 _ROOMS = {
     "admission": ["AdmittedCall", "Discard", "Event", "Forward", "Reject", "SendTo", "Verdict"],
     "app.config": ["state_dir"],

@@ -1,4 +1,4 @@
-"""`python -m trizmq` is `trizmq`."""
+"""Run `trizmq` as `python -m trizmq`."""
 
 from .cli import main
 

@@ -1,8 +1,8 @@
-"""What a broker hook sees of a call, and what it may say about it.
+"""The arguments and results of the broker hooks.
 
-The hook `trizmq_admit` is asked when a client's call has been read, before any worker is
-given it (``call.response`` is None). An implementation that takes ``response`` as well is
-asked again when a worker's response is there, before the client is sent it.
+The hook `trizmq_admit` is called when a client's call has been read, before any worker receives
+it (``call.response`` is None). An implementation that also declares ``response`` is called again
+when a worker has responded, before the client receives the response.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ __all__ = ["AdmittedCall", "Discard", "Event", "Forward", "Reject", "SendTo", "V
 
 
 class AdmittedCall(msgspec.Struct, frozen=True):
-    """One call, as the broker sees it: the body is not opened, only passed on.
+    """A call at the broker. The body is not decoded, only passed on.
 
     Attributes:
       service: the first segment of the path, decoded.
-      method: upper case.
-      target: the path, with the query behind a ``?``.
-      headers: the caller's; names in lower case.
-      body: the frames as they came.
-      dialect: what the client speaks: ``"native"``, ``"mdp01"``, ``"mdp02"``, ``"majortomo"``,
+      method: in upper case.
+      target: the path, with the query after a ``?``.
+      headers: the caller's headers, with names in lower case.
+      body: the frames as received.
+      dialect: the client's dialect: ``"native"``, ``"mdp01"``, ``"mdp02"``, ``"majortomo"``,
         ``"packed"`` or ``"plain"``.
-      request_id: as in everybody's logs.
-      has_public_routes: whether some route of the service is public.
-      principal: who calls, once a hook has said so (`Forward`).
-      worker: the name of the worker that answered; empty on the way in.
-      response: what a worker answered; None on the way in.
+      request_id: the id that appears in all logs.
+      has_public_routes: whether the service has a public route.
+      principal: the caller, if a hook has set it (`Forward`).
+      worker: the name of the worker that responded; empty before that.
+      response: the worker's response; None before that.
 
     """
 
@@ -50,22 +50,22 @@ class AdmittedCall(msgspec.Struct, frozen=True):
 
 
 class Forward(msgspec.Struct, frozen=True):
-    """Let it pass; ``principal``, if given, is who the worker is told calls."""
+    """Let the call pass. ``principal``, if given, becomes the principal at the worker."""
 
     principal: Principal | None = None
 
 
 class Discard(msgspec.Struct, frozen=True):
-    """Drop it without a word. Its caller waits until its deadline: prefer `Reject`."""
+    """Drop the call without a response. Its caller waits until the deadline: prefer `Reject`."""
 
 
 class Reject(msgspec.Struct, frozen=True):
-    """Answer it with an error at once; no worker sees it.
+    """Respond with an error immediately; no worker receives the call.
 
     Args:
       status: 400..599.
-      detail: for the caller's eyes.
-      headers: added to the problem document's.
+      detail: shown to the caller.
+      headers: added to those of the problem document.
 
     """
 
@@ -75,10 +75,10 @@ class Reject(msgspec.Struct, frozen=True):
 
 
 class SendTo(msgspec.Struct, frozen=True):
-    """Give it to another: a service, or a worker by the name that ``mmi.workers`` shows.
+    """Send the call to another service, or to a worker with a name from ``mmi.workers``.
 
-    Of a response this is a retry elsewhere: the response is dropped. Nobody by that name:
-    503, as for any service that is not there. ``principal`` as in `Forward`.
+    For a response, this means a retry at another worker: the response is dropped. If there is no
+    such service or worker, the call gets a 503. ``principal`` is the same as in `Forward`.
     """
 
     service: str = ""
@@ -86,21 +86,21 @@ class SendTo(msgspec.Struct, frozen=True):
     principal: Principal | None = None
 
 
-#: None is as good as ``Forward()``.
+#: None means the same as ``Forward()``.
 Verdict: TypeAlias = Forward | Discard | Reject | SendTo | None
 
 
 class Event(msgspec.Struct, frozen=True):
-    """Something that happened at the broker, for `trizmq_on_event`.
+    """An event at the broker, for `trizmq_on_event`.
 
     Attributes:
       kind: ``"worker-ready"``, ``"worker-lost"``, ``"worker-left"``, ``"worker-refused"``,
-        ``"client-gone"``, ``"oversize"`` (a response was larger than its caller takes),
-        ``"drain"``, ``"reload"``.
-      name: of whom: a worker's name, a client's instance; a refused worker's dialect; else
-        empty.
-      services: the worker's.
-      reason: in a few words, for people.
+        ``"client-gone"``, ``"oversize"`` (a response exceeded its caller's limits), ``"drain"``,
+        ``"reload"``.
+      name: the name of the worker, the instance of the client, or the dialect of a refused
+        worker; otherwise empty.
+      services: the services of the worker.
+      reason: a short explanation for people.
 
     """
 

@@ -1,4 +1,4 @@
-"""Running something in the background for as long as a block lasts."""
+"""Running a background task for the duration of a block."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ["running"]
 
 @asynccontextmanager
 async def running(start: Callable[..., Awaitable[Any]]) -> AsyncIterator[Any]:
-    """Run ``start`` in a nursery beside the block; cancel it when the block ends.
+    """Run ``start`` in a nursery next to the block, and cancel it when the block ends.
 
     Args:
       start: as for `trio.Nursery.start`: called with ``task_status``.
 
     Yields:
-      What ``start`` gave to ``task_status.started``.
+      The value that ``start`` passed to ``task_status.started``.
 
     Raises:
-      The block's own error, as it is, in no group. Else what ``start`` raised, likewise.
+      The exception from the block, or from ``start`` if the block raised none, not in a group.
 
     """
     error: BaseException | None = None
@@ -38,8 +38,8 @@ async def running(start: Callable[..., Awaitable[Any]]) -> AsyncIterator[Any]:
                 error = raised
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        # The block's own error goes first. But that the block was cancelled may be
-        # because ``start`` failed, and then that is what happened.
+        # The exception from the block takes precedence. But if the block was only cancelled,
+        # that may be because ``start`` failed, and then that is the cause.
         if without_cancelled(error) is None:
             raise lone(group) from None
     if error is not None:

@@ -1,4 +1,4 @@
-"""The size of a call, and whether it is over a limit."""
+"""The size of a call, and checks of its parts against the limits."""
 
 from __future__ import annotations
 
@@ -29,33 +29,33 @@ __all__ = [
 ]
 
 
-#: No limit on a body is less (`engine.limits`): one that is no larger is over none.
+#: The minimum of the limit on a body (`limits`): a body of this size exceeds no limit.
 MIN_BODY_BYTES: Final = 1024
 
 
-#: What every peer takes, whatever it says.
+#: The least that every peer accepts, whatever its hello contains.
 LEAST: Final = Takes(MIN_BODY_BYTES, 32 * 1024, 1024, 8, 1024, 1024)
 
 
-#: What a call costs beside its bytes; no call is free in a queue bounded in bytes.
+#: The overhead of a call beyond its bytes, so that no call is free in a queue bounded in bytes.
 OVERHEAD: Final = 512
 
 
 def size_of(call: Work) -> int:
-    """Return about how many bytes ``call`` keeps while it waits."""
+    """Return approximately how many bytes ``call`` occupies while it waits."""
     fields = sum(_text_size(name) + _text_size(value) for name, value in call.headers.items())
     return OVERHEAD + len(call.method) + _text_size(call.target) + fields + body_size(call)
 
 
 def find_oversize(call: Work, limits: Limits | Takes) -> tuple[int, str] | None:
-    """Hold ``call`` against the limits on its parts; return (status, detail), or None."""
+    """Check the parts of ``call`` against the limits; return (status, detail), or None."""
     return find_oversize_part(call.method, call.target, call.headers, call.body, limits)
 
 
 def find_oversize_part(
     method: str, target: str, headers: Mapping[str, str], body: Body, limits: Limits | Takes
 ) -> tuple[int, str] | None:
-    """Hold the parts of a request against their limits; return (status, detail), or None."""
+    """Check the parts of a request against the limits; return (status, detail), or None."""
     if _text_size(method) + _text_size(target) > limits.target_bytes:
         return 414, f"method and path are longer than {limits.target_bytes} bytes"
     if sum(map(len, frames_of(body))) > limits.body_bytes:
@@ -65,10 +65,10 @@ def find_oversize_part(
 
 
 def find_oversize_response(response: Response, sent: int, takes: Takes | Limits) -> str | None:
-    """Hold a response against what its receiver takes; return what is wrong, or None.
+    """Check a response against the limits of its receiver; return the error, or None.
 
-    ``sent``: bytes of its parts that went ahead. They count, because most callers gather them,
-    but in front of an error nothing is kept.
+    ``sent`` is the size of the parts that were sent ahead. They count, because most callers
+    join them with the body; if the response is an error, they are discarded.
     """
     size = len(response.body) + (0 if response.is_error else sent)
     if size > takes.body_bytes:
@@ -79,7 +79,7 @@ def find_oversize_response(response: Response, sent: int, takes: Takes | Limits)
 
 
 def narrower(takes: Takes, ours: Takes) -> Takes | None:
-    """Return what a peer takes where that is less than what we do; None if it nowhere is."""
+    """Return the lower of both sets of limits, or None if it equals ``ours``."""
     if takes == ours:
         return None
     said, known = msgspec.structs.astuple(sane(takes)), msgspec.structs.astuple(ours)
@@ -88,9 +88,10 @@ def narrower(takes: Takes, ours: Takes) -> Takes | None:
 
 
 def sane(takes: Takes) -> Takes:
-    """Return what a peer says that it takes, or the least that it can mean.
+    """Return the limits that a peer announced, raised to sensible minimums.
 
-    It may say anything, and if that were so little that nothing fits, it could be sent nothing.
+    A peer can announce any values, and if they were so low that nothing fits, it could be sent
+    nothing.
     """
     return Takes(*map(max, msgspec.structs.astuple(takes), msgspec.structs.astuple(LEAST)))
 
@@ -107,19 +108,19 @@ def _find_oversize_headers(headers: Mapping[str, str], limits: Limits | Takes) -
 
 
 def small_of(limits: Limits | Takes) -> int:
-    """Return a number of bytes: a request none of whose parts has more is over no limit.
+    """Return a size: a request in which no part is larger exceeds no limit.
 
-    A header field counts as 32 bytes at least, so that their number needs no look either.
+    A header field counts as at least 32 bytes, so their number needs no check either.
     """
     return min(limits.target_bytes, limits.part_bytes, 32 * limits.header_fields)
 
 
 def _text_size(text: str) -> int:
-    """Return the bytes of ``text`` on the wire; up to four for a character."""
+    """Return the size of ``text`` on the wire; a character takes up to four bytes."""
     return len(text) if text.isascii() else len(text.encode(errors="replace"))
 
 
 def body_size(call: Work) -> int:
-    """Return the bytes of the body of ``call``."""
+    """Return the size of the body of ``call`` in bytes."""
     body = call.body
     return len(body) if isinstance(body, bytes) else sum(map(len, frames_of(body)))

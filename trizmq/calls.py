@@ -1,4 +1,4 @@
-"""What the broker and the worker both keep of a call in hand."""
+"""The record of a call that the broker and the worker have in common."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ __all__ = ["Work"]
 
 
 class Work:
-    """A call in hand, with what its item said: read once, for a field of ours costs less.
+    """A call in progress, with the fields of its item, copied because plain fields are faster.
 
     Attributes:
-      id: its client's, or the broker's for its worker.
-      principal: who calls, if that is known.
+      id: the client's id, or the broker's id for its worker.
+      principal: the caller, if known.
       deadline: on Trio's clock.
-      request_id: the caller's ``x-request-id``, or a name that was made for this call.
-      ended: its caller has had its outcome, or has gone.
+      request_id: the caller's ``x-request-id``, or an id created for this call.
+      ended: whether the call has ended, or its caller has gone.
 
     """
 
-    # Written out, not a dataclass, as are those below: one is made for each call.
+    # Written out instead of using a dataclass, like its subclasses: one is created for each call.
     def __init__(self, call: Call, deadline: float, name: str) -> None:
         headers = call.headers
         self.id = call.id

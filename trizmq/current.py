@@ -1,4 +1,4 @@
-"""The call whose handler runs in this task: the calls that it makes in turn end with it."""
+"""The call that the current task handles, which limits the calls that its handler makes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import trio
 
 __all__ = ["ITEMS", "current_item"]
 
-#: The item that each worker of any pool is at.
+#: The item that each task of a pool is processing.
 ITEMS: Final[dict[trio.lowlevel.Task, Any]] = {}
 
 
 def current_item() -> Any:
-    """Return the item whose handler runs the current task, or a child of it; else None.
+    """Return the item that the current task, or one of its parents, is processing, or None.
 
-    Found by the tree of nurseries, as cancellation is: a task that a handler started in
-    somebody else's nursery outlives the item, and is no part of it. It costs nothing until
-    it is asked for, unlike a context variable, which every item would have to set.
+    It is found through the tree of nurseries, like cancellation: a task that a handler starts
+    in a nursery outside of itself outlives the item and does not belong to it. Unlike a
+    context variable, which would have to be set for every item, it costs nothing until it is
+    needed.
     """
     if not ITEMS:
         return None

@@ -1,4 +1,4 @@
-"""What is due when, and how long a message lay in buffers before it was read."""
+"""Deadlines, and the time that messages spent in buffers before they were read."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ class _Ends(Protocol):
 T = TypeVar("T", bound=_Ends)
 
 
-#: A heap of so few is not worth sweeping.
+#: The heap is not swept below this size.
 SMALL: Final = 64
 
 
 @final
 class Deadlines(Generic[T]):
-    """What is due when.
+    """A heap of items by deadline.
 
-    Nearly every call ends long before its deadline; taking it out of the middle of a heap
-    would cost more than the call. So it stays, marked as ended, and is passed over when its
-    time comes, or swept out when more than half of the heap is such: a constant cost a
-    call, and a heap of at most twice the calls in flight.
+    Nearly every call ends long before its deadline, and removing it from the middle of a heap
+    would cost more than the call. It therefore stays, marked as ended, and is skipped at its
+    time, or removed when more than half of the entries have ended. The cost per call is
+    constant, and the heap has at most twice as many entries as there are calls in flight.
     """
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, T]] = []
-        self._order = count()  # two calls of one deadline: never compare the calls
+        self._order = count()  # breaks ties between equal deadlines: calls are never compared
         self._live = 0
 
     def add(self, deadline: float, item: T) -> None:
-        """Note that ``item`` is due at ``deadline``."""
+        """Add ``item``, due at ``deadline``."""
         heappush(self._heap, (deadline, next(self._order), item))
         self._live += 1
 
     def forget(self) -> None:
-        """Be told that one item that was added has ended (and is marked so)."""
+        """Note that one of the items has ended, and is marked accordingly."""
         self._live -= 1
         if len(self._heap) > 2 * self._live + SMALL:
             self._heap = [entry for entry in self._heap if not entry[2].ended]
@@ -52,13 +52,13 @@ class Deadlines(Generic[T]):
 
     @property
     def next(self) -> float:
-        """When to ask `due` again, at the latest; infinity if nothing is noted."""
+        """The time at which to call `due` next; infinity if there are no items."""
         return self._heap[0][0] if self._heap else float("inf")
 
     def due(self, now: float) -> Iterator[T]:
-        """Take out, in their order, the items that have not ended and are due.
+        """Remove and yield the items that are due and have not ended, in order.
 
-        Each is still counted until it is said to have ended, by `forget`.
+        Each item counts until `forget` is called for it.
         """
         while self._heap and self._heap[0][0] <= now:
             item = heappop(self._heap)[2]
@@ -66,21 +66,21 @@ class Deadlines(Generic[T]):
                 yield item
 
 
-#: Clocks of two machines run apart by so much at most, seconds in each second.
+#: The maximum drift between the clocks of two machines, in seconds per second.
 DRIFT: Final = 1e-4
 
 
-#: Less is not looked at: a sender rounds, and a network is not always as fast.
+#: Shorter delays are ignored: senders round their times, and networks vary.
 NOTICED: Final = 0.05
 
 
 @final
 class Lag:
-    """Of one peer, whose calls say when they were sent, in milliseconds of its own clock.
+    """The delays of messages from one peer that sends the times of its own clock.
 
-    What is between its clock and ours is not known; but the call that was the quickest was
-    hardly on its way at all, and what took longer than that one has lain somewhere: in the
-    socket of a process that stood still, say. That time is the caller's, too.
+    The offset between that clock and ours is unknown. But the fastest message was hardly
+    delayed at all, and any message that took longer has been waiting somewhere, for example in
+    the socket of a process that was suspended. That time counts for the caller too.
     """
 
     def __init__(self) -> None:
@@ -88,9 +88,9 @@ class Lag:
         self._seen_at = 0.0
 
     def of(self, sent: int, now: float) -> float:
-        """Return for how many seconds a call was on its way that is read now.
+        """Return the delay in seconds of a message that is read now.
 
-        One that was sent at 0 is the first, or its sender has no such clock.
+        ``sent`` is 0 for the first message, or if the sender has no such clock.
         """
         if not sent:
             if self._seen_at == 0.0:

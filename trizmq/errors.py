@@ -1,8 +1,8 @@
-"""Every exception that trizmq raises on purpose, by cause.
+"""The exceptions that trizmq raises, organized by cause.
 
-An error that ends a call has ``executed``: ``"no"`` when it is known that no handler was
-given the call (trying again is safe), ``"maybe"`` when it was handed on and its fate is
-unknown (promise P2).
+An error that ends a call has ``executed``: ``"no"`` if no handler received the call, so it is
+safe to try again, and ``"maybe"`` if a worker received it and the outcome is unknown (promise
+P2).
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ Executed: TypeAlias = Literal["no", "maybe"]
 
 
 class TrizmqError(Exception):
-    """Base of every error that trizmq raises on purpose."""
+    """Base class of all exceptions that trizmq raises intentionally."""
 
 
 class CallError(TrizmqError):
-    """A call ended without a response. Raised only as one of its subclasses.
+    """A call ended without a response. Only its subclasses are raised.
 
     Attributes:
-      executed: ``"no"``: no handler was given the call; ``"maybe"``: one may have been.
+      executed: ``"no"``: no handler received the call; ``"maybe"``: a handler may have.
 
     """
 
@@ -51,43 +51,43 @@ class CallError(TrizmqError):
 
 
 class Unreachable(CallError):  # noqa: N818 (the cause is the name)
-    """Nobody answered at the endpoint, or the broker was lost while the call was there."""
+    """No broker responded at the endpoint, or the broker was lost while it had the call."""
 
 
 class DeadlineExceeded(CallError):  # noqa: N818
-    """The call's own deadline passed (30 s unless the caller's Trio scope sets one)."""
+    """The call's own deadline passed (30 s unless the caller's Trio scope sets another)."""
 
 
 class Overloaded(CallError):  # noqa: N818
-    """Too many calls wait in this client already: try again later, or send fewer."""
+    """Too many calls are already waiting in this client: try again later, or send fewer."""
 
 
 class ProtocolError(TrizmqError):
-    """A wire protocol was violated. Raised only as one of its two subclasses."""
+    """The wire protocol was violated. Only its two subclasses are raised."""
 
 
 class LocalProtocolError(ProtocolError):
-    """We were about to break the protocol: a bug, or a bad argument, on this side."""
+    """A bug or an invalid argument on this side would have violated the protocol."""
 
     executed: Executed = "no"
 
 
 class RemoteProtocolError(ProtocolError):
-    """The peer broke the protocol: what it sent is dropped and counted."""
+    """The peer violated the protocol; its message is dropped and counted."""
 
     executed: Executed = "maybe"
 
 
 class PluginError(TrizmqError):
-    """A plugin is missing, broken, or collides with another. One line that names it."""
+    """A plugin is missing, broken, or collides with another; the message is one line."""
 
 
 class ConfigError(TrizmqError):
-    """A setting is unknown or wrong. One line that names it and says what is wanted."""
+    """A setting is unknown or invalid; the message is one line that explains the error."""
 
 
 class ResponseError(CallError):
-    """The response has an error status; raised by ``response.raise_for_status()`` only."""
+    """The response has an error status; raised only by ``response.raise_for_status()``."""
 
     def __init__(self, message: str, *, response: Response, executed: Executed) -> None:
         super().__init__(message, executed=executed)
@@ -95,12 +95,12 @@ class ResponseError(CallError):
 
 
 class HTTPError(TrizmqError):
-    """Raise this in a handler to answer with ``status`` and a problem document.
+    """Raise this in a handler to respond with ``status`` and a problem document.
 
     Args:
       status: 400..599.
-      detail: what went wrong, for the caller's eyes: text, or any value that JSON has; another
-        one, such as an exception, is sent as its text.
+      detail: an explanation for the caller: text, or any JSON value. Other values, such as
+        exceptions, are converted to text.
       headers: added to the response.
 
     """

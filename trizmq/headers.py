@@ -1,4 +1,4 @@
-"""Header fields: a mapping whose names are the same in any case."""
+"""Header fields: a mapping with case-insensitive names."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Headers", "add_lower_case", "no_headers"]
 
-#: What header fields can be made of: a mapping, or pairs.
+#: The arguments from which header fields can be created: a mapping, or pairs.
 _Fields: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
 
-#: Takes a subclass of `str` too, whatever that has for `lower`, and returns a `str`.
+#: Also accepts a subclass of `str`, ignores its own `lower`, and returns a `str`.
 _lower: Final = str.lower
 
 
 class Headers(dict[str, str]):
-    """Header fields: names in any case, kept in lower case; values are text.
+    """Header fields: case-insensitive names, stored in lower case, with text values.
 
-    A dict, so that it costs what a dict costs. Two fields of one name do not exist here: where
-    it is made of fields whose names differ in case alone, their values are joined by a comma,
-    as RFC 9110, section 5.3 has it. Where they are set or updated, the new value replaces the
-    old one.
+    It is a dict, with the performance of a dict. There can be only one field with each name:
+    when it is created from fields whose names differ only in case, their values are joined by a
+    comma (RFC 9110, section 5.3). When fields are set or updated, the new value replaces the old
+    one.
     """
 
     __slots__ = ()
@@ -45,30 +45,30 @@ class Headers(dict[str, str]):
         return isinstance(name, str) and dict.__contains__(self, _lower(name))
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return the value of ``name``, in whatever case, or ``default``."""
+        """Return the value of ``name`` in any case, or ``default``."""
         return dict.get(self, _lower(name), default)
 
     def pop(self, name: str, *default: Any) -> Any:
-        """Remove ``name``, in whatever case, and return its value; or ``default``, if given."""
+        """Remove ``name`` in any case and return its value, or ``default`` if given."""
         return dict.pop(self, _lower(name), *default)
 
     def setdefault(self, name: str, default: Any = None) -> Any:
-        """Return the value of ``name``, in whatever case; ``default``, and set it, if it is new."""
+        """Return the value of ``name`` in any case; if it is new, set it to ``default``."""
         return dict.setdefault(self, _lower(name), default)
 
     def update(self, fields: _Fields = (), /, **more: str) -> None:  # type: ignore[override]
-        """Set ``fields``; they replace those of the same names."""
+        """Set ``fields``, replacing fields with the same names."""
         add_lower_case(self, _folded(fields))
         add_lower_case(self, _folded(more))
 
     def copy(self) -> Headers:
-        """Return headers with the same fields."""
+        """Return a copy with the same fields."""
         made = no_headers()
         add_lower_case(made, self)
         return made
 
     def keys(self) -> KeysView[str]:  # type: ignore[override]
-        """Return a view of the names, which finds them in whatever case."""
+        """Return a view of the names, with lookups in any case."""
         return KeysView(self)
 
     def __or__(self, other: object) -> Headers:  # type: ignore[override]
@@ -94,7 +94,7 @@ class Headers(dict[str, str]):
             return False
         return dict.__eq__(self, other if isinstance(other, Headers) else _folded(other))
 
-    def __ne__(self, other: object) -> bool:  # a dict has one of its own
+    def __ne__(self, other: object) -> bool:  # dict defines its own
         return not self == other
 
     __hash__ = None
@@ -108,8 +108,8 @@ def _folded(fields: _Fields) -> dict[str, str]:
     return folded
 
 
-#: Makes empty headers without a Python call: one for each request and response.
+#: Creates empty headers without a Python call: it is used for every request and response.
 no_headers: Final[Callable[[], Headers]] = partial(dict.__new__, Headers)
 
-#: Adds fields whose names are in lower case already, without a Python call either.
+#: Adds fields whose names are already in lower case, also without a Python call.
 add_lower_case: Final[Callable[[Headers, Mapping[str, str]], None]] = dict.update

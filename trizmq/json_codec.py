@@ -1,9 +1,9 @@
-"""JSON, written and read alike by clients, handlers and problem documents.
+"""JSON encoding and decoding for clients, handlers and problem documents.
 
-The rule. What can be written can be read back exactly. Integers keep their value, up to the
-4,300 digits that Python itself reads. Every float is finite: JSON has no NaN and no infinity, and
+Every value that can be written can be read back exactly. Integers keep their value, up to the
+4,300 digits that Python itself reads. Floats are finite: JSON has no NaN and no infinity, and
 writing one is an error, never a null. Text is Unicode without lone surrogates. A subclass of
-``str``, ``int``, ``float`` or ``bytes`` is written as the value that it holds.
+``str``, ``int``, ``float`` or ``bytes`` is written as the value that it contains.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import msgspec
 
 __all__ = ["decode", "encode"]
 
-#: How msgpack writes a float that is not finite, and perhaps something else.
+#: The msgpack encoding of a float that is not finite; it can also match other data.
 _NOT_FINITE: Final = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
 
 
 def _plain_value(value: Any) -> Any:
-    """Return the value that an instance of a subclass holds, whatever its methods say."""
+    """Return the plain value of an instance of a subclass, ignoring its own methods."""
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int):
@@ -33,24 +33,25 @@ def _plain_value(value: Any) -> Any:
     raise TypeError(f"JSON has no {type(value).__qualname__}")
 
 
-# Not orjson: as fast on dicts, 8 to 13 times as fast on Structs, which orjson knows only through
-# a `default` function; and orjson reads an integer beyond 64 bits as a float, and writes none.
+# Not orjson, which is as fast on dicts, but 8 to 13 times slower on Structs, which it supports
+# only through a `default` function; and it reads integers beyond 64 bits as floats, and cannot
+# write them.
 _write: Final = msgspec.json.Encoder(enc_hook=_plain_value).encode
 _read: Final = msgspec.json.Decoder().decode
 _pack: Final = msgspec.msgpack.Encoder(enc_hook=_plain_value).encode
 
 
 def encode(value: Any) -> bytes:
-    """Write ``value``: what msgspec can write, so Structs, dataclasses, dates, enums, sets too.
+    """Encode ``value``; msgspec also supports Structs, dataclasses, dates, enums and sets.
 
     Raises:
-      TypeError: it is, or holds, something that JSON has no form for.
-      ValueError: it holds a NaN, an infinity, a lone surrogate, or itself.
+      TypeError: if it is or contains a value that JSON cannot represent.
+      ValueError: if it contains a NaN, an infinity, a lone surrogate, or itself.
 
     """
     try:
         text = _write(value)
-        # msgspec writes null for a float that is not finite. (`in` costs three times as much.)
+        # msgspec writes null for a float that is not finite. (`in` is three times slower.)
         if text.find(b"null") >= 0:
             _check_floats(value)
     except RecursionError:
@@ -61,10 +62,10 @@ def encode(value: Any) -> bytes:
 
 
 def decode(text: bytes) -> Any:
-    """Read a JSON document in UTF-8; of a name that comes twice, the last value counts.
+    """Decode a JSON document in UTF-8; if a name occurs twice, the last value is used.
 
     Raises:
-      ValueError: it is no JSON, has too many levels, or a number that Python cannot hold.
+      ValueError: if it is not JSON, has too many levels, or a number that Python cannot hold.
 
     """
     try:
@@ -74,12 +75,12 @@ def decode(text: bytes) -> Any:
 
 
 def _check_floats(value: Any) -> None:
-    """Refuse NaN and infinity. The usual null is a None, and that costs one C call to tell."""
+    """Refuse NaN and infinity. Usually the null is a None, which one C call can confirm."""
     try:
         if not _NOT_FINITE.search(_pack(value)):
             return
     except (OverflowError, TypeError, ValueError):
-        pass  # an integer beyond 64 bits, say: look at each value
+        pass  # for example an integer beyond 64 bits: check each value
     _walk(msgspec.to_builtins(value, enc_hook=_plain_value))
 
 

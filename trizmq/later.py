@@ -1,4 +1,4 @@
-"""A response that is given later than its handler's return."""
+"""A response that is sent after its handler has returned."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ __all__ = ["Later"]
 
 @final
 class Later:
-    """The response that a handler still owes; made by `Request.reply_later`.
+    """An outstanding response, created by `Request.reply_later`.
 
-    It ends once: by `respond` or `fail`; by an error that the handler raises; at the call's
-    deadline, with its caller's cancellation or the end of the server. What is said then is
-    dropped, and says so: each method returns whether it came in time.
+    It ends once: with `respond` or `fail`, with an exception from the handler, or with the
+    call's deadline, a cancellation by its caller, or the end of the server. After that, the
+    methods discard their argument; each returns whether it was in time.
 
-    The methods do not wait. Any task of the Trio run that serves may call them, and a
-    thread by `trio.from_thread.run_sync`.
+    The methods do not block. Any task of the Trio run that serves may call them; threads use
+    `trio.from_thread.run_sync`.
 
     Attributes:
-      is_over: whether the call has ended, in whatever way.
-      sent: bytes that were sent by `acknowledge`.
+      is_over: whether the call has ended, for any reason.
+      sent: the number of bytes that `acknowledge` has sent.
 
     """
 
@@ -36,10 +36,11 @@ class Later:
         self._end = end
 
     def acknowledge(self, data: bytes) -> bool:
-        """Send ``data`` now, as a part of the response, ahead of what `respond` sends.
+        """Send ``data`` immediately, as a part of the response, ahead of its body.
 
-        A client whose dialect knows no parts gets it in front of the body. All parts and the
-        body together may be as large as one body; a part beyond that ends the call with a 500.
+        If the client's dialect has no parts, they precede the body in the response. Together,
+        the parts and the body may be as large as one body; a part beyond that ends the call
+        with a 500.
 
         Raises:
           TypeError: if ``data`` is not bytes.
@@ -54,9 +55,9 @@ class Later:
         return not self.is_over
 
     def respond(self, value: object) -> bool:
-        """Answer the call with ``value``: what a handler may return; None is 404.
+        """Respond with ``value``, which may be anything a handler may return; None means 404.
 
-        What no response can be made of is logged, and answered 500.
+        If it cannot be converted to a response, that is logged, and the response is a 500.
         """
         if self.is_over:
             return False
@@ -65,11 +66,11 @@ class Later:
         return True
 
     def fail(self, error: BaseException) -> bool:
-        """Answer the call as if its handler had raised ``error``.
+        """Respond as if the handler had raised ``error``.
 
         Raises:
-          trio.Cancelled: if ``error`` is one, or has one in it: it is not this call's to
-            keep. The call has ended with 502. Likewise KeyboardInterrupt, from Ctrl-C.
+          trio.Cancelled: if ``error`` is or contains one, because it does not belong to this
+            call. The call has ended with a 502. KeyboardInterrupt from Ctrl-C is raised too.
 
         """
         return self.respond(error)

@@ -1,4 +1,4 @@
-"""Request, response, headers, principal, problem documents: the words that both wings share."""
+"""Requests, responses, headers, principals and problem documents, shared by all packages."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ JSON: Final = "application/json"
 OCTETS: Final = "application/octet-stream"
 PROBLEM: Final = "application/problem+json"
 
-#: RFC 9110, section 9.2.2: doing them twice is as good as once (promise P4).
+#: RFC 9110, section 9.2.2: repeating them has no further effect (promise P4).
 IDEMPOTENT_METHODS: Final = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 
 
 class Principal(msgspec.Struct, frozen=True, array_like=True):
-    """Who calls: made by an auth plugin or the broker, never taken from a client.
+    """The caller, determined by an auth plugin or the broker, never accepted from a client.
 
     Raises:
-      TypeError, UnicodeEncodeError: the name, or a scope, is no text that could travel.
+      TypeError, UnicodeEncodeError: if the name or a scope cannot be sent as text.
 
     """
 
@@ -53,32 +53,32 @@ class Principal(msgspec.Struct, frozen=True, array_like=True):
     scopes: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        # Here and not where it is used: a principal is made once, and sent with every call.
+        # Checked here rather than on use: it is created once, and sent with every call.
         given: tuple[Any, Any] = (self.name, self.scopes)
         if list(map(type, given)) != [str, frozenset]:
             raise TypeError(f"a principal is a name and a frozenset of scopes, not {given!r}")
         "".join([self.name, *self.scopes]).encode()
 
     def has_scope(self, scope: str) -> bool:
-        """Tell whether ``scope`` was granted; the scope ``*`` grants every other."""
+        """Return whether ``scope`` was granted; the scope ``*`` includes all others."""
         return scope in self.scopes or "*" in self.scopes
 
 
 class Request(msgspec.Struct):
-    """One call, as a handler and a precondition see it.
+    """A call as handlers and preconditions see it.
 
     Attributes:
-      method: upper case: ``"GET"``.
+      method: in upper case: ``"GET"``.
       path: starts with ``/``; without the query, still percent-encoded.
-      query_string: what followed the ``?``, undecoded; `query` is it parsed.
-      headers: the caller's, names in lower case.
-      body: all of it; `frames` where the boundaries of ZeroMQ's frames matter.
-      path_params: what the pattern's parameters matched, decoded and converted.
-      principal: who calls, once a precondition has found out; else None.
+      query_string: the text after the ``?``, not decoded; see `query`.
+      headers: the caller's headers, with names in lower case.
+      body: the whole body; use `frames` if the boundaries of ZeroMQ's frames matter.
+      path_params: the values of the pattern's parameters, decoded and converted.
+      principal: the caller, if a hook or precondition has determined it, or None.
       deadline: on Trio's clock (`trio.current_time`); the handler is cancelled then.
-      request_id: the caller's ``x-request-id``, or one made for this call.
-      route: the pattern that matched: ``"/users/{user_id:int}"``.
-      later: what `reply_later` returned; None if it was not called.
+      request_id: the caller's ``x-request-id``, or an id created for this call.
+      route: the matching pattern: ``"/users/{user_id:int}"``.
+      later: the result of `reply_later`; None if it was not called.
 
     """
 
@@ -97,7 +97,7 @@ class Request(msgspec.Struct):
 
     @property
     def frames(self) -> tuple[bytes, ...]:
-        """The body as the frames in which it came; one frame from our own client."""
+        """The body as the frames in which it was received; trizmq's own client sends one."""
         return self.body_frames or (self.body,)
 
     @property
@@ -107,45 +107,44 @@ class Request(msgspec.Struct):
 
     @property
     def query(self) -> dict[str, str]:
-        """The query, decoded; of a name given twice, the last value. Parsed anew each time."""
+        """The decoded query; of repeated names, the last value. Parsed again on each access."""
         return dict(self.query_items())
 
     def query_items(self) -> list[tuple[str, str]]:
-        """Return the query's pairs in their order, repeated names included."""
+        """Return the pairs of the query in order, including repeated names."""
         return parse_qsl(self.query_string, keep_blank_values=True)
 
     def json(self) -> Any:
         """Decode the body as JSON.
 
         Raises:
-          ValueError: if it is not (a handler that lets it pass answers 500: declare a
-            type for the body instead, and the caller gets 400 or 422).
+          ValueError: if it is not JSON. If the handler lets it pass, the response is a 500.
+            To respond with 400 or 422 instead, declare a type for the body.
 
         """
         return json_codec.decode(self.body)
 
     def reply_later(self) -> Later:
-        """Return what the call can be answered with when its handler has returned.
+        """Return an object that can send the response after the handler has returned.
 
-        The handler then returns None, which is no answer; or it raises, and that is the
-        answer. Its task is free, but the call counts among those that its worker can take
-        until it is answered, and it has its deadline all the same. Called again, it returns
-        the same.
+        The handler then returns None, or raises an exception, which becomes the response. Its
+        task is free, but the call counts towards the capacity of its worker until the response
+        is sent, and its deadline still applies. Further calls return the same object.
 
         Raises:
-          RuntimeError: if this request is not served by a worker, but made by a test.
+          RuntimeError: if this request was created by a test instead of a worker.
 
         """
         raise RuntimeError("this request did not come from a caller: nobody waits for an answer")
 
 
 class Response(msgspec.Struct):
-    """How a call ended: a status, headers, a body.
+    """The outcome of a call: a status, headers and a body.
 
     Args:
       status: 100..599.
-      headers: a mapping; without ``content-type`` a body is JSON.
-      body: the bytes themselves.
+      headers: a mapping; without ``content-type``, the body is JSON.
+      body: as bytes.
 
     """
 
@@ -159,7 +158,7 @@ class Response(msgspec.Struct):
 
     @property
     def content_type(self) -> str:
-        """The body's media type, without parameters."""
+        """The media type of the body, without parameters."""
         return str(self.headers.get("content-type", JSON)).partition(";")[0].strip().lower()
 
     @property
@@ -182,10 +181,10 @@ class Response(msgspec.Struct):
         return json_codec.decode(self.body) if self.body else None
 
     def raise_for_status(self) -> Response:
-        """Return self, or raise if the status is 400 or more.
+        """Return the response itself, or raise an error if the status is 400 or more.
 
         Raises:
-          ResponseError: with this response, and ``.executed`` from the problem document.
+          ResponseError: with this response, and ``executed`` from the problem document.
 
         """
         if not self.is_error:
@@ -210,7 +209,7 @@ class Response(msgspec.Struct):
 
 
 def reason_phrase(status: int) -> str:
-    """Return the words for ``status``: ``"Not Found"``; of an unknown one ``"Status 799"``."""
+    """Return the phrase for ``status``: ``"Not Found"``, or ``"Status 799"`` if unknown."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:
@@ -226,15 +225,15 @@ def problem(
     headers: Mapping[str, str] | None = None,
     **extensions: Any,
 ) -> Response:
-    """Make an error response: an RFC 9457 problem document.
+    """Create an error response: an RFC 9457 problem document.
 
     Args:
       status: 400..599; ``title`` is its reason phrase, ``type`` is ``about:blank``.
-      detail: for the caller's eyes: what went wrong, and what to do.
-      executed: whether a handler was given the call (promise P2).
-      request_id: as in the access log.
+      detail: an explanation for the caller: the cause, and what to do.
+      executed: whether a handler may have received the call (promise P2).
+      request_id: the same as in the access log.
       headers: added to ``content-type``.
-      extensions: further members (RFC 9457, section 3.2); each must be JSON.
+      extensions: further members (RFC 9457, section 3.2), which must be JSON values.
 
     """
     document: dict[str, Any] = {
@@ -242,7 +241,7 @@ def problem(
         "title": reason_phrase(status),
         "status": status,
     }
-    if isinstance(detail, bytes):  # as JSON they would be base64, which nobody means
+    if isinstance(detail, bytes):  # JSON would contain them as base64, which is never intended
         raise TypeError(f"a detail is text, not bytes: {detail!r}")
     members = {"detail": detail, "executed": executed, "request_id": request_id, **extensions}
     document |= {name: value for name, value in members.items() if value is not None}

@@ -1,8 +1,8 @@
-"""Every rule about names, once: methods, targets, header fields, services.
+"""All rules about names: methods, targets, header fields, services.
 
-The rules are the same in each dialect and in each direction: for what a client sends, what a
-broker reads, what a router is told, and what a handler answers. Everything here is text; a
-limit on bytes is in `engine.bounds`.
+The rules are the same in every dialect and in both directions: for messages from clients, for
+routes that a router registers, and for responses of handlers. This module handles text; limits
+on bytes are in `bounds`.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ __all__ = [
     "service_of",
 ]
 
-#: Bytes of the name of an MDP worker's service: what the packed dialect can write.
+#: The maximum size of the name of an MDP worker's service: the packed dialect has one byte.
 MAX_SERVICE_BYTES: Final = 255
 
-# No control characters of either set, no line or paragraph separator, no lone surrogates:
-# a log cannot show them, and some of them end its lines.
+# No control characters of either set, no line or paragraph separators, no lone surrogates: logs
+# cannot show them, and some of them end a line.
 _UNPRINTABLE: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
 _UNPRINTABLE_CHARACTER: Final = re.compile(f"[{_UNPRINTABLE}]")
 _PRINTABLE: Final = re.compile(f"[^{_UNPRINTABLE}]*")
@@ -56,7 +56,7 @@ _NORMAL_FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 _END_OF_SEGMENT: Final = re.compile("[/?]")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
-#: Nearly every method, and the names of most fields: one look-up instead of a match.
+#: Nearly all methods, and most field names: one lookup instead of a match.
 _USUAL_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _USUAL_FIELDS: Final = frozenset(
     {
@@ -68,18 +68,18 @@ _USUAL_FIELDS: Final = frozenset(
 
 
 def is_printable(text: str) -> bool:
-    """Tell whether a log can show ``text``: it has no control characters and no line ends."""
+    """Return whether a log can show ``text``: no control characters and no line ends."""
     return (text.isascii() and text.isprintable()) or bool(_PRINTABLE.fullmatch(text))
 
 
 def label(text: str, most: int) -> str:
-    """Return what a log shows of a name that a peer gave itself: ``most`` characters of it."""
+    """Return at most ``most`` characters of a peer's name, in a form that a log can show."""
     text = text[:most]
     return text if is_printable(text) else _UNPRINTABLE_CHARACTER.sub("?", text)
 
 
 def is_method(text: str) -> bool:
-    """Tell whether ``text`` may be a method: a letter, then up to 15 of ``A-Za-z0-9_-``."""
+    """Return whether ``text`` is a valid method: a letter, then up to 15 of ``A-Za-z0-9_-``."""
     return text in _USUAL_METHODS or bool(_METHOD.fullmatch(text))
 
 
@@ -87,7 +87,7 @@ def check_method(method: str) -> str:
     """Return ``method`` in upper case.
 
     Raises:
-      LocalProtocolError: if it is not a method.
+      LocalProtocolError: if it is not a valid method.
 
     """
     if not is_method(method):
@@ -98,14 +98,14 @@ def check_method(method: str) -> str:
 
 
 def check_target(target: str) -> str:
-    """Return ``target``, a path with perhaps a query, if it may be one.
+    """Return ``target``, a path with an optional query, if it is valid.
 
     Raises:
-      LocalProtocolError: if it may not.
+      LocalProtocolError: if it is not.
 
     """
     if target.isascii() and target.isprintable() and target[:1] == "/" and " " not in target:
-        return target  # the usual case: a match costs more
+        return target  # the usual case, faster than a match
     if not _TARGET.fullmatch(target):
         raise LocalProtocolError(
             "path: wanted one that starts with '/' and holds no spaces or control characters "
@@ -115,13 +115,13 @@ def check_target(target: str) -> str:
 
 
 def check_fields(fields: Iterable[tuple[Any, Any]]) -> dict[str, str]:
-    """Return header fields in their normal form: names in lower case, values trimmed.
+    """Return header fields in normal form: names in lower case, values trimmed.
 
-    Fields of one name are joined by a comma (RFC 9110, section 5.3). A subclass of `str`, as
-    `StrEnum`'s members are, is taken for its text.
+    Fields with the same name are joined by a comma (RFC 9110, section 5.3). Subclasses of
+    `str`, such as members of a `StrEnum`, are converted to their text.
 
     Raises:
-      LocalProtocolError: if a name or a value is not allowed.
+      LocalProtocolError: if a name or a value is invalid.
 
     """
     headers: dict[str, str] = {}
@@ -140,12 +140,12 @@ def _checked_field(name: object, value: object) -> tuple[str, str]:
         raise LocalProtocolError(f"headers: not a field name: {name[:40]!r}")
     if not is_printable(trimmed):
         raise LocalProtocolError(f"headers: a control character in the value of {name[:40]!r}")
-    # Lower case only now: the Kelvin sign's is an ASCII k.
+    # Convert to lower case only now: that of the Kelvin sign is an ASCII k.
     return str.lower(name), trimmed
 
 
 def are_fields_normal(headers: Mapping[Any, Any]) -> bool:
-    """Tell at once that `check_fields` would change nothing; False if it may."""
+    """Return quickly whether `check_fields` would change nothing; False if it might."""
     for name, value in headers.items():
         if type(name) is not str or type(value) is not str:
             return False
@@ -160,7 +160,7 @@ def are_fields_normal(headers: Mapping[Any, Any]) -> bool:
 
 
 def is_line_normal(method: str, target: str) -> bool:
-    """Tell at once that no check would change or refuse these; False if one may."""
+    """Return quickly whether no check would change or refuse these; False if one might."""
     return (
         method in _USUAL_METHODS
         and target[:1] == "/"
@@ -174,15 +174,15 @@ def is_line_normal(method: str, target: str) -> bool:
 
 
 def is_service(name: str) -> bool:
-    """Tell whether a plugin may offer ``name``: 1 to 64 of ``A-Za-z0-9._-``."""
+    """Return whether ``name`` is a valid plugin service: 1 to 64 of ``A-Za-z0-9._-``."""
     return bool(_SERVICE.fullmatch(name))
 
 
 def is_mdp_service(name: str) -> bool:
-    """Tell whether an MDP worker may offer ``name``: printable (RFC 7), and of 1 to 255 bytes.
+    """Return whether ``name`` is valid for an MDP worker: printable (RFC 7), 1 to 255 bytes.
 
-    A name that reads as a request line, such as ``GET /``, is not one: no MDP client could
-    ask for it.
+    A name that looks like a request line, such as ``GET /``, is not valid, because no MDP
+    client could call it.
     """
     if is_service(name):
         return True
@@ -194,20 +194,20 @@ def _is_short(name: str) -> bool:
 
 
 def is_request_line(text: str) -> bool:
-    """Tell whether ``text`` starts as a request line does: a method, one space, a slash."""
+    """Return whether ``text`` starts like a request line: a method, one space, a slash."""
     return bool(_REQUEST_LINE.match(text))
 
 
 def path_of_service(name: str) -> str:
-    """Return the path of a service: its name as the first segment, percent-encoded."""
+    """Return the path of a service: its name as the only segment, percent-encoded."""
     return f"/{name}" if is_service(name) else f"/{quote(name, safe='')}"
 
 
 def service_of(target: str) -> str | None:
-    """Return the service that ``target`` asks for: its first segment, decoded.
+    """Return the service in ``target``: the first segment, decoded.
 
-    Returns "" if there is none, and None if there is one with a percent-escape that is
-    malformed or not UTF-8.
+    Returns "" if there is none, and None if it contains a percent-escape that is malformed or
+    not UTF-8.
     """
     if target[:1] != "/":
         return ""
@@ -219,7 +219,7 @@ def service_of(target: str) -> str | None:
 
 
 def path_in_service(target: str) -> str:
-    """Return what follows the first segment of ``target``: the rest of the path, the query."""
+    """Return the part of ``target`` after its first segment: the rest of the path, the query."""
     found = _END_OF_SEGMENT.search(target, 1)
     return target[found.start() :] if found else ""
 

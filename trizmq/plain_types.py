@@ -1,7 +1,7 @@
-"""Text and bytes as exactly `str` and `bytes`, which is what goes into a message.
+"""Conversion of text and bytes to exactly `str` and `bytes` for use in messages.
 
-A subclass (Markup, StrEnum, numpy's ``str_``) stands for the content that it holds, whatever its
-own ``__str__``, ``__format__`` or ``encode`` would make of it.
+An instance of a subclass (Markup, StrEnum, numpy's ``str_``) is converted to its content, and
+its own ``__str__``, ``__format__`` or ``encode`` are ignored.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ def plain_text(value: str) -> str:
     """Return the content of ``value`` as a `str`.
 
     Raises:
-      TypeError: it is no text.
+      TypeError: if it is not text.
 
     """
     if not isinstance(value, str):
@@ -25,8 +25,8 @@ def plain_bytes(value: bytes | bytearray | memoryview) -> bytes:
     """Return the content of ``value`` as `bytes`: a copy, unless it is `bytes` already.
 
     Raises:
-      TypeError: it is none of the three.
-      ValueError: it is a memoryview that was released.
+      TypeError: if it has none of these types.
+      ValueError: if it is a memoryview that was released.
 
     """
     if type(value) is bytes:

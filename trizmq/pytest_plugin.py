@@ -1,4 +1,4 @@
-"""The fixtures that pytest finds by itself where trizmq and pytest-trio are installed."""
+"""The pytest fixtures, available wherever trizmq and pytest-trio are installed."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ if TYPE_CHECKING:
 
     from .client.trio_client import Client
 
-# pytest loads this file in every environment that has trizmq; pytest-trio is an extra.
+# pytest loads this module in every environment with trizmq; pytest-trio is an extra.
 with suppress(ImportError):
     import trio
     from pytest_trio import trio_fixture
 
     @trio_fixture  # type: ignore[untyped-decorator]  # it has no annotations
     async def trizmq_app(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
-        """Give what serves plugins in memory, and connects a client to them.
+        """Return a function that serves plugins in memory and returns a connected client.
 
-        Used as ``client = await trizmq_app("users")``: called with plugins, then the
-        keyword arguments of `trizmq.testing.open_app`. What it opened is closed after the
-        test; state is kept in the test's ``tmp_path``.
+        Use it as ``client = await trizmq_app("users")``. It accepts plugins, followed by the
+        keyword arguments of `trizmq.testing.open_app`. Everything it opens is closed after the
+        test; state is kept in the ``tmp_path`` of the test.
         """
-        from .testing import open_app  # not before a test asks: it brings in everything
+        from .testing import open_app  # only when a test needs it, because it loads everything
 
         async with trio.open_nursery() as nursery:
 
             async def open_one(*plugins: object, **details: Any) -> Client:
                 details.setdefault("state_dir", tmp_path / "state")
-                # The test's task opens, the fixture's closes: hence in a task of its own.
+                # The test's task opens it and the fixture's task closes it, so it gets its own.
                 client: Client = await nursery.start(_hold, open_app(plugins, **details))
                 return client
 

@@ -1,4 +1,4 @@
-"""How much a client may try again: a budget, so that retries cannot feed an overload."""
+"""A budget for retries, so that they cannot feed an overload."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Final, final
 __all__ = ["MAX_ATTEMPTS", "RetryBudget"]
 
 
-#: How often an idempotent call is sent, in all (promise P4).
+#: The maximum number of times that an idempotent call is sent (promise P4).
 MAX_ATTEMPTS: Final = 3
 
 
 @final
 class RetryBudget:
-    """A token bucket (promise P4): a failure takes one, ten successes give one back.
+    """A token bucket (promise P4): a failure takes one token, ten successes return one.
 
-    Half-empty means that more fails than succeeds: then nothing is tried again.
+    If it is half empty, more calls fail than succeed, and nothing is retried.
     """
 
     FULL = 10.0
@@ -26,11 +26,11 @@ class RetryBudget:
         self._tokens = self.FULL
 
     def succeed(self) -> None:
-        """Be told that a call was answered."""
+        """Record a call that got a response."""
         if self._tokens < self.FULL:
             self._tokens = min(self.FULL, self._tokens + self.EARNED)
 
     def fail(self) -> bool:
-        """Be told that calls were lost with a broker; return whether to try them again."""
+        """Record the loss of calls; return whether to retry them."""
         self._tokens = max(0.0, self._tokens - 1)
         return self._tokens > self.RESERVE

@@ -1,4 +1,4 @@
-"""For plugin authors: an app without sockets, with the client's own face.
+"""Tools for plugin authors: an app without sockets, with the usual client.
 
 .. code-block:: python
 
@@ -13,8 +13,8 @@
         async with open_app(plugins=["users", "auth"], principal=ada) as client:
             assert (await client.get("/users")).status == 200
 
-Everything between client and handler is the real thing, the wire's bytes included; only
-ZeroMQ is replaced by a network in memory. So it works under `trio.testing.MockClock`.
+All code between client and handler is the real one, including the wire format; only ZeroMQ is
+replaced by an in-memory network. It therefore works with `trio.testing.MockClock`.
 """
 
 from __future__ import annotations
@@ -49,22 +49,22 @@ __all__ = ["as_principal", "open_app"]
 
 ENDPOINT: Final = "memory://app"
 
-#: Carries who calls, from `as_principal` to the broker of `open_app`; no other broker reads it.
+#: Carries the principal from `as_principal` to the broker of `open_app`; others ignore it.
 HEADER: Final = "x-trizmq-testing-principal"
 
 
 def as_principal(principal: Principal | None) -> dict[str, str]:
-    """Return headers that make one call of a client of `open_app` that of ``principal``.
+    """Return headers that set the principal of one call of a client of `open_app`.
 
-    ``await client.get("/users", headers=as_principal(Principal("ada")))``. None: a call of
-    nobody, whatever `open_app` was told.
+    ``await client.get("/users", headers=as_principal(Principal("ada")))``. None makes the call
+    anonymous, whatever the principal of `open_app` is.
     """
     return {HEADER: quote(msgspec.json.encode(principal))}
 
 
 @final
 class _Callers:
-    """A plugin that says who calls, at the broker, as an auth plugin does."""
+    """A plugin that sets the principal at the broker, as an auth plugin does."""
 
     def __init__(self, principal: Principal | None) -> None:
         self._principal = principal
@@ -91,19 +91,19 @@ async def open_app(
     """Serve plugins in memory, and yield a client that is connected to them.
 
     Args:
-      plugins: names of installed plugins, modules, or any objects with hookimpls; None for
-        every installed plugin.
+      plugins: names of installed plugins, modules, or any objects with hooks; None loads all
+        installed plugins.
       modules: plugins by import path.
-      config: a table for each plugin by its name.
-      state_dir: where plugins keep what must last; None for a directory that is removed
-        at the end.
+      config: a table for each plugin, by name.
+      state_dir: a directory for the persistent data of plugins; None creates a directory that
+        is removed at the end.
       token: sent with each call of the client.
-      principal: who calls, where no token says so: an auth plugin takes it for one that it has
-        verified itself. See `as_principal` for a single call.
+      principal: the caller, if no token determines it; auth plugins treat it like one that they
+        have verified. See `as_principal` for a single call.
       capacity: how many handlers may run at once.
 
     Raises:
-      PluginError, ConfigError: as `trizmq.serve`. The block's own errors leave it as they are.
+      PluginError, ConfigError: as in `trizmq.serve`. Exceptions from the block are unchanged.
 
     """
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""The task that wakes an engine when it is due, and the log of faults survived."""
+"""The task that wakes an engine when it is due, and a log of unexpected exceptions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Faults", "Ticker"]
 
 
-#: Seconds until the next tick after one that failed.
+#: Seconds to wait after a tick that failed.
 FAULT_PAUSE: Final = 0.1
 
 
@@ -27,7 +27,7 @@ class _Timed(Protocol):
 
 @final
 class Ticker:
-    """Calls ``engine.tick``, then ``after``, whenever ``engine.next_tick`` has come."""
+    """Calls ``engine.tick`` and then ``after`` at each time given by ``engine.next_tick``."""
 
     def __init__(
         self, engine: _Timed, after: Callable[[], None], faults: Faults | None = None
@@ -36,14 +36,14 @@ class Ticker:
         self._after = after
         self._faults = faults
         self._nap = trio.CancelScope()
-        self._due = float("inf")  # the nap's deadline: to ask a scope for it costs more
+        self._due = float("inf")  # the nap's deadline; reading it from the scope is slower
 
     def reconsider(self) -> None:
-        """Look whether the engine wants to be woken earlier than it did. Cheap if not."""
+        """Wake earlier if the engine's next tick is earlier. Cheap if it is not."""
         self.note(self._engine.next_tick)
 
     def note(self, deadline: float) -> None:
-        """Be told of a new deadline in the engine. Cheaper than `reconsider`."""
+        """Wake at ``deadline`` if that is earlier. Cheaper than `reconsider`."""
         if deadline < self._due:
             self._due = self._nap.deadline = deadline
 
@@ -61,18 +61,18 @@ class Ticker:
                 if self._faults is None:
                     raise
                 self._faults.note(error, "letting time pass")
-                await trio.sleep(FAULT_PAUSE)  # it may be due still
+                await trio.sleep(FAULT_PAUSE)  # the engine may still be due
 
 
-#: Places that are told apart. A program has few; what is beyond them is only counted.
+#: The number of places to distinguish. A program has few; further ones are only counted.
 MAX_PLACES: Final = 100
 
 
 @final
 class Faults:
-    """The last resort of a loop: an exception that should not exist must not end it.
+    """A safeguard for loops: an unexpected exception must not end them.
 
-    The first fault at a place is logged with its traceback; those that follow are counted.
+    The first exception at a place is logged with its traceback; further ones are counted.
     """
 
     def __init__(self, logger: logging.Logger) -> None:
