@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import trio
 
-__all__ = ["ITEMS", "current_item"]
+__all__ = ["POSTS", "current_item"]
 
-#: The item that each task of a pool is processing.
-ITEMS: Final[dict[trio.lowlevel.Task, Any]] = {}
+
+class _Post(Protocol):
+    item: Any  # None while the task waits for one
+
+
+#: The tasks of all pools, and the item that each is processing.
+POSTS: Final[dict[trio.lowlevel.Task, _Post]] = {}
 
 
 def current_item() -> Any:
@@ -20,12 +25,13 @@ def current_item() -> Any:
     context variable, which would have to be set for every item, it costs nothing until it is
     needed.
     """
-    if not ITEMS:
+    if not POSTS:
         return None
     task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
     while task is not None:
-        if task in ITEMS:
-            return ITEMS[task]
+        post = POSTS.get(task)
+        if post is not None and post.item is not None:
+            return post.item
         nursery = task.parent_nursery
         task = nursery.parent_task if nursery is not None else None
     return None

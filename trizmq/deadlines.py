@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
-from itertools import count
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar, final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Deadlines", "Lag"]
+__all__ = ["NEVER", "Deadlines", "Lag"]
+
+NEVER: Final = float("inf")
 
 
 class _Ends(Protocol):
@@ -21,6 +22,8 @@ T = TypeVar("T", bound=_Ends)
 
 #: The heap is not swept below this size.
 SMALL: Final = 64
+
+_push: Final = heappush  # a name of this module, which compiled code finds at once
 
 
 @final
@@ -35,12 +38,13 @@ class Deadlines(Generic[T]):
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, T]] = []
-        self._order = count()  # breaks ties between equal deadlines: calls are never compared
+        self._order = 0  # breaks ties between equal deadlines: calls are never compared
         self._live = 0
 
     def add(self, deadline: float, item: T) -> None:
         """Add ``item``, due at ``deadline``."""
-        heappush(self._heap, (deadline, next(self._order), item))
+        self._order += 1
+        _push(self._heap, (deadline, self._order, item))
         self._live += 1
 
     def forget(self) -> None:
@@ -53,7 +57,7 @@ class Deadlines(Generic[T]):
     @property
     def next(self) -> float:
         """The time at which to call `due` next; infinity if there are no items."""
-        return self._heap[0][0] if self._heap else float("inf")
+        return self._heap[0][0] if self._heap else NEVER
 
     def due(self, now: float) -> Iterator[T]:
         """Remove and yield the items that are due and have not ended, in order.

@@ -49,6 +49,10 @@ _TARGET: Final = re.compile(f"/[^ {_UNPRINTABLE}]*")
 _SERVICE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _REQUEST_LINE: Final = re.compile(f"{_METHOD.pattern} /", re.DOTALL)
 
+# As functions, which compiled code need not look up for each text.
+_is_ascii: Final = str.isascii
+_is_printable: Final = str.isprintable
+
 #: RFC 9110, section 5.6.2: a token.
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NORMAL_FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
@@ -163,9 +167,9 @@ def is_line_normal(method: str, target: str) -> bool:
     """Return quickly whether no check would change or refuse these; False if one might."""
     return (
         method in _USUAL_METHODS
-        and target[:1] == "/"
-        and target.isascii()
-        and target.isprintable()
+        and target.startswith("/")
+        and _is_ascii(target)
+        and _is_printable(target)
         and " " not in target
     )
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from trizmq.current import ITEMS, current_item
+from trizmq.current import POSTS, current_item
 from trizmq.worker.pool import FLUSH_EVERY, WorkerPool
 
 if TYPE_CHECKING:
@@ -491,5 +491,5 @@ async def test_no_current_item_is_kept(nursery: trio.Nursery) -> None:
     pool = await start(nursery, handle, 4)
     pool.put(range(20))
     await wait_all_tasks_blocked()
-    assert not ITEMS
+    assert [post.item for post in POSTS.values()] == [None] * 4
     nursery.cancel_scope.cancel()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["Admit", "OnEvent", "compile_admit", "compile_admit_reply", "compile_on_event"]
 
 LOGGER = logging.getLogger("trizmq.app")
+
+# Names of this module, which compiled code finds at once; others it looks up for each call.
+_FORWARD: Final = Forward
+_PRINCIPAL: Final = Principal
 
 #: Calls every plugin's hook with a call. Raises nothing but KeyboardInterrupt on Ctrl-C.
 Admit: TypeAlias = "Callable[[AdmittedCall], Verdict]"
@@ -109,8 +113,10 @@ def _checked(verdict: object) -> Verdict:
       Exception: if it is not a verdict, or one of its fields is invalid.
 
     """
-    if isinstance(verdict, Forward) and type(verdict.principal) in (Principal, type(None)):
-        return verdict
+    if isinstance(verdict, _FORWARD):
+        principal = verdict.principal
+        if principal is None or type(principal) is _PRINCIPAL:
+            return verdict
     match verdict:
         case None | Discard():
             return verdict

@@ -63,9 +63,9 @@ def compile_endpoint(
             result = await call(*values) if waits else call(*values)
             if request.later is not None:
                 return _no_response_yet(result)
-            if type(result) is Response:  # may be a `problem`; usually it is not a Response
-                return complete(write(result), request, "maybe")
-            return write(result)
+            response = write(result)
+            # A Response may be a `problem`; usually it is not a Response.
+            return complete(response, request, "maybe") if response is result else response
         except BaseException as error:  # answer_failure re-raises the ones that must pass
             return answer_failure(error, request, executed)
 

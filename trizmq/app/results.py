@@ -44,13 +44,22 @@ def result_writer(*, returns_nothing: bool) -> Callable[[object], Response]:
       HTTPError: from the returned function, 404 for None.
 
     """
+    # The type of the last value that was JSON: to find out that a value is no Response costs as
+    # much as to write a small one.
+    plain: type | None = None
 
     def write(value: object) -> Response:
-        if value is not None:
-            return to_response(value)
-        if returns_nothing:
-            return Response(204)
-        raise HTTPError(404)
+        nonlocal plain
+        if value is None:
+            if returns_nothing:
+                return Response(204)
+            raise HTTPError(404)
+        kind = type(value)
+        if kind is not plain:
+            if kind is tuple or isinstance(value, bytes) or _is_response(value):
+                return to_response(value)
+            plain = kind
+        return Response(200, body=json_codec.encode(value))
 
     return write
 

@@ -55,6 +55,9 @@ class Peer:
     takes: Takes | None = None
     #: Header fields of a call of its that are as they have to be.
     headers: dict[str, str] = field(default_factory=dict)
+    #: How its last call's path began, and of which service that is.
+    service_path: str = "//"
+    service_name: str = ""
     #: By which a native client is known again when it has a new connection.
     key: str = ""
     #: The highest id of its calls that was looked at, and how many bytes were read since a
@@ -97,7 +100,9 @@ class Flight(Work):
         service: Service,
         return_path: ReturnPath | None = None,
     ) -> None:
-        super().__init__(call, deadline, f"{peer.instance}-{call.id}")
+        super().__init__(call, deadline, "")
+        if not self.request_id:
+            self.request_id = f"{peer.instance}-{self.id}"
         self.peer = peer
         self.service = service
         self.return_path = return_path

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, final
 import msgspec
 
 from ..bounds import narrower
+from ..deadlines import NEVER
 from ..names import label
 from ..wire.items import VERSION, Goaway, Heartbeat, Hello, Part, Response, frames_of
 from .calls import Peer
@@ -265,7 +266,7 @@ class Absence:
     @property
     def next_tick(self) -> float:
         """When to ask `due` again, at the latest."""
-        return next(iter(self._until.values()), float("inf"))
+        return next(iter(self._until.values())) if self._until else NEVER
 
     def due(self, now: float) -> list[Peer]:
         """Return those that have been away for too long."""

@@ -175,12 +175,8 @@ class Dispatcher(Backlog):
     @property
     def next_tick(self) -> float:
         """When to call `tick`, at the latest."""
-        return min(
-            self.deadlines.next,
-            self._newcomers.next_tick,
-            self._suspects.next_tick,
-            self.roster.next_tick,
-        )
+        soon = min(self.deadlines.next, self._newcomers.next_tick)
+        return min(soon, min(self._suspects.next_tick, self.roster.next_tick))
 
     def tick(self, now: float) -> None:
         """Let time pass for what waits; the deadlines are the caller's to look at."""
@@ -257,7 +253,8 @@ class Dispatcher(Backlog):
         assert worker is not None
         self._shedding.note_end(flight, self.now, was_stopped=was_stopped)
         flight.service.in_flight -= 1
-        worker.flights.pop(flight.token, None)
+        if worker.address is not None:
+            worker.flights.pop(flight.token, None)
         worker.held -= flight.held
         self.let_go(flight)
         worker.busy -= 1

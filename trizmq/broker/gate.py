@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from ..admission import AdmittedCall, Discard, Forward, Reject, SendTo
 from ..names import path_in_service, path_of_service
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from .services import Service
 
 __all__ = ["Gate"]
+
+# Names of this module, which compiled code finds at once; others it looks up for each call.
+_ADMITTED_CALL: Final = AdmittedCall
+_FORWARD: Final = Forward
 
 
 @final
@@ -50,7 +54,7 @@ class Gate:
         verdict = self._admit(_view(flight))
         if verdict is None:
             return True
-        if isinstance(verdict, Forward):
+        if isinstance(verdict, _FORWARD):
             flight.principal = verdict.principal
             return True
         if isinstance(verdict, SendTo):
@@ -114,13 +118,13 @@ def _may_have(worker: Worker | None, service: Service) -> bool:
 
 
 def _view(flight: Flight, response: Response | None = None) -> AdmittedCall:
-    worker = flight.worker
-    return AdmittedCall(  # by position: at half the price, and it is made for each call
+    worker, body = flight.worker, flight.body
+    return _ADMITTED_CALL(  # by position: at half the price, and it is made for each call
         flight.service.name,
         flight.method,
         flight.target,
         flight.headers,
-        tuple(frames_of(flight.body)),
+        (body,) if isinstance(body, bytes) else tuple(frames_of(body)),
         NATIVE if flight.return_path is None else flight.return_path.dialect,
         flight.request_id,
         flight.service.has_public_routes,

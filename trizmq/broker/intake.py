@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, final
 
 from ..bounds import find_oversize
+from ..deadlines import NEVER
 from ..errors import LocalProtocolError
 from ..names import are_fields_normal, is_line_normal, service_of
 from ..wire.head import check
@@ -64,6 +65,7 @@ class Intake:
         self._gate = gate
         self._answer_mmi = answer_mmi
         self._waits = waits
+        self._nowhere = Service("")  # of a call that was not looked at
         # Calls for services that nobody has offered; in the order in which they give up.
         self._impatient: deque[tuple[float, Flight]] = deque()
 
@@ -71,17 +73,25 @@ class Intake:
         self, peer: Peer, call: Call, return_path: ReturnPath | None, now: float, *, thorough: bool
     ) -> None:
         """Take in a call; ``thorough``: some part of it may be over a limit in bytes."""
-        if call.id in peer.flights:
+        flight = Flight(peer, call, now, self._nowhere, return_path)
+        peer.seen = flight.id
+        if flight.id in peer.flights:
             self._counters.unexpected += 1
             return
         dispatcher = self._dispatcher
         dispatcher.now = now
-        name = service_of(call.target) or ""
-        service = dispatcher.services.get(name) or Service(name)
-        deadline = now + min(call.ttl / 1000, self._max_ttl)
+        target = flight.target
+        if target.startswith(peer.service_path):  # as nearly always: it has called it before
+            name = peer.service_name
+        else:
+            name = service_of(target) or ""
+            path = f"/{name}/"
+            if target.startswith(path):  # else it is escaped, or ends there
+                peer.service_path, peer.service_name = path, name
+        flight.service = dispatcher.services.get(name) or Service(name)
+        flight.deadline = now + min(flight.ttl / 1000, self._max_ttl)
         if return_path is None:
-            deadline -= peer.connection.lag.of(call.sent, now)
-        flight = Flight(peer, call, deadline, service, return_path)
+            flight.deadline -= peer.connection.lag.of(flight.sent_at, now)
         dispatcher.open(flight)
         outcome = self._why_not(flight, thorough=thorough)
         if outcome is not None:
@@ -209,7 +219,7 @@ class Intake:
     @property
     def next_tick(self) -> float:
         """When to call `tick`, at the latest."""
-        return self._impatient[0][0] if self._impatient else float("inf")
+        return self._impatient[0][0] if self._impatient else NEVER
 
     def tick(self, now: float) -> None:
         """Let time pass for the calls that wait for services nobody has offered."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from ..bounds import MIN_BODY_BYTES, find_oversize_response
 from ..errors import LocalProtocolError
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Replies", "WorkerAnswers"]
 
+#: A name of this module, which compiled code finds at once; others it looks up for each call.
+_RESPONSE: Final = Response
+
 
 @final
 class Replies:
@@ -38,7 +41,7 @@ class Replies:
     ) -> Response:
         """Return how a call has ended; ``gathered`` are frames ahead of the body."""
         body = body_of([*gathered, outcome.body]) if gathered else outcome.body
-        item = Response(flight.id, outcome.status, outcome.headers, body, taken)
+        item = _RESPONSE(flight.id, outcome.status, outcome.headers, body, taken)
         if flight.parts:
             item.parts = flight.parts  # so that a caller who misses one notices
         return item

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Final, final
+
+from ..deadlines import NEVER
+from .workers import UNBOUNDED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +79,9 @@ class Suspects:
     @property
     def next_tick(self) -> float:
         """When to call `overdue` again, at the latest."""
-        return min((until for _, until in self._reserved.values()), default=float("inf"))
+        if not self._reserved:  # nearly always
+            return NEVER
+        return min(until for _, until in self._reserved.values())
 
     def overdue(self, now: float) -> list[tuple[Worker, Flight | None]]:
         """Return workers that did not become empty in time, each with the suspect to be given."""
@@ -123,7 +127,7 @@ class Newcomers:
         """Let ``worker`` have all that it can take, or forget it."""
         if self._workers.pop(worker, None) is None and worker.window >= worker.capacity:
             return
-        worker.window = sys.maxsize
+        worker.window = UNBOUNDED
         if not self._workers:
             self.next_tick = float("inf")
 
@@ -136,6 +140,6 @@ class Newcomers:
             worker.window *= 2
             if worker.window >= worker.capacity:
                 del self._workers[worker]
-                worker.window = sys.maxsize
+                worker.window = UNBOUNDED
         self.next_tick = now + INTERVAL if self._workers else float("inf")
         return grown

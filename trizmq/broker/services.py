@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, final
 
+from ..deadlines import NEVER
 from .estimates import Estimates
 from .queues import RequestQueue
 from .workers import Crew
@@ -169,7 +170,7 @@ class Roster:
     def next_tick(self) -> float:
         """When to call `tick`, at the latest."""
         if not self._deserted:
-            return float("inf")
+            return NEVER
         return self._deserted[0].deserted_at + self._limits.remembered
 
     def tick(self, now: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, final
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     from ..wire.items import Takes
     from .calls import Flight, Token
 
-__all__ = ["LOCAL", "NATIVE", "Crew", "Worker"]
+__all__ = ["LOCAL", "NATIVE", "UNBOUNDED", "Crew", "Worker"]
 
 
 @final
@@ -68,6 +67,7 @@ class Crew:
         self.workers: dict[Worker, None] = {}
         #: How many calls all of them can have at once.
         self.capacity = 0
+        self._sole: Worker | None = None
         self._quiet_after = quiet_after
         self._heard = _Levels()
         self._quiet = _Levels()
@@ -76,6 +76,7 @@ class Crew:
         """Add a worker."""
         worker.crew = self
         self.workers[worker] = None
+        self._note_sole()
         self.capacity += worker.capacity
         if len(self.workers) == 2:  # until now there was no need for an order
             for one in self.workers:
@@ -95,7 +96,11 @@ class Crew:
         self.retire(worker)
         self._take(worker)
         self.workers.pop(worker, None)
+        self._note_sole()
         worker.crew = None
+
+    def _note_sole(self) -> None:
+        self._sole = next(iter(self.workers)) if len(self.workers) == 1 else None
 
     def note(self, worker: Worker) -> None:
         """Be told that the number of its calls, or its having room, may have changed."""
@@ -117,9 +122,9 @@ class Crew:
 
     def first(self, now: float) -> Worker | None:
         """Return the worker that should have the next call, or None if none has room."""
-        if len(self.workers) == 1:
-            for sole in self.workers:
-                return sole if sole.has_room else None
+        sole = self._sole
+        if sole is not None:
+            return sole if sole.has_room else None
         while worker := self._heard.first():
             if now - worker.heard_at <= self._quiet_after:
                 return worker
@@ -131,9 +136,10 @@ class Crew:
 
 #: What a worker speaks that is in the broker's own process: function calls.
 LOCAL: Final = "local"
-
-
 NATIVE: Final = "native"
+
+#: More calls than there ever are, in a number that compiled code compares at once.
+UNBOUNDED: Final = 1 << 60
 
 
 @final
@@ -181,7 +187,7 @@ class Worker:
     held: int = 0
     most_held: int = 64 * 1024 * 1024
     #: How many calls it may have now: it came while many waited, and others may be coming.
-    window: int = sys.maxsize
+    window: int = UNBOUNDED
 
     @property
     def has_room(self) -> bool:

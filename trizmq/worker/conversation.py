@@ -256,8 +256,9 @@ class Conversation(ABC):
         self._has_spoken = False
 
     def _start(self, token: bytes, call: Call, now: float) -> None:
-        lag = self._lag.of(call.sent, now)
-        job = Job(self, call, now + call.ttl / 1000 - lag, token)
+        job = Job(self, call, now, token)
+        lag = self._lag.of(job.sent_at, now)
+        job.deadline = now + job.ttl / 1000 - lag
         if lag and job.deadline <= now:
             self._say_stopped(job)  # its caller has gone while it lay in our socket
         elif token not in self.jobs:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final
 
 import trio
 
-from ..current import ITEMS
+from ..current import POSTS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator
@@ -24,6 +24,9 @@ T = TypeVar("T", bound="Hashable")
 #: Items after which their results are flushed though more are ready: a message full. Without a
 #: bound, this side and the other fall into lock-step: one works while the other waits (-25 %).
 FLUSH_EVERY: Final = 32
+
+#: A name of this module, which compiled code finds at once; others it looks up for each item.
+_copy_context: Final = copy_context
 
 
 @final
@@ -110,7 +113,7 @@ class WorkerPool(Generic[T]):
     def _is_clean(self) -> bool:
         """Tell whether each value in the context of the current task is the one that was there."""
         try:
-            if copy_context() != self._clean:  # quick, for the two share all
+            if _copy_context() != self._clean:  # quick, for the two share all
                 return False
         except Exception:  # two values that are not the same, and cannot be compared: arrays
             return False
@@ -121,10 +124,11 @@ class WorkerPool(Generic[T]):
         task = trio.lowlevel.current_task()
         with trio.CancelScope() as scope:
             post = Post(task, scope)
+            POSTS[task] = post
             try:
                 await self._work(task, post)
             finally:
-                ITEMS.pop(task, None)
+                POSTS.pop(task, None)
                 self._cancelled.discard(scope)
                 if post.is_leaky:
                     post.close_leaks()
@@ -133,15 +137,17 @@ class WorkerPool(Generic[T]):
 
     async def _work(self, task: trio.lowlevel.Task, post: Post) -> None:
         cancelled, ready, scope, status = self._cancelled, self._ready, post.scope, post.status
-        while scope not in cancelled:  # `scope.cancel_called` looks at the clock each time
+        # `scope.cancel_called` looks at the clock each time.
+        while not (cancelled and scope in cancelled):
             if not ready:
+                post.item = None
                 await self._rest(task)
                 continue
             item = ready.popleft()
             if ready or self._unflushed:
                 self._prepare_to_wait()
             self._running[item] = post
-            ITEMS[task] = item
+            post.item = item
             try:
                 await self._handle(item)
             finally:
@@ -162,7 +168,6 @@ class WorkerPool(Generic[T]):
         self._flush()
 
     async def _rest(self, task: trio.lowlevel.Task) -> None:
-        ITEMS.pop(task, None)
         if self._unflushed:
             self._flush_now()
             if self._ready:
@@ -202,6 +207,8 @@ class Post:
 
     def __init__(self, task: trio.lowlevel.Task, scope: trio.CancelScope) -> None:
         self.scope = scope
+        #: What the task is at; None while it rests.
+        self.item: Any = None
         self.task: Any = task
         self.status: Any = _status_of(task)
 

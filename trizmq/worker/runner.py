@@ -33,6 +33,11 @@ ACCESS = logging.getLogger("trizmq.access")
 LOGGER = logging.getLogger("trizmq.worker")
 
 
+# Names of this module, which compiled code finds at once; others it looks up for each call.
+_SERVED: Final = Served
+_no_headers: Final = no_headers
+_add_lower_case: Final = add_lower_case
+
 #: Of a handler that raises a `trio.Cancelled` which it has kept, or made.
 STRAY: Final = "the handler raised trio.Cancelled, but was not cancelled"
 
@@ -118,21 +123,21 @@ class LocalWorker(Generic[W]):
         finally:
             later = request.later
             if later is None:
-                self._end(request, response)
+                self._end(flight, request, response)
             elif later.is_over or not is_owed:
                 self._end_owed(flight, response)
 
     def _request(self, flight: W) -> Served[W]:
         path, _, query_string = flight.target.partition("?")
-        headers = no_headers()
+        headers = _no_headers()
         if flight.headers:
-            add_lower_case(headers, flight.headers)
+            _add_lower_case(headers, flight.headers)
         body: Any = flight.body
         frames: tuple[bytes, ...] = ()
         if type(body) is not bytes:
             frames = tuple(frames_of(body))
             body = b"".join(frames)
-        request = Served(  # by position, as far as there is one: at half the price
+        request = _SERVED(  # by position, as far as there is one: at half the price
             flight.method,
             path,
             query_string,
@@ -151,12 +156,12 @@ class LocalWorker(Generic[W]):
             request.began = trio.current_time()
         return request
 
-    def _end(self, request: Served[W], response: Response | None) -> None:
+    def _end(self, flight: W, request: Served[W], response: Response | None) -> None:
         if response is not None and (len(response.body) > MIN_BODY_BYTES or response.headers):
             response = self._fitting(request, response)
         if self._access_log:
             _log_access(request, response, trio.current_time() - request.began)
-        self._finish(request.flight, response)
+        self._finish(flight, response)
 
     def _fitting(self, request: Served[W], response: Response) -> Response:
         """Return ``response``, or a 500 if it is larger than what its receiver takes.
@@ -211,7 +216,7 @@ class LocalWorker(Generic[W]):
             later.is_over = True
             if response is not None:  # what was sent ahead counts, too
                 response = self._fitting(request, response)
-            self._end(request, response)
+            self._end(flight, request, response)
 
 
 def _fault(request: Request, error: BaseException | None, why: str) -> Response:
