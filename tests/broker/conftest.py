@@ -209,7 +209,9 @@ class BackendRig:
     def employ(self, address: bytes, *services: str, capacity: int = 1) -> None:
         """Let a native worker say hello, and forget the answer."""
         self.work(address, Hello(VERSION, address.decode(), capacity, services or ("users",)))
-        hello = Hello(VERSION, "broker01", takes=self.broker.limits.takes)
+        limits = self.broker.limits
+        window = limits.worker_bytes // 4
+        hello = Hello(VERSION, "broker01", takes=limits.takes, window=window)
         self.told.remove((address, hello))
 
     def heard(self, address: bytes) -> list[Item | commands.Command]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from trizmq import messages
 from trizmq.wire import native
 from trizmq.wire.commands import Disconnect, Final, Heartbeat, Partial, Ready, Request
-from trizmq.wire.items import VERSION, Call, Cancel, Goaway, Hello, Part, Response
+from trizmq.wire.items import VERSION, Call, Cancel, Credit, Goaway, Hello, Part, Response
 from trizmq.wire.items import Heartbeat as Beat
 from trizmq.wire.return_path import MDP
 from trizmq.worker.dialects import MDPConversation, NativeConversation
@@ -461,3 +461,80 @@ def test_a_worker_that_stood_still_does_not_begin_what_is_over() -> None:
     talk.tick(5.0)
     said = [item for frames in talk.take_outbox().messages for item in native.decode(frames)]
     assert Response(2, 504, {}, b"", stopped=True) not in said  # that was said at once
+
+
+# -- what the broker has not read ------------------------------------------------------------
+
+LARGE = messages.Response(200, body=bytes(100_000))
+
+
+def answered(talk: Talk) -> list[int]:
+    return [item.id for item in talk.take() if isinstance(item, Response)]
+
+
+def employed(count: int, **hello: Any) -> Talk:
+    """Return a conversation that has been given so many calls."""
+    talk = Talk("native")
+    talk.hear(Hello(VERSION, "broker", **hello))
+    talk.hear(*[Call(number, 5000, "GET", "/users", {}, b"") for number in range(1, count + 1)])
+    talk.take()
+    return talk
+
+
+def test_large_responses_wait_until_the_broker_has_read_those_before() -> None:
+    talk = employed(6, window=250_000)
+    for job in talk.jobs[:5]:
+        talk.finish(job, LARGE)
+    assert answered(talk) == [1, 2, 3]
+    talk.finish(talk.jobs[5])  # a small one does not overtake: parts come before their end
+    assert answered(talk) == []
+    assert talk.talk.holds_back
+    talk.hear(Credit(0, 100_000))
+    assert answered(talk) == [4]
+    talk.hear(Credit(0, 10_000_000))
+    assert answered(talk) == [5, 6]
+    assert not talk.talk.holds_back
+
+
+@pytest.mark.parametrize("hello", [{}, {"window": 0}])
+def test_without_a_window_nothing_waits(hello: dict[str, int]) -> None:
+    talk = employed(10, **hello)
+    for job in talk.jobs:
+        talk.finish(job, LARGE)
+    assert answered(talk) == list(range(1, 11))
+
+
+def test_small_responses_do_not_wait_for_the_window() -> None:
+    talk = employed(10, window=1)
+    talk.finish(talk.jobs[0], LARGE)
+    for job in talk.jobs[1:]:
+        talk.finish(job)
+    assert answered(talk) == list(range(1, 11))
+
+
+def test_what_waits_for_the_window_is_sent_before_the_goodbye() -> None:
+    talk = employed(3, window=1)
+    for job in talk.jobs:
+        talk.finish(job, LARGE)
+    talk.talk.drain()
+    talk.act()
+    talk.hear(Goaway("draining"))
+    assert answered(talk) == [1]
+    assert talk.talk.holds_back
+    talk.hear(Credit(0, 200_000))
+    talk.hear(Credit(0, 200_000))
+    talk.hear(Credit(0, 200_000))
+    assert [type(item) for item in talk.take()] == [Response, Response, Goaway, Goaway]
+    assert not talk.talk.holds_back
+
+
+def test_the_next_connection_begins_with_an_open_window() -> None:
+    talk = employed(3, window=1)
+    for job in talk.jobs:
+        talk.finish(job, LARGE)
+    talk.disconnect()
+    talk.connect()
+    talk.take()
+    talk.hear(Hello(VERSION, "broker", window=1), Call(9, 5000, "GET", "/users", {}, b""))
+    talk.finish(talk.jobs[-1], LARGE)
+    assert answered(talk) == [9]

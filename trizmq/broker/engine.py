@@ -187,10 +187,15 @@ class Broker:
         except Exception as error:
             self._guard.end_flight(flight, error)
 
-    def receive_worker(self, address: bytes, items: Sequence[Item], now: float) -> None:
-        """Take in one message of a native worker on the backend."""
+    def receive_worker(
+        self, address: bytes, items: Sequence[Item], now: float, size: int = 0
+    ) -> None:
+        """Take in one message of a native worker on the backend.
+
+        ``size``: its bytes, if it has several frames.
+        """
         self._dispatcher.now = now
-        self._sessions.receive(address, items, now)
+        self._sessions.receive(address, items, now, size)
 
     def receive_command(
         self, address: bytes, dialect: str, command: commands.Command, now: float

@@ -222,7 +222,8 @@ class BrokerLoop:
             else:
                 if type(received[0]) is Hello and self._backend is not None:
                     self._backend.watch(address)
-                self.broker.receive_worker(address, received, now)
+                size = sum(map(len, frames)) if len(frames) > 1 else 0
+                self.broker.receive_worker(address, received, now, size)
 
     def _survive(
         self, error: Exception, router: Router, address: bytes, frames: list[bytes]

@@ -91,12 +91,12 @@ class Sessions:
         self._guard = guard
         self._refused = refused
         self._takes = limits.takes
-        self._hello = Hello(VERSION, instance, takes=self._takes)
+        self._hello = Hello(VERSION, instance, takes=self._takes, window=limits.worker_bytes // 4)
 
     # -- native ------------------------------------------------------------------------
 
-    def receive(self, address: bytes, items: Sequence[Item], now: float) -> None:
-        """Take in one message of a native worker."""
+    def receive(self, address: bytes, items: Sequence[Item], now: float, size: int) -> None:
+        """Take in one message of a native worker; ``size``: its bytes, if it has several frames."""
         worker = self.workers.get(address)
         if worker is None:
             worker = self._greet(address, items[0], now)
@@ -107,6 +107,11 @@ class Sessions:
             return
         self.note_heard(worker, now)
         self._read(worker, address, items)
+        if size:
+            worker.read += size
+            if worker.read >= self._hello.window // 4:
+                self._outbox.assign(address, Credit(0, worker.read))
+                worker.read = 0
 
     def _read(self, worker: Worker, address: bytes, items: Sequence[Item]) -> None:
         for item in items:

@@ -185,6 +185,8 @@ class Worker:
     is_reserved: bool = False
     #: Bytes of the bodies that it was given, and the most that it is given.
     held: int = 0
+    #: Bytes of its large messages that were read, and for which it got no credit yet.
+    read: int = 0
     most_held: int = 64 * 1024 * 1024
     #: How many calls it may have now: it came while many waited, and others may be coming.
     window: int = UNBOUNDED

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from ..bounds import sane, small_of
 from ..messages import IDEMPOTENT_METHODS
+from ..wire.batches import TOGETHER
 from ..wire.items import DEFAULT_TAKES, frames_of
 from ..wire.native import LARGE
 
@@ -35,10 +36,6 @@ __all__ = [
 
 #: The same as `Link.small`, for the default limits.
 SMALL: Final = small_of(DEFAULT_TAKES)
-
-#: Bytes in one message to a broker, if it is of more than one call: while it is on its way
-#: nothing else is, and the broker can read none of it before it is there as a whole.
-BATCH_BYTES: Final = 4 * 1024 * 1024
 
 #: The weight of a call that was not weighed: it is always looked at.
 UNKNOWN_WEIGHT: Final = 1 << 40
@@ -97,7 +94,7 @@ class Link:
     #: What the broker takes, once its hello has told; a call of a weight up to ``small`` fits.
     limits: Takes | None = None
     small: int = SMALL
-    message_bytes: int = BATCH_BYTES
+    message_bytes: int = TOGETHER
     #: How many bytes of large calls may be on their way, which the broker has not looked at: what
     #: it has not read lies in its memory, without any other bound.
     window: int = sys.maxsize
@@ -109,7 +106,7 @@ class Link:
         """Note what the broker takes, and how much at once."""
         limits = sane(limits)
         self.limits, self.small = limits, small_of(limits)
-        self.message_bytes = min(limits.message_bytes, BATCH_BYTES)
+        self.message_bytes = min(limits.message_bytes, TOGETHER)
         self.window = window if window > 0 else sys.maxsize
 
     @property

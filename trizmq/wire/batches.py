@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from . import native
 from .bridge import unsent
@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
     from .items import Item
 
-__all__ = ["batches"]
+__all__ = ["TOGETHER", "batches"]
+
+#: Bytes in one message of several items. Nothing else passes while it is on its way, and the
+#: receiver can read none of it until all of it has arrived.
+TOGETHER: Final = 4 * 1024 * 1024
 
 
 def batches(
@@ -47,7 +51,7 @@ def _written(
     frames = _message(batch)
     if frames:
         size = len(frames[0]) if len(frames) == 1 else sum(map(len, frames))
-        if size <= message_bytes:
+        if size <= message_bytes and (size <= TOGETHER or len(batch) == 1):
             return [(frames, len(batch))]
     if len(batch) > 1:
         half = len(batch) // 2

@@ -118,8 +118,9 @@ class Hello(_Bodiless, array_like=True, tag=0, frozen=True):
     still has these calls, but for those above ``seen``, the highest id that it has looked at,
     and those in ``lost``, to which no response will come.
 
-    ``window``: how many bytes of calls that the sender has not looked at may be on their way to
-    it; 0: it sets no bound. Its heartbeats tell what it has looked at.
+    ``window`` comes from a broker: how many bytes that it has not read may be on their way to it;
+    0: it sets no bound. A client counts bodies over 32 KiB, and learns from heartbeats which of its
+    calls were read; a worker counts messages of several frames, and gets credit for their bytes.
     """
 
     version: int
@@ -191,7 +192,10 @@ class Part(msgspec.Struct, array_like=True, tag=4, gc=False):
 
 
 class Credit(_Bodiless, array_like=True, tag=5, frozen=True):
-    """Send ``more`` further parts of stream ``id``; of id 0: further calls."""
+    """Send ``more`` further parts of stream ``id``.
+
+    With id 0, from a broker to a worker: ``more`` further bytes, see `Hello.window`.
+    """
 
     id: int
     more: int

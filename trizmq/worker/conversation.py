@@ -190,6 +190,11 @@ class Conversation(ABC):
         """Whether all that it was given is answered, and nothing more can come."""
         return self.is_draining and self._is_cut_off and not self.jobs
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether messages wait until the broker has read those before them."""
+        return False
+
     def _leave_if_drained(self) -> None:
         if self.is_drained and self._is_connected:
             self._say_goodbye()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections import deque
 from typing import TYPE_CHECKING, Final, final
 
 from ..bounds import sane
@@ -13,6 +15,7 @@ from ..wire.items import (
     DEFAULT_TAKES,
     Call,
     Cancel,
+    Credit,
     Goaway,
     Heartbeat,
     Hello,
@@ -41,6 +44,9 @@ class NativeConversation(Conversation):
         self._hello = hello
         self._items: list[Item] = []
         self._is_refused = False
+        self._window = sys.maxsize
+        self._on_their_way = 0  # bytes of large messages that the broker has not read
+        self._held_back: deque[list[bytes]] = deque()  # until it has
         super().__init__(now)
 
     def _open(self) -> None:
@@ -48,12 +54,32 @@ class NativeConversation(Conversation):
 
     def disconnect(self) -> None:
         self._items.clear()
+        self._held_back.clear()
+        self._on_their_way = 0
         super().disconnect()
 
     def take_outbox(self) -> WorkerOutbox:
         items, self._items = self._items, []
-        self._outbox.messages += [frames for frames, _ in batches(items, self.takes.message_bytes)]
+        for frames, _ in batches(items, self.takes.message_bytes):
+            if len(frames) == 1 and not self._held_back:
+                self._outbox.messages.append(frames)
+            else:
+                self._held_back.append(frames)
+        if self._held_back:
+            self._send_within_window()
         return super().take_outbox()
+
+    def _send_within_window(self) -> None:
+        # libzmq has no bound in bytes: what the broker has not read would fill its memory.
+        while self._held_back and self._on_their_way < self._window:
+            frames = self._held_back.popleft()
+            if len(frames) > 1:
+                self._on_their_way += sum(map(len, frames))
+            self._outbox.messages.append(frames)
+
+    @property
+    def holds_back(self) -> bool:
+        return bool(self._held_back)
 
     def _read(self, frames: Sequence[bytes], now: float) -> None:
         self._read_items(native.decode(frames), now)
@@ -65,12 +91,13 @@ class NativeConversation(Conversation):
                     case Call():
                         self._start(b"%d" % item.id, item, now)
                     case Cancel():
-                        job = self.jobs.get(b"%d" % item.id)
-                        if job is not None:  # else it has just been answered
-                            self._stop(job)
-                    case Hello(takes=takes):
+                        self._cancel(item)
+                    case Credit(0, more):
+                        self._on_their_way = max(0, self._on_their_way - more)
+                    case Hello(takes=takes, window=window):
                         self.is_ready, self._is_refused = True, False
                         self.takes = sane(takes)
+                        self._window = window if window > 0 else sys.maxsize
                     case Goaway("draining"):
                         self._is_cut_off = True
                         self._leave_if_drained()
@@ -86,6 +113,11 @@ class NativeConversation(Conversation):
                         pass
             except Exception as error:
                 self._fail(item, error)
+
+    def _cancel(self, item: Cancel) -> None:
+        job = self.jobs.get(b"%d" % item.id)
+        if job is not None:  # else it has just been answered
+            self._stop(job)
 
     def _fail(self, item: Item, error: Exception) -> None:
         """Answer ``item``, if it is a call, after a fault of ours; nothing else ends by it."""

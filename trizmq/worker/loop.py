@@ -109,6 +109,10 @@ class _Talk:
     def has_unsent(self) -> bool:
         return bool(self._unsent)
 
+    @property
+    def is_done(self) -> bool:
+        return self.conversation.is_drained and not self.conversation.holds_back
+
     def connected(self) -> None:
         self.conversation.connect(trio.current_time())
         self._loop.touch(self)
@@ -230,7 +234,7 @@ class WorkerLoop:
             touched, self._touched = self._touched, {}
             for talk in touched:
                 self._act_on(talk)
-        if self._is_draining and all(talk.conversation.is_drained for talk in self._talks):
+        if self._is_draining and all(talk.is_done for talk in self._talks):
             self._nothing_in_hand.set()
 
     def _act_on(self, talk: _Talk) -> None:
