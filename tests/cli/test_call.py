@@ -298,3 +298,14 @@ def test_no_admin_token_is_no_error(tmp_path: Path) -> None:
     assert find_token(LOCAL[0], tmp_path / "file") is None
     (tmp_path / "admin-token").write_bytes(b"\xff")
     assert find_token(LOCAL[0], tmp_path) is None
+
+
+def test_the_command_loads_no_module_of_the_broker_or_the_worker(echo: CommandLine) -> None:
+    echo.environment["PYTHONPROFILEIMPORTTIME"] = "1"
+    for args in (["--help"], ["get", "/echo/json"], ["--dialect", "plain", "get", "/echo/json"]):
+        result = echo.process("call", *args)
+        assert result.returncode == 0
+        lines = result.stderr.decode().splitlines()
+        rooms = {".".join(line.rpartition("|")[2].strip().split(".")[:2]) for line in lines}
+        assert "trizmq.client" in rooms
+        assert not {"trizmq.broker", "trizmq.worker", "trizmq.processes"} & rooms

@@ -163,7 +163,7 @@ def command_line() -> click.Group:
 def _kind() -> str:
     """Return whether the hot path was compiled when this was installed."""
     # One of its modules, found as an import would, and not imported: it must be quick.
-    spec = PathFinder.find_spec("broker", [str(Path(__file__).parents[1] / "engine")])
+    spec = PathFinder.find_spec("engine", [str(Path(__file__).parents[1] / "broker")])
     return "pure Python" if str(spec and spec.origin).endswith(".py") else "compiled"
 
 

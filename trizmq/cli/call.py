@@ -12,8 +12,8 @@ import click
 from ..client.foreign import FOREIGN_DIALECTS
 from ..errors import ResponseError
 from ..messages import reason_phrase
+from ..wire.native import NATIVE
 from ..wire.return_path import PLAIN
-from ..worker.loop import NATIVE
 from .exchange import Outgoing, exchange, find_token
 from .exits import Exit
 from .options import connect_option, state_dir_option, timeout_option, token_option

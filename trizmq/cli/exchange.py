@@ -26,7 +26,7 @@ from ..messages import problem
 from ..transport.endpoints import is_local, split_endpoints
 from ..transport.zeromq import ZmqTransport
 from ..wire.items import Call
-from ..worker.loop import NATIVE
+from ..wire.native import NATIVE
 from .exits import Exit, Failure
 
 if TYPE_CHECKING:

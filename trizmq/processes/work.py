@@ -15,9 +15,10 @@ from ..limits import limits_of
 from ..transport.endpoints import split_endpoints
 from ..transport.zeromq import ZmqTransport
 from ..wire.items import DEFAULT_TAKES
+from ..wire.native import NATIVE
 from ..wire.return_path import MDP
 from ..worker.dialects import MDP_PATIENCE
-from ..worker.loop import NATIVE, WorkerLoop
+from ..worker.loop import WorkerLoop
 from .serve import DEFAULT_BACKEND
 from .signals import receiving
 

@@ -16,7 +16,19 @@ from .items import MAX_BODY_FRAMES, Call, Item, Part, Response, body_of, frames_
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["BATCH", "FIRST_BYTES", "LARGE", "MAX_FRAMES", "MAX_ITEMS", "decode", "encode"]
+__all__ = [
+    "BATCH",
+    "FIRST_BYTES",
+    "LARGE",
+    "MAX_FRAMES",
+    "MAX_ITEMS",
+    "NATIVE",
+    "decode",
+    "encode",
+]
+
+#: The name of this dialect.
+NATIVE: Final = "native"
 
 #: Items that we send in one message. With 16 the sockets cost a tenth more; with 64 both sides
 #: fall into lock-step where 64 calls are in flight, and make a third less.

@@ -10,6 +10,7 @@ import trio
 from ..ticker import Faults, Ticker
 from ..transport.line import Line
 from ..wire.items import DEFAULT_TAKES, MAX_ROUTES, VERSION, Hello
+from ..wire.native import NATIVE
 from ..wire.return_path import MDP
 from .dialects import MDP_PATIENCE, MDPConversation, NativeConversation
 from .runner import LocalWorker
@@ -23,13 +24,10 @@ if TYPE_CHECKING:
     from ..wire.items import Body, Takes
     from .conversation import Conversation, Job, WorkerOutbox
 
-__all__ = ["NATIVE", "WorkerLoop"]
+__all__ = ["WorkerLoop"]
 
 
 LOGGER = logging.getLogger("trizmq.worker")
-
-
-NATIVE: Final = "native"
 
 
 #: Messages read in one pass; then whoever else is ready has a turn.
