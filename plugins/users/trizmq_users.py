@@ -1,4 +1,4 @@
-"""Users, kept in memory: the model of a trizmq plugin, to be copied and changed."""
+"""An example plugin that keeps users in memory. Copy and change it to write your own."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ routes = Router("/users")
 
 @routes.get("")
 async def list_users() -> list[User]:
-    """List every user."""
+    """List all users."""
     return list(users.values())
 
 
@@ -40,7 +40,7 @@ async def get_user(user_id: int) -> User | None:
 
 @routes.post("")
 async def add_user(new: NewUser) -> Response:
-    """Add a user; the id is ours to choose."""
+    """Add a user; the server chooses the id."""
     user = User(max(users, default=0) + 1, new.name)
     users[user.id] = user
     location = Headers({"location": f"/users/{user.id}"})
@@ -49,7 +49,7 @@ async def add_user(new: NewUser) -> Response:
 
 @routes.delete("/{user_id:int}")
 async def remove_user(user_id: int) -> None:
-    """Remove a user, for good."""
+    """Remove a user permanently."""
     if users.pop(user_id, None) is None:
         raise HTTPError(404, f"there is no user {user_id}")
 

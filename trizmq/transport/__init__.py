@@ -1,1 +1,1 @@
-"""ZeroMQ sockets for Trio, and an in-memory network with the same face."""
+"""ZeroMQ sockets for Trio, and an in-memory network with the same interface."""

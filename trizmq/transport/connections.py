@@ -1,4 +1,4 @@
-"""Connections of one socket: libzmq's reports about them, and closing one."""
+"""Connections of a socket: libzmq's reports about them, and closing one of them."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ _event = struct.Struct("=HI")
 
 @final
 class Monitor:
-    """The events of ``watched``; it costs nothing where messages pass.
+    """The events of ``watched``, without any cost for its messages.
 
-    libzmq's I/O thread writes them. If it could not, it would stand still, and every socket of
-    the context with it: hence no high-water mark, and only the events that are wanted. Closed
-    before ``watched``: a monitor that is left open keeps its context from ending.
+    libzmq's I/O thread writes them. If it were blocked, every socket of the context would be
+    blocked too, so there is no high-water mark, and only the requested events are reported.
+    Close it before ``watched``: an open monitor keeps its context from ending.
     """
 
     def __init__(
@@ -50,19 +50,19 @@ class Monitor:
         self._watched = watched
         self._socket = socket = context.socket(zmq.PAIR)
         socket.setsockopt(zmq.LINGER, 0)
-        socket.setsockopt(zmq.RCVHWM, 0)  # it counts only if it is set before `connect`
+        socket.setsockopt(zmq.RCVHWM, 0)  # takes effect only if set before `connect`
         socket.connect(address)
         self._fd = cast("int", socket.getsockopt(zmq.FD))
         self._is_awaited = False
 
     def take(self) -> Iterator[tuple[int, int]]:
-        """Take what has happened since: (event, value). Cheap if nothing has."""
+        """Yield the events since the last call: (event, value). Cheap if there are none."""
         while self._has_news():
             frame, _ = self._socket.recv_multipart(NOBLOCK)
             yield _event.unpack(frame)
 
     async def wait(self) -> None:
-        """Sleep until there may be something to take, or until `wake`. A checkpoint."""
+        """Sleep until there may be an event, or until `wake`. A checkpoint."""
         if self._has_news():
             await trio.lowlevel.checkpoint()
             return
@@ -70,17 +70,17 @@ class Monitor:
         try:
             await trio.lowlevel.wait_readable(self._fd)
         except trio.ClosedResourceError:
-            pass  # this is how `wake` does it
+            pass  # this is the effect of `wake`
         finally:
             self._is_awaited = False
 
     def wake(self) -> None:
-        """Wake the task that waits: another one has taken what it waits for."""
+        """Wake the waiting task, because another task has taken the event that it waits for."""
         if self._is_awaited:
             trio.lowlevel.notify_closing(self._fd)
 
     def close(self) -> None:
-        """End it, before the socket that it watches. Safe to repeat."""
+        """Close the monitor, before the socket that it watches. Safe to repeat."""
         if not self._socket.closed:
             self.wake()
             self._watched.disable_monitor()
@@ -93,34 +93,34 @@ class Monitor:
 
 
 def cut(frame: zmq.Frame, endpoints: Sequence[str]) -> bool:
-    """Close the connection that ``frame`` came by, if it is still there; tell whether it was.
+    """Close the connection that delivered ``frame``, if it still exists; return whether it did.
 
-    The frame knows only the descriptor. Its connection may have ended meanwhile, and the number
-    may be that of another one, or of a file: so it must be bound at one of ``endpoints``, where
-    this end listens, and lead to where the frame came from. If it then still is another one, it is
-    of the same machine, and connects anew.
+    The frame has only the descriptor. Its connection may have ended in the meantime, and the
+    number may belong to another connection, or to a file. Therefore the local end must be one
+    of ``endpoints``, and the remote end must match the origin of the frame. If it is still a
+    different connection, it is from the same machine, and will reconnect.
     """
     try:
-        # A copy: libzmq closes its own. What is shut down is the connection behind both.
+        # Duplicate it, because libzmq closes its own. The shutdown affects the shared connection.
         with socket.socket(fileno=os.dup(frame.get(zmq.SRCFD))) as connection:
             if _is_it(connection, str(frame.get("Peer-Address")), endpoints):
                 connection.shutdown(socket.SHUT_RDWR)
                 return True
     except (OSError, zmq.ZMQError):
-        pass  # no descriptor, no socket, not connected: it has ended by itself
+        pass  # no descriptor, not a socket, or not connected: it has ended by itself
     return False
 
 
 def _is_it(connection: socket.socket, peer: str, endpoints: Sequence[str]) -> bool:
     here = connection.getsockname()
-    if connection.family == getattr(socket, "AF_UNIX", None):  # which Windows lacks
+    if connection.family == getattr(socket, "AF_UNIX", None):  # not available on Windows
         return f"ipc://{os.fsdecode(here)}" in endpoints
     there = connection.getpeername()[0].removeprefix("::ffff:")
     is_from_there = there == peer.strip("[]").removeprefix("::ffff:")
     return is_from_there and any(one.endswith(f":{here[1]}") for one in endpoints)
 
 
-#: What a ZeroMQ context needs with its first socket, and what another one does: pairs.
+#: Pairs of descriptors that a ZeroMQ context needs with its first socket, and for each further one.
 FIRST: Final = 8
 
 
@@ -128,10 +128,10 @@ NEXT: Final = 3
 
 
 def check_descriptors(pairs: int) -> None:
-    """Look before libzmq does: it ends the whole process where it finds no descriptor.
+    """Check that descriptors are available, because libzmq aborts the process if there are none.
 
     Raises:
-      OSError: too few are left.
+      OSError: if too few are left.
 
     """
     held: list[int] = []

@@ -1,4 +1,4 @@
-"""A DEALER that knows at once when its connection begins and ends."""
+"""A DEALER that detects immediately when its connection begins and ends."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 __all__ = ["CONNECTED", "ENDS", "ZmqDealer"]
 
-#: How the end of a connection, or of the attempt to make one, is reported; and its beginning.
+#: The events for the end of a connection, or of an attempt to make one; and for its beginning.
 ENDS: Final = int(zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED)
 CONNECTED: Final = int(zmq.EVENT_CONNECTED)
 
-#: The other end has closed the connection; 0 where the system does not tell.
+#: The other end has closed the connection; 0 if the system does not report this.
 HUNG_UP: Final[int] = getattr(select, "POLLRDHUP", 0)
 
 
 @final
 class ZmqDealer(ZmqSocket):
-    """A connected DEALER; see `face.Dealer` for what it promises."""
+    """A connected DEALER; see `face.Dealer` for its guarantees."""
 
     def __init__(
         self, socket: zmq.Socket[bytes], monitor: Monitor, there: int, max_bytes: int
@@ -36,7 +36,7 @@ class ZmqDealer(ZmqSocket):
         self._there = there
         self._monitor = monitor
         self._is_connected = self._is_lost = False
-        self._connection: int | None = None  # its descriptor; it is libzmq's
+        self._connection: int | None = None  # its descriptor, which belongs to libzmq
 
     async def wait_connected(self) -> bool:
         while not self.is_lost and not self._is_connected:
@@ -61,7 +61,7 @@ class ZmqDealer(ZmqSocket):
 
     @property
     def is_ending(self) -> bool:
-        # libzmq's thread hears of it as soon as it has a turn: some milliseconds on a busy machine.
+        # libzmq's thread learns of this on its next turn: on a busy machine, milliseconds later.
         if self.is_lost or self._connection is None or not HUNG_UP:
             return self._is_lost
         poll = select.poll()
@@ -85,7 +85,7 @@ class ZmqDealer(ZmqSocket):
         try:
             self._send_frames(frames)
         except zmq.Again:
-            self._wanted |= WRITABLE  # the reader, if it sleeps, is to be woken by room too
+            self._wanted |= WRITABLE  # room must wake the reader too, if it sleeps
             raise trio.WouldBlock from None
         except zmq.ZMQError:
             if self.is_closed:

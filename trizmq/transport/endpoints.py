@@ -1,4 +1,4 @@
-"""Endpoints: what each may look like, who can reach it, and its addresses."""
+"""Endpoints: their syntax, whether they are reachable from outside, and their addresses."""
 
 from __future__ import annotations
 
@@ -26,22 +26,23 @@ __all__ = [
 ]
 
 
-#: How long a name server may take, in seconds.
+#: The maximum time for a name lookup, in seconds.
 LOOKUP_SECONDS: Final = 5.0
 
 
-#: How long a machine may take to refuse a connection.
+#: The maximum time to wait for a machine to refuse a connection, in seconds.
 PROBE_SECONDS: Final = 1.0
 
 
 async def find_addresses(endpoint: str) -> list[str]:
-    """Return endpoints with addresses in place of the name in ``endpoint``; IPv4 comes first.
+    """Return ``endpoint`` with addresses instead of its host name, IPv4 addresses first.
 
-    libzmq looks names up in the one thread that serves every connection of a context: a name
-    server that does not answer stops them all for 10 to 20 s. So libzmq is given addresses.
+    libzmq looks up names in the only thread that serves all connections of a context: a name
+    server that does not respond blocks them all for 10 to 20 s. For this reason, libzmq gets
+    addresses.
 
     Returns:
-      ``endpoint`` alone if it has no name; nothing if its name cannot be found now.
+      Only ``endpoint`` if it has no host name; nothing if the name cannot be resolved now.
 
     """
     transport, _, address = endpoint.partition("://")
@@ -52,11 +53,11 @@ async def find_addresses(endpoint: str) -> list[str]:
     with trio.move_on_after(LOOKUP_SECONDS):
         try:
             infos = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError):  # UnicodeError: no name can be like that
+        except (OSError, UnicodeError):  # UnicodeError: not a possible host name
             return []
         found = [(info[0], str(info[4][0])) for info in infos]
-    # Our servers are bound to 127.0.0.1 unless they are told otherwise, and "localhost" may
-    # be ::1, where none listens. The order within a family is the system's.
+    # By default, our servers bind to 127.0.0.1, and "localhost" may be ::1, without a listener.
+    # Within a family, keep the order of the system.
     found.sort(key=lambda one: one[0] != socket.AF_INET)
     hosts = dict.fromkeys(f"[{ip}]" if family == socket.AF_INET6 else ip for family, ip in found)
     return [f"tcp://{ip}:{port}" for ip in hosts]
@@ -71,9 +72,9 @@ def _is_address(host: str) -> bool:
 
 
 async def is_refused(address: str) -> bool:
-    """Tell whether it is certain that no server listens at ``address``.
+    """Return whether there is certainly no server at ``address``.
 
-    A server that is stopped or busy is still there: the kernel accepts for it.
+    A server that is stopped or busy still exists: the kernel accepts connections for it.
     """
     transport, _, place = address.partition("://")
     if transport not in ("tcp", "ipc"):
@@ -95,34 +96,34 @@ async def is_refused(address: str) -> bool:
     return False
 
 
-#: The bytes of the path of an ipc socket: `sun_path` of unix(7), less the zero at its end.
+#: The maximum length of an ipc path: `sun_path` of unix(7), without the final zero.
 LONGEST_PATH: Final = 107
 
 
 LARGEST_PORT: Final = 65535
 
 
-#: Addresses that stand for every interface. They have a meaning only where a socket is bound.
+#: Addresses that mean all interfaces. They are valid only for binding.
 EVERY_INTERFACE: Final = ("*", "0.0.0.0", "[::]", "[*]")  # noqa: S104
 
 
 class _EndpointError(ValueError):
-    """What is wrong with an endpoint."""
+    """The error in an endpoint."""
 
 
 def split_endpoints(endpoints: str) -> list[str]:
-    """Return the endpoints of a list that is separated by commas."""
+    """Split a comma-separated list of endpoints."""
     return [endpoint.strip() for endpoint in endpoints.split(",")]
 
 
 def check_bind(endpoint: str) -> None:
-    """Refuse an endpoint that cannot be bound, or only at the expense of another.
+    """Refuse an endpoint that cannot be bound, or only by replacing something else.
 
-    libzmq deletes whatever lies at the path of an ipc endpoint, a user's file included, and
-    takes the place of a server that listens there.
+    libzmq deletes anything at the path of an ipc endpoint, including a user's file, and takes
+    over from a server that is listening there.
 
     Raises:
-      ConfigError: one line that says what is wrong and what to write instead.
+      ConfigError: one line with the error and the correct form.
 
     """
     try:
@@ -137,10 +138,10 @@ def check_bind(endpoint: str) -> None:
 
 
 def check_connect(endpoint: str) -> None:
-    """Refuse an endpoint to which no connection can be made.
+    """Refuse an endpoint to which no connection is possible.
 
     Raises:
-      ConfigError: one line that says what is wrong and what to write instead.
+      ConfigError: one line with the error and the correct form.
 
     """
     try:
@@ -157,7 +158,7 @@ def check_connect(endpoint: str) -> None:
 
 
 def is_local(endpoint: str) -> bool:
-    """Tell whether only this machine can be at the other end; of an unknown one, no."""
+    """Return whether the other end is certainly on this machine; False if unknown."""
     transport, _, address = endpoint.partition("://")
     host = address.rpartition(":")[0].strip("[]")
     return transport in ("ipc", "inproc") or host == "localhost" or _is_loopback(host)
@@ -192,7 +193,7 @@ def _split(endpoint: str) -> tuple[str, str]:
 
 
 def _guess(address: str) -> str:
-    address = re.sub("^[a-z]+:/+", "", address)  # a slash was forgotten
+    address = re.sub("^[a-z]+:/+", "", address)  # a slash is missing
     return address if re.search(r":[0-9*]+$", address) else "127.0.0.1:5555"
 
 
@@ -235,7 +236,7 @@ def _check_place(path: str) -> None:
 
 def _is_in_use(path: str) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.setblocking(False)  # a server that is stopped, and whose backlog is full
-        # Only a refusal proves that nobody listens. A socket that may not be opened, or is of
-        # another type, belongs to another program.
+        probe.setblocking(False)  # for a server that is stopped and whose backlog is full
+        # Only a refusal proves that there is no listener. If the socket cannot be opened, or has
+        # another type, it belongs to another program.
         return probe.connect_ex(path) != errno.ECONNREFUSED

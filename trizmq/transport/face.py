@@ -1,4 +1,4 @@
-"""What the drivers need of a transport: two sockets, alike over ZeroMQ and in memory."""
+"""The interface of a transport: two kinds of sockets, over ZeroMQ or in memory."""
 
 from __future__ import annotations
 
@@ -11,97 +11,98 @@ __all__ = ["Dealer", "PeerGone", "Router", "Transport"]
 
 
 class PeerGone(Exception):  # noqa: N818 (the cause is the name)
-    """The peer that was addressed is no longer connected."""
+    """The addressed peer is no longer connected."""
 
 
 class _Socket(Protocol):
-    # One task waits and receives; any task may send. Nothing but `wait_readable` waits,
-    # so nothing else can be cancelled half-way: a message has passed, or it has not.
+    # One task waits and receives; any task may send. Only `wait_readable` blocks, so no other
+    # method can be cancelled half-way: a message has been sent, or it has not.
 
     async def wait_readable(self, *, or_writable: bool = False) -> None:
-        """Sleep until there may be something to receive (or room to send). May be wrong.
+        """Sleep until there may be a message to receive (or room to send). May be spurious.
 
-        A checkpoint. To be called after a receive returned None, by one task only.
+        A checkpoint. Call it from one task only, after a receive has returned None.
 
         Raises:
-          trio.ClosedResourceError: if the socket is closed, before or meanwhile.
+          trio.ClosedResourceError: if the socket is closed, before or during the call.
 
         """
 
     def settle(self) -> None:
-        """End a group of sends: what they may have hidden from the reader wakes it."""
+        """End a group of sends, and wake the reader if they may have hidden a message from it."""
 
     def close(self, linger: float = 0) -> None:
-        """Close now; ``linger`` seconds are left for what is unsent. Safe to repeat."""
+        """Close now; unsent messages have ``linger`` seconds. Safe to repeat."""
 
 
 class Router(_Socket, Protocol):
-    """One end of many: each message comes from a peer, and goes to one."""
+    """A socket with many peers: each message comes from one peer or goes to one peer."""
 
     @property
     def endpoint(self) -> str:
-        """Where it is bound, ports that the system chose filled in."""
+        """The bound endpoint, including ports that the system chose."""
 
     def receive_nowait(self) -> tuple[bytes, list[bytes]] | None:
-        """Take one message: (peer, frames), or None if there is none now."""
+        """Return one message as (peer, frames), or None if there is none now."""
 
     def bound_unsent(self, each: int, together: int) -> None:
-        """Set how many bytes may wait here for a peer that does not read, and for all peers."""
+        """Limit the bytes that may wait for a peer that does not read, and for all peers."""
 
     @property
     def crowded(self) -> set[bytes]:
-        """Peers that do not read, and are half-way to the bound; see `unsent`."""
+        """Peers that do not read and have reached half of their bound; see `unsent`."""
 
     def unsent(self, peer: bytes) -> int:
-        """Return about how many bytes wait for ``peer``; `crowded` is right about it then."""
+        """Return approximately how many bytes wait for ``peer``, and update `crowded` for it."""
 
     def send_nowait(self, peer: bytes, frames: Sequence[bytes], *, beyond: bool = False) -> None:
-        """Send one message. Call `settle` after the last of a group.
+        """Send one message. Call `settle` after the last one of a group.
 
-        ``beyond`` the bound on bytes some messages may go that say that it is reached.
+        With ``beyond``, the message may exceed the bound on bytes, to report that it is reached.
 
         Raises:
-          trio.WouldBlock: if the peer reads too slowly: a bound on what waits is reached.
-          PeerGone: if the peer is not connected (any more).
+          trio.WouldBlock: if the peer reads too slowly, and its bound is reached.
+          PeerGone: if the peer is not, or no longer, connected.
 
         """
 
     def watch(self, peer: bytes) -> None:
-        """Let `wait_gone` report ``peer``, from which the last message has come."""
+        """Let `wait_gone` report ``peer``, the sender of the last received message."""
 
     async def wait_gone(self) -> list[bytes]:
-        """Sleep until peers that are watched are no longer connected; return these.
+        """Sleep until watched peers have disconnected, and return them.
 
-        By one task only. Some are missed: to these a send raises `PeerGone`.
+        Call it from one task only. It may miss some peers; sending to them raises `PeerGone`.
         """
 
 
 class Dealer(_Socket, Protocol):
-    """The other end, for as long as one connection to one router lasts.
+    """A socket for one connection to one router.
 
-    A connection that has ended, or was never made, does not come back: open another dealer. So
-    nothing that is sent here can reach the router's successor. What had come can still be read.
+    A connection that has ended, or was never established, does not return: open another
+    dealer. This ensures that no message reaches a successor of the router. Messages that had
+    arrived can still be read.
     """
 
     async def wait_connected(self) -> bool:
-        """Sleep until the router is there, True; or it is certain that it is not, False."""
+        """Sleep until the connection is established (True) or has definitely failed (False)."""
 
     async def wait_lost(self) -> None:
-        """Sleep until the connection has ended, or this is closed. A checkpoint."""
+        """Sleep until the connection has ended, or the socket is closed. A checkpoint."""
 
     @property
     def is_lost(self) -> bool:
-        """Whether the connection has ended, as far as is known at this moment."""
+        """Whether the connection is known to have ended."""
 
     @property
     def is_ending(self) -> bool:
-        """Whether the other end sends no more; what it has sent may not have come yet."""
+        """Whether the other end has stopped sending; some of its messages may still be unread."""
 
     def receive_nowait(self) -> list[bytes] | None:
-        """Take one message, or None if there is none now."""
+        """Return one message, or None if there is none now."""
 
     def send_nowait(self, frames: Sequence[bytes]) -> None:
-        """Send one message, also while it is not connected yet. Call `settle` after the last.
+        """Send one message, even before the connection is established. Call `settle` at the end.
 
         Raises:
           trio.WouldBlock: if the high-water mark is reached.
@@ -110,37 +111,37 @@ class Dealer(_Socket, Protocol):
 
 
 class Transport(Protocol):
-    """Where sockets come from. Closing it closes what it made."""
+    """Creates sockets. Closing it closes all of them."""
 
     def bind(self, endpoint: str) -> Router:
-        """Open a router at ``endpoint``, or at several, separated by commas.
+        """Open a router at ``endpoint``, or at several endpoints separated by commas.
 
         Raises:
-          ConfigError: if the endpoint cannot be bound; one line that says why.
+          ConfigError: if the endpoint cannot be bound; one line with the reason.
 
         """
 
     def check(self, endpoint: str) -> None:
-        """Check that one can connect to ``endpoint``, now or later.
+        """Check that ``endpoint`` is valid for connecting, now or later.
 
         Raises:
-          ConfigError: if ``endpoint`` is not an endpoint.
+          ConfigError: if it is not.
 
         """
 
     async def find(self, endpoint: str) -> list[str]:
-        """Return the addresses of ``endpoint``, the best first; none if its name is unknown."""
+        """Return the addresses of ``endpoint``, best first; empty if its name is unknown."""
 
     async def is_refused(self, address: str) -> bool:
-        """Tell whether it is certain that no router is bound at ``address``."""
+        """Return whether there is certainly no router at ``address``."""
 
     def connect(self, address: str, *, beats: bool = False) -> Dealer:
-        """Open a dealer to ``address``, whether or not a router is there.
+        """Open a dealer to ``address``, whether or not there is a router.
 
         Args:
-          address: one that `find` has returned.
-          beats: let the transport itself look whether the other end is there, every half
-            second. Only where that is ours: others take this for a message, or hang up.
+          address: a result of `find`.
+          beats: let the transport itself check the other end every half second. Use it only
+            if the other end is trizmq: others treat this as a message, or disconnect.
 
         Raises:
           ConfigError: if ``address`` is not an endpoint.
@@ -149,4 +150,4 @@ class Transport(Protocol):
         """
 
     async def aclose(self) -> None:
-        """Close everything; waits a bounded time for what sockets still linger over."""
+        """Close everything; waits a limited time for lingering sockets."""

@@ -1,4 +1,4 @@
-"""One endpoint, and the connection to it: made, watched, and made anew when it has ended."""
+"""An endpoint and the connection to it, which is made again whenever it has ended."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ __all__ = ["Line", "Talk", "open_dealer"]
 LOGGER = logging.getLogger("trizmq.connection")
 
 
-#: Seconds before a failed attempt is repeated: doubled each time, up to the last two, of an
-#: endpoint on this machine, where a try costs nothing, and of another one.
+#: Seconds before a failed attempt is repeated. They double each time, up to one of the other two:
+#: for an endpoint on this machine, where attempts cost nothing, and for another machine.
 FIRST_PAUSE: Final = 0.1
 
 
@@ -32,53 +32,53 @@ LOCAL_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 2.0
 
 
-#: The same for a server that ends each connection at once: it does not want us.
+#: The maximum for a server that ends each connection immediately: it refuses us.
 SENT_AWAY_PAUSE: Final = 1.0
 
 
-#: A connection that ends sooner counts as an attempt that has failed.
+#: A connection that ends sooner counts as a failed attempt.
 STEADY: Final = 1.0
 
 
-#: An attempt takes no longer, in seconds. Transports have bounds of their own, below this one.
+#: The maximum duration of an attempt, in seconds. Transports have shorter limits of their own.
 ATTEMPT: Final = 5.0
 
 
 class Talk(Protocol):
-    """What is said over a line. No method may raise."""
+    """The user of a line. No method may raise an exception."""
 
     @property
     def has_unsent(self) -> bool:
-        """Whether something waits for room in the socket."""
+        """Whether messages are waiting for room in the socket."""
 
     def connected(self) -> None:
-        """Be told that there is a connection, on which nothing was said yet."""
+        """Handle a new connection, on which no message has been sent yet."""
 
     def read(self, dealer: Dealer) -> bool:
-        """Take in what has come; return whether there may be more."""
+        """Read received messages; return whether there may be more."""
 
     def ending(self) -> None:
-        """Be told that the server has closed the connection: what is sent reaches nobody."""
+        """Handle that the server has closed the connection: sent messages are lost."""
 
     def lost(self) -> None:
-        """Be told that the connection has ended; all that came on it was read."""
+        """Handle the end of the connection; everything received on it has been read."""
 
     def missed(self) -> bool:
-        """Be told that an attempt has failed; return whether to find out if that is final."""
+        """Handle a failed attempt; return whether to find out if the failure is final."""
 
     def refused(self) -> None:
-        """Be told that no server listens there: the one before has ended."""
+        """Handle that there is no server at the endpoint: the previous one has ended."""
 
 
 @final
 class Line:
     """Keeps a connection to ``endpoint`` for ``talk``.
 
-    Each connection has a socket of its own, so that nothing said on one reaches the successor
-    of the server that it was said to; and for each the name is looked up anew.
+    Each connection has a new socket, so that no message reaches the successor of the server
+    that it was sent to, and the name is looked up again each time.
 
     Args:
-      beats: whether the other end is ours: see `face.Transport.connect`.
+      beats: whether the other end is trizmq: see `face.Transport.connect`.
 
     """
 
@@ -93,7 +93,7 @@ class Line:
         self._longest_pause = LOCAL_PAUSE if is_local(endpoint) else LONGEST_PAUSE
 
     async def run(self) -> None:
-        """Connect, again and again, until cancelled; the last socket is left to `close`."""
+        """Connect again and again until cancelled; `close` closes the last socket."""
         failures = 0
         while True:
             began = trio.current_time()
@@ -109,7 +109,7 @@ class Line:
             await trio.sleep(max(0.0, pause * jitter - lasted))
 
     def look(self) -> None:
-        """Take note at once, and not only in the next pass, if the connection has ended."""
+        """Detect the end of the connection now, rather than in the next pass."""
         dealer = self.dealer
         if dealer is None:
             return
@@ -119,22 +119,22 @@ class Line:
             self._talk.ending()
 
     def reset(self) -> None:
-        """End the connection, if there is one, without a word; the next one follows."""
+        """End the connection, if there is one, without a message; the next one follows."""
         if self.dealer is not None:
             dealer, self.dealer = self.dealer, None
             dealer.close()
 
     def close(self, linger: float = 0) -> None:
-        """Close the socket that `run` has left; ``linger``: as for a `face.Dealer`."""
+        """Close the last socket of `run`; ``linger`` is the same as for a `face.Dealer`."""
         if self.dealer is not None:
             self.dealer.close(linger)
 
     async def _connect(self) -> bool:
-        """Try each address; return when the connection has ended, True, or there was none."""
+        """Try each address; return True after a connection has ended, False if none was made."""
         addresses = await self._transport.find(self._endpoint)
         try:
             dealer = await _connect(self._transport, addresses, beats=self._beats)
-        except OSError as error:  # no descriptors are left: some will be, perhaps
+        except OSError as error:  # no descriptors are left; there may be some later
             self._warn(error)
             return False
         if dealer is not None:
@@ -148,7 +148,7 @@ class Line:
         return False
 
     def _warn(self, error: OSError) -> None:
-        if not self._is_warned:  # once, and not at each attempt
+        if not self._is_warned:  # only once, not for each attempt
             self._is_warned = True
             LOGGER.warning("cannot connect to %s, trying again: %s", self._endpoint, error)
 
@@ -174,13 +174,13 @@ class Line:
     def _end(self, dealer: Dealer) -> None:
         while self.dealer is dealer and self._talk.read(dealer):
             pass
-        if self.dealer is dealer:  # what was read has not ended it already
+        if self.dealer is dealer:  # reading may have ended it already
             self.dealer = None
             self._talk.lost()
 
 
 async def open_dealer(transport: Transport, endpoint: str, *, beats: bool) -> Dealer:
-    """Return a dealer that is connected to ``endpoint``; wait for a server if none is there."""
+    """Return a dealer that is connected to ``endpoint``; if there is no server, wait for one."""
     transport.check(endpoint)
     while True:
         dealer = await _connect(transport, await transport.find(endpoint), beats=beats)
@@ -190,7 +190,7 @@ async def open_dealer(transport: Transport, endpoint: str, *, beats: bool) -> De
 
 
 async def _connect(transport: Transport, addresses: Sequence[str], *, beats: bool) -> Dealer | None:
-    """Return a dealer that is connected to the first of ``addresses`` that answers."""
+    """Return a dealer that is connected to the first address that responds."""
     for address in addresses:
         dealer = transport.connect(address, beats=beats)
         is_connected = False

@@ -1,4 +1,4 @@
-"""A network in memory, with the same face as ZeroMQ's: for tests, and under any clock."""
+"""An in-memory network with the same interface as ZeroMQ's, for tests and for any clock."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _Inbox:
             raise trio.ClosedResourceError("this socket was closed")
 
     def settle(self) -> None:
-        # Nothing is hidden here: what arrives wakes the reader by itself.
+        # Nothing is hidden here: every arriving message wakes the reader.
         pass
 
     def wake(self) -> None:
@@ -76,7 +76,7 @@ class MemoryRouter(_Inbox):
         return message
 
     def bound_unsent(self, each: int, together: int) -> None:
-        pass  # what waits is in the memory of the peer, which is this process
+        pass  # waiting messages are in the memory of the peer, which is this process
 
     def unsent(self, peer: bytes) -> int:
         return 0
@@ -99,13 +99,13 @@ class MemoryRouter(_Inbox):
             self.wake()
 
     def attach(self, dealer: MemoryDealer) -> bytes:
-        """Take ``dealer`` in; return its routing id (which starts with 0, as libzmq's do)."""
+        """Add ``dealer`` and return its routing id (which starts with 0, as in libzmq)."""
         peer = b"\0" + next(self._ids).to_bytes(4, "big")
         self._peers[peer] = dealer
         return peer
 
     def drop(self, peer: bytes) -> None:
-        """Forget a dealer that has closed."""
+        """Remove a dealer that was closed."""
         self._peers.pop(peer, None)
         if peer in self._watched:
             self._watched.remove(peer)
@@ -168,7 +168,7 @@ class MemoryDealer(_Inbox):
         return self._end.is_set()
 
     def detach(self) -> None:
-        """Lose the router."""
+        """Disconnect from the router."""
         self._router = None
         self._end.set()
         self.wake()
@@ -191,7 +191,7 @@ class MemoryDealer(_Inbox):
 
 @final
 class MemoryTransport:
-    """One network: its endpoints are any strings. See `face.Transport`."""
+    """A network whose endpoints can be any strings. See `face.Transport`."""
 
     def __init__(self) -> None:
         self._routers: dict[str, MemoryRouter] = {}
@@ -220,7 +220,7 @@ class MemoryTransport:
         return dealer
 
     def forget(self, socket: MemoryRouter | MemoryDealer) -> None:
-        """Take out a socket that has closed."""
+        """Remove a socket that was closed."""
         if isinstance(socket, MemoryRouter):
             self._routers.pop(socket.endpoint, None)
         else:

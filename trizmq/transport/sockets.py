@@ -1,4 +1,4 @@
-"""Sockets for Trio: libzmq's edge-triggered descriptor, and the ROUTER."""
+"""Sockets for Trio, using libzmq's edge-triggered descriptor, and the ROUTER."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ __all__ = [
     "ZmqSocket",
 ]
 
-#: A longer frame is sent without a copy. That has its price too: pyzmq keeps the frame until
-#: libzmq lets go of it, and a thread of its own hears of that and waits for Python's lock. So
-#: bodies of 64 KiB cost 10 to 15 % less CPU copied. Beyond 128 KiB it is a draw, unless the C
-#: library asks the kernel for each copy's memory, as it does by itself: then copies cost more.
+#: Longer frames are sent without a copy. That has a cost as well: pyzmq keeps the frame until
+#: libzmq releases it, and a separate thread is notified and waits for the GIL. As a result, bodies
+#: of 64 KiB take 10 to 15 % less CPU when they are copied. Beyond 128 KiB, both cost the same,
+#: unless the C library requests memory from the kernel for each copy, which it does by default:
+#: then copies cost more.
 NO_COPY: Final = 128 * 1024
 
 # As plain ints: combining pyzmq's enum members costs a microsecond each time.
@@ -39,35 +40,35 @@ READABLE: Final = int(zmq.POLLIN)
 WRITABLE: Final = int(zmq.POLLOUT)
 EVENTS: Final = int(zmq.EVENTS)
 
-#: No dialect has messages of more frames. The rest of one that has is skipped.
+#: No dialect uses more frames in a message. The rest of a longer message is skipped.
 MAX_FRAMES: Final = 1025
 
-#: Frames that are skipped in one go, in about a millisecond; then others have a turn.
+#: Frames to skip at once, in about a millisecond; then other tasks run.
 SKIPPED_A_PASS: Final = 1000
 
-#: A descriptor is closed a moment after its connection is reported as ended.
+#: A descriptor is closed shortly after the end of its connection is reported.
 CLOSING_SECONDS: Final = 0.1
 
 
 class ZmqSocket:
-    # ZMQ_FD turns readable when libzmq has news. The news may concern either direction,
-    # and any call into the socket may take it in and make the fd unreadable again
-    # (zmq_getsockopt(3): "edge-triggered"). Hence two rules:
+    # ZMQ_FD becomes readable when libzmq has news. The news may concern either direction, and any
+    # call to the socket may process it and make the fd unreadable again (zmq_getsockopt(3):
+    # "edge-triggered"). Hence two rules:
     #
-    # 1. The reader sleeps only after ZMQ_EVENTS, read just now, lacked its flag; nothing
-    #    is awaited between that look and wait_readable.
-    # 2. Who has sent while the reader sleeps looks at ZMQ_EVENTS afterwards, and wakes it.
-    #    notify_closing does that: it makes wait_readable raise, for what reason we know.
+    # 1. The reader sleeps only if ZMQ_EVENTS, read just before, did not have its flag; there is
+    #    no await between that check and wait_readable.
+    # 2. After sending while the reader sleeps, check ZMQ_EVENTS and wake the reader if necessary.
+    #    notify_closing does this: it makes wait_readable raise an exception, which we expect.
     #
-    # Without the second, a busy service stalled for good within 0.6 s, 3 runs of 3.
+    # Without the second rule, a busy service stalled permanently within 0.6 s, in 3 of 3 runs.
 
     def __init__(self, socket: zmq.Socket[bytes], max_bytes: int) -> None:
         self._socket = socket
         self._max_bytes = max_bytes
         self._is_skipping = False
         self._receive = socket.recv
-        # The backend's own: `zmq.Socket` first looks for what only draft sockets need, and
-        # costs twice as much.
+        # The backend's method: `zmq.Socket` first checks something that only draft sockets need,
+        # which doubles the cost.
         self._send: Callable[[bytes, int, bool], object] = cast(
             "Any", super(zmq.Socket, socket)
         ).send
@@ -101,9 +102,9 @@ class ZmqSocket:
         return bool(cast("int", self._option(EVENTS)) & self._wanted)
 
     def _receive_frames(self, flags: int) -> list[bytes]:
-        # The first frame decides; once it is there the others are too (ZeroMQ delivers
-        # whole messages). Single calls cost half of what recv_multipart does.
-        # And the frame itself knows if it is the last: ZMQ_RCVMORE costs 1.4 us a look.
+        # The first frame decides; when it has arrived, so have the others (ZeroMQ delivers whole
+        # messages). Separate calls cost half as much as recv_multipart. And the frame itself
+        # knows whether it is the last one: reading ZMQ_RCVMORE costs 1.4 us each time.
         frame = self._receive(flags, False)
         self._first = frame
         frames = [frame.bytes]
@@ -114,18 +115,18 @@ class ZmqSocket:
                 frames.append(frame.bytes)
                 room -= len(frames[-1])
                 if len(frames) > MAX_FRAMES or room < 0:
-                    # libzmq has all of it already, and no way to drop it: two million empty
-                    # frames take two seconds to read. So it is read a little at a time.
+                    # libzmq has already received all of it and cannot drop it: two million empty
+                    # frames take two seconds to read. They are therefore read in small steps.
                     self._is_skipping = frame.more
                     self._cut(frame)
                     return []
         return frames
 
     def _cut(self, frame: zmq.Frame) -> None:
-        """End the connection by which ``frame`` has come."""
+        """End the connection that delivered ``frame``."""
 
     def _has_skipped(self) -> bool:
-        """Read on in a message that is too large; tell whether that was the rest of it."""
+        """Read more of a message that is too large; return whether its end was reached."""
         for _ in range(SKIPPED_A_PASS):
             if not self._receive(NOBLOCK, False).more:
                 self._is_skipping = False
@@ -145,13 +146,13 @@ class ZmqSocket:
     def close(self, linger: float = 0) -> None:
         if not self._socket.closed:
             trio.lowlevel.notify_closing(self._fd)
-            self._reader_sleeps = False  # it has been woken; `settle` must not look any more
+            self._reader_sleeps = False  # it is awake; `settle` must not check the socket now
             self._socket.close(linger=int(linger * 1000))
 
 
 @final
 class ZmqRouter(ZmqSocket):
-    """A bound ROUTER; see `face.Router` for what it promises."""
+    """A bound ROUTER; see `face.Router` for its guarantees."""
 
     def __init__(
         self, socket: zmq.Socket[bytes], endpoint: str, monitor: Monitor, max_bytes: int
@@ -160,8 +161,8 @@ class ZmqRouter(ZmqSocket):
         self.endpoint = endpoint
         self._unsent = Unsent()
         self._monitor = monitor
-        #: Who is at the other end of a descriptor, and what identifies the connection itself: the
-        #: next one gets the same number.
+        #: The peer for each descriptor, and an id of the connection itself, because the next
+        #: connection may get the same number.
         self._watched: dict[int, tuple[bytes, int]] = {}
 
     def watch(self, peer: bytes) -> None:
@@ -181,7 +182,7 @@ class ZmqRouter(ZmqSocket):
             await self._monitor.wait()
 
     def _forget(self, ended: list[int]) -> list[bytes]:
-        """Take out those whose connection is gone; another one may have its number by now."""
+        """Remove the peers whose connection is gone; another one may have its number by now."""
         gone = []
         for fd in ended:
             peer, connection = self._watched.get(fd, (b"", 0))
@@ -204,7 +205,7 @@ class ZmqRouter(ZmqSocket):
             peer = self._receive(NOBLOCK)
         except zmq.Again:
             return None
-        # A peer can send an address frame alone only by closing half-way; libzmq cuts that.
+        # A peer can send only an address frame by closing half-way; libzmq discards that.
         return peer, self._receive_frames(NOBLOCK)
 
     def bound_unsent(self, each: int, together: int) -> None:
@@ -221,8 +222,8 @@ class ZmqRouter(ZmqSocket):
         size = len(frames[0]) if len(frames) == 1 else sum(map(len, frames))
         if not self._unsent.admits(peer, size, beyond=beyond):
             raise trio.WouldBlock
-        # ROUTER_MANDATORY: the first frame is refused, or all of them are taken. Without
-        # it, 16,850 of 20,000 messages to a slow reader were dropped, each "sent".
+        # ROUTER_MANDATORY: libzmq refuses the first frame, or accepts all of them. Without it,
+        # 16,850 of 20,000 messages to a slow reader were dropped although they were "sent".
         try:
             self._send(peer, MORE, True)
         except zmq.Again:
@@ -239,7 +240,7 @@ class ZmqRouter(ZmqSocket):
             else:
                 self._send_frames(frames)
         except (TypeError, IndexError):
-            # What was begun must be ended, or the next message becomes the rest of this one.
+            # Finish the message, or the next one would become the rest of it.
             self._send(b"", NOBLOCK, True)
             raise
 
@@ -253,7 +254,7 @@ class ZmqRouter(ZmqSocket):
 
 
 def _connection_at(fd: int) -> int:
-    """Return what no other connection shares; 0 if the descriptor is closed."""
+    """Return a number that no other connection has; 0 if the descriptor is closed."""
     try:
         return os.fstat(fd).st_ino
     except OSError:

@@ -1,4 +1,4 @@
-"""How much of what was sent to each peer has not left this process."""
+"""The data sent to each peer that has not left this process yet."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Unsent"]
 
-#: After so many bytes to one peer a frame is marked. So much is not counted of each peer.
+#: Mark a frame after this many bytes to one peer. Up to this many bytes per peer are not counted.
 MARK_EVERY: Final = 1024 * 1024
 
-#: So many bytes may go beyond a bound: they say why no other does.
+#: This many bytes may exceed a bound, for messages that explain why no others are sent.
 GRACE: Final = 4 * MARK_EVERY
 
-#: A peer that has read nothing for so many seconds does not read.
+#: A peer that has read nothing for this many seconds counts as not reading.
 STALLED: Final = 1.0
 
-#: Peers that are remembered though nothing is outstanding.
+#: The number of peers to remember even though none of their data is outstanding.
 MANY: Final = 4096
 
 
@@ -37,22 +37,22 @@ class _Account:
 
 @final
 class Unsent:
-    """Counts bytes per peer, for libzmq counts messages, and says nothing of either.
+    """Counts bytes per peer, because libzmq counts messages and reports neither.
 
-    Theory of operation. libzmq sends the messages of a peer in their order, and tells when it
-    lets go of the memory of a frame that it was given without a copy. So one frame in a
-    megabyte is given so, and *marked*: once it has gone, everything before it has. A peer with
-    marks that have not gone is *behind*. All that is counted of the others is how far it is to
-    their next mark.
+    Theory of operation. libzmq sends the messages of a peer in order, and reports when it
+    releases the memory of a frame that it was given without a copy. One frame per megabyte is
+    therefore sent that way and *marked*: once it has gone, everything before it has gone too. A
+    peer with outstanding marks is *behind*. For all other peers, only the distance to their
+    next mark is counted.
 
-    All peers together may be behind by a bound, and each by half of what the others leave of
-    it: so the more are behind, the less each may be. A peer that reads, however large its
-    responses are, soon catches up. One that has read nothing for a second has *stalled*, and
-    has a bound of its own.
+    There is a bound for all peers together, and each peer may be behind by half of what the
+    others leave of it: the more peers are behind, the less each of them may be. A peer that
+    reads soon catches up, however large its responses are. A peer that has read nothing for a
+    second has *stalled*, and has its own bound.
     """
 
     def __init__(self) -> None:
-        #: Peers that are behind by half of what they may, as of their last message.
+        #: Peers that were behind by half of their bound at their last message.
         self.crowded: set[bytes] = set()
         self.stalled_after = STALLED
         self._each = self._all = sys.maxsize
@@ -60,11 +60,11 @@ class Unsent:
         self._behind: dict[bytes, _Account] = {}
 
     def bound(self, each: int, together: int) -> None:
-        """Set how many bytes a stalled peer, and all peers, may be behind."""
+        """Set how many bytes a stalled peer, and all peers together, may be behind."""
         self._each, self._all = each, together
 
     def admits(self, peer: bytes, size: int, *, beyond: bool) -> bool:
-        """Tell whether a message of ``size`` bytes may be sent to ``peer``; count it if so."""
+        """Return whether ``size`` bytes may be sent to ``peer``, and count them if so."""
         account = self._accounts.get(peer)
         if account is None:
             account = self._open(peer)
@@ -95,12 +95,12 @@ class Unsent:
         return sum(account.bytes for account in self._behind.values())
 
     def is_due(self, peer: bytes) -> bool:
-        """Tell whether the last frame of this message is to be marked."""
+        """Return whether the last frame of this message should be marked."""
         return self._accounts[peer].unmarked >= MARK_EVERY
 
     def mark(self, peer: bytes, send: Callable[[zmq.Frame], object], data: bytes) -> None:
-        """Send ``data`` as a frame that tells when it has gone."""
-        # Without this frame being kept: it would hold the memory, too.
+        """Send ``data`` as a frame that reports when it has gone."""
+        # Do not keep the frame itself: it would keep the memory alive.
         frame = zmq.Frame(data, track=True, copy=False, copy_threshold=0)
         tracker = frame.tracker
         send(frame)

@@ -1,4 +1,4 @@
-"""ZeroMQ for Trio: one context, and the options of every socket of ours."""
+"""ZeroMQ for Trio: the context, and the options of all sockets."""
 
 from __future__ import annotations
 
@@ -25,45 +25,45 @@ from .sockets import ZmqRouter, ZmqSocket
 
 __all__ = ["ZmqTransport"]
 
-#: Bytes that the kernel takes from a sender ahead of a receiver on this machine. Without a
-#: bound it takes some megabytes, which have left the processor's cache when they are read:
-#: bodies of 1 MiB, 4 in flight, cost a fifth to a quarter less CPU with it. (208 to 384 KiB are
-#: alike, and 208 is what Linux allows unless told otherwise.) Never between machines: there
-#: it would bound what is on its way.
+#: Bytes that the kernel buffers for a receiver on the same machine. Without a limit, it buffers
+#: several megabytes, which have left the processor's cache by the time they are read: with the
+#: limit, bodies of 1 MiB, 4 in flight, take a fifth to a quarter less CPU. (Values from 208 to
+#: 384 KiB perform alike, and 208 is the default maximum on Linux.) It is never used between
+#: machines, where it would limit the data in transit.
 LOCAL_SEND_BUFFER: Final = 256 * 1024
 
-#: Longer than any program runs: libzmq makes no second connection for a socket. It would carry
-#: what was not sent on the first one to whoever comes next.
+#: Longer than any program runs, so that libzmq never reconnects a socket: it would send messages
+#: from the first connection to whichever server comes next.
 NEVER: Final = 1_000_000_000
 
-#: Messages of one peer that may wait until they are read. Beyond that libzmq reads no more from it,
-#: no heartbeat either, and the connection would end while a loop is busy: so, more than a client
-#: may have calls in flight.
+#: Messages of one peer that may wait to be read. Beyond that, libzmq stops reading from the peer,
+#: including heartbeats, and the connection would end while a loop is busy. It must therefore
+#: exceed the number of calls that a client may have in flight.
 UNREAD: Final = 4_096
 
-#: Milliseconds between two looks at the other end of a connection, and until it is given up:
-#: within this machine, and elsewhere, where a large frame takes longer than that to pass.
+#: Milliseconds between two checks of the other end, and until the connection is given up: within
+#: one machine, and between machines, where a large frame takes longer than that to transfer.
 BEAT: Final = 500
 LOCAL_SILENCE: Final = 1_500
 SILENCE: Final = 3_000
 
-#: Messages that may wait for one peer of a router. They are bounded in bytes (`Unsent`).
+#: Messages that may wait for one peer of a router. `Unsent` limits their bytes.
 HIGH_WATER_MARK: Final = 20_000
 
-#: How long `ZmqTransport.aclose` waits for libzmq to let go, in seconds.
+#: How long `ZmqTransport.aclose` waits for libzmq to finish, in seconds.
 TERM_SECONDS: Final = 2.0
 
 
 @final
 class ZmqTransport(trio.abc.AsyncResource):
-    """A ZeroMQ context and the options that every socket of ours has (docs/reference/statuses.md).
+    """A ZeroMQ context and the options that all sockets share (docs/reference/statuses.md).
 
     Args:
-      max_frame: bytes in one frame, or in one message; a peer that sends more loses its
-        connection. (libzmq sees to frames by itself.)
+      max_frame: the maximum size of a frame, and of a message; a peer that exceeds it loses its
+        connection. (libzmq itself enforces it for frames.)
 
     Raises:
-      OSError: there are too few file descriptors left.
+      OSError: if there are too few file descriptors left.
 
     """
 
@@ -77,7 +77,7 @@ class ZmqTransport(trio.abc.AsyncResource):
         _seed_routing_ids()
         socket = self._socket(zmq.ROUTER, endpoint)
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        socket.setsockopt(zmq.SNDHWM, HIGH_WATER_MARK)  # bytes are what bounds it
+        socket.setsockopt(zmq.SNDHWM, HIGH_WATER_MARK)  # the effective limit is in bytes
         try:
             bound = [_bind(socket, one) for one in split_endpoints(endpoint)]
         except zmq.ZMQError as error:
@@ -104,8 +104,8 @@ class ZmqTransport(trio.abc.AsyncResource):
         check_connect(address)
         socket = self._socket(zmq.DEALER, address)
         _bound_send_buffer(socket, address)
-        # That the kernel accepts says little: it does so for a process that is stopped. But
-        # peers before ZMTP 3 have no handshake whose end is reported.
+        # A connection accepted by the kernel means little: it accepts for a stopped process too.
+        # But for peers before ZMTP 3, there is no event for the end of the handshake.
         there = int(zmq.EVENT_HANDSHAKE_SUCCEEDED) if beats else CONNECTED
         if beats:
             _let_beat(socket, address)
@@ -120,11 +120,11 @@ class ZmqTransport(trio.abc.AsyncResource):
         return dealer
 
     async def aclose(self) -> None:
-        # Here, because what another thread closes wakes no reader.
+        # Here, because closing a socket in another thread would not wake its reader.
         for socket in self._sockets:
             socket.close()
-        # destroy() waits for what the sockets linger over. That must not hold up Trio; and
-        # it ends, because every socket got a linger at its creation.
+        # destroy() waits for lingering sockets, which must not block Trio; and it ends, because
+        # every socket had its linger set when it was created.
         with trio.move_on_after(TERM_SECONDS, shield=True):
             await trio.to_thread.run_sync(self._context.destroy, abandon_on_cancel=True)
 
@@ -137,7 +137,7 @@ class ZmqTransport(trio.abc.AsyncResource):
         options = {
             zmq.LINGER: 0,
             zmq.RCVHWM: UNREAD,
-            # Not for all: with it "localhost" may become ::1, where nobody listens.
+            # Not for all sockets: with it, "localhost" may become ::1, without a listener.
             zmq.IPV6: int("[" in endpoint),
             zmq.MAXMSGSIZE: self._max_frame,
             zmq.HANDSHAKE_IVL: 2_000,
@@ -159,11 +159,11 @@ def _bind(socket: zmq.Socket[bytes], endpoint: str) -> str:
 def _let_beat(socket: zmq.Socket[bytes], address: str) -> None:
     socket.setsockopt(zmq.HEARTBEAT_IVL, BEAT)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, LOCAL_SILENCE if is_local(address) else SILENCE)
-    socket.setsockopt(zmq.HEARTBEAT_TTL, SILENCE)  # the other end gives us up likewise
+    socket.setsockopt(zmq.HEARTBEAT_TTL, SILENCE)  # the other end gives us up in the same way
 
 
 def _bound_send_buffer(socket: zmq.Socket[bytes], endpoint: str) -> None:
-    # Of one endpoint: a socket may be bound at several, each with the options of its moment.
+    # Set per endpoint: a socket may be bound to several, each with the options of that moment.
     socket.setsockopt(zmq.SNDBUF, LOCAL_SEND_BUFFER if is_local(endpoint) else -1)
 
 
@@ -172,8 +172,8 @@ def _why(error: zmq.ZMQError) -> str:
 
 
 def _seed_routing_ids() -> None:
-    # libzmq numbers its peers from rand(), which nobody seeds: every process's first
-    # ROUTER hands out 006b8b4567 and counts up, so that after a restart a late reply could
-    # go to a stranger. (Our own ids are checked as well; this is the belt to the braces.)
-    with suppress(OSError, AttributeError, TypeError):  # no C library under that name: Windows
+    # libzmq numbers its peers with rand(), without seeding it: the first ROUTER of every process
+    # starts at 006b8b4567 and counts up, so that after a restart a late reply could reach a
+    # different peer. (Our own ids are checked as well; this is an additional safeguard.)
+    with suppress(OSError, AttributeError, TypeError):  # Windows has no such C library
         ctypes.CDLL(None).srand(int.from_bytes(os.urandom(4), "little"))

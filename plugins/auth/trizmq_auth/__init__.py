@@ -1,8 +1,8 @@
-"""Tokens for trizmq: who calls, and what they may do.
+"""Tokens for trizmq: they identify callers and control their access.
 
-With this plugin every route of every plugin needs a token, unless it says
-``public=True``; a route with ``scopes=(...)`` needs one that was granted them all. The
-broker verifies the token: what is not authenticated never reaches a worker.
+With this plugin, every route of every plugin needs a token, unless it is declared with
+``public=True``. A route with ``scopes=(...)`` needs a token with all of these scopes. The broker
+verifies tokens, so calls without authentication never reach a worker.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
     import click
 
-__all__ = ["trizmq_admit", "trizmq_precondition"]  # the gate's are hooks as they are
+__all__ = ["trizmq_admit", "trizmq_precondition"]  # these are used as hooks directly
 
 routes = Router("/auth")
 
 
 @routes.get("/whoami")
 async def whoami(principal: Principal) -> dict[str, Any]:
-    """Say who the token stands for, and what it may do."""
+    """Return the principal and the scopes of the token."""
     return {"principal": principal.name, "scopes": sorted(principal.scopes)}
 
 

@@ -1,4 +1,4 @@
-"""The token of the first start: so that two terminals are all it takes to begin."""
+"""The token of the first start, so that a new user needs only two terminals."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ ADMIN_TOKEN: Final = "admin-token"  # noqa: S105 (a file's name)
 
 
 def ensure_admin(store: TokenStore, directory: Path) -> None:
-    """Make a token that may do everything, if none was ever made here.
+    """Create a token with all permissions, if none has ever been created here.
 
-    Once there is a token file, even an empty one, somebody has taken charge: a start after
-    the last token was revoked lets nobody in.
+    Once there is a token file, even an empty one, tokens are managed by an administrator: a
+    start after the last token was revoked creates none.
     """
     path = directory / ADMIN_TOKEN
     if store.add_first("admin", ["*"], lambda text: write_private(path, text.encode())):
@@ -32,7 +32,7 @@ def ensure_admin(store: TokenStore, directory: Path) -> None:
 
 
 def forget_admin(directory: Path, token_id: str) -> None:
-    """Remove the file of the first start's token, if that is the one of this id."""
+    """Remove the file with the token of the first start, if it has this id."""
     path = directory / ADMIN_TOKEN
     if path.is_file() and path.read_text("utf-8").startswith(f"{token_id}."):
         path.unlink()

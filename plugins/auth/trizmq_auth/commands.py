@@ -1,4 +1,4 @@
-"""`trizmq token`: give tokens out, list them, take them back."""
+"""`trizmq token`: create, list and revoke tokens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["token"]
 
 SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
-#: The first and the last second that has a date: what is kept may be outside of them.
+#: The first and the last second that can be shown as a date; stored values may be outside.
 FIRST: Final = datetime.min.replace(tzinfo=UTC).timestamp()
 LAST: Final = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
 
@@ -30,7 +30,7 @@ SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
 
 def expiry(text: str) -> float:
-    """Read ``30d``, ``12h`` or an ISO date; return seconds since the epoch."""
+    """Parse ``30d``, ``12h`` or an ISO date; return seconds since the epoch."""
     expires = _after(text) or _at(text)
     if expires is None:
         raise click.BadParameter(f"{text!r} is neither like 30d, 12h, 15m nor an ISO date")
@@ -55,14 +55,14 @@ def _at(text: str) -> float | None:
 
 
 def scope(text: str) -> str:
-    """Check the name of a scope."""
+    """Validate the name of a scope."""
     if not SCOPE.fullmatch(text):
         raise click.BadParameter(f"{text!r} is no scope: printable ASCII without spaces")
     return text
 
 
 def principal(text: str) -> str:
-    """Check the name of a principal."""
+    """Validate the name of a principal."""
     if not text.strip() or not text.isprintable():
         raise click.BadParameter(f"{text!r} names nobody")
     return text
@@ -78,7 +78,7 @@ state_dir_option = click.option(
 
 @click.group
 def token() -> None:
-    """Give tokens out, list them, take them back."""
+    """Create, list and revoke tokens."""
 
 
 @token.command
@@ -98,12 +98,12 @@ def token() -> None:
 def new(
     principal: str, scopes: tuple[str, ...], expires: float | None, state_dir: Path | None
 ) -> None:
-    """Make a token and print it, alone: it cannot be shown again."""
+    """Create a token and print it, and nothing else: it cannot be shown again."""
     store = TokenStore(state_dir_of(state_dir))
     text = store.add(principal, scopes, expires)
     try:
         click.echo(text)
-    except OSError:  # nobody has seen it
+    except OSError:  # the user has not seen it
         store.revoke(text.partition(".")[0])
         raise
 
@@ -112,7 +112,7 @@ def new(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @state_dir_option
 def list_(as_json: bool, state_dir: Path | None) -> None:
-    """List the tokens: never the secrets, which are not kept."""
+    """List the tokens, without their secrets, which are not stored."""
     rows = [_row(token) for token in TokenStore(state_dir_of(state_dir)).tokens()]
     click.echo(msgspec.json.encode(rows) if as_json else _table(rows))
 
@@ -147,10 +147,10 @@ def _table(rows: list[dict[str, Any]]) -> str:
 @click.argument("token_id", metavar="ID")
 @state_dir_option
 def revoke(token_id: str, state_dir: Path | None) -> None:
-    """Take a token back. When this returns, no server takes it any more."""
+    """Revoke a token. When this command returns, no server accepts the token any more."""
     directory = state_dir_of(state_dir)
     if not TokenStore(directory).revoke(token_id):
         raise click.ClickException(f"there is no token {token_id!r}")
     forget_admin(directory, token_id)
-    # A server believes what it read for LOOK_EVERY; twice that, and a bit, for a busy one.
+    # Servers trust the content for LOOK_EVERY; wait over twice that, in case one is busy.
     time.sleep(2.5 * LOOK_EVERY)

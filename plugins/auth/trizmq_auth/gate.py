@@ -1,7 +1,7 @@
-"""The gate: which calls pass, and what the others are told.
+"""The hooks that decide which calls pass, and the responses to the others.
 
-It stands twice. At the broker every token is verified, and nobody unknown reaches a worker.
-At the worker are the scopes, which are the routes', and a second line of defence.
+There are two of them. The broker verifies every token, so unknown callers never reach a worker.
+The worker checks scopes, which belong to routes, and is a second line of defense.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 
 __all__ = ["tokens_of", "trizmq_admit", "trizmq_precondition"]
 
-#: Missing, unknown, expired, revoked: one answer, at the broker and at the worker, for a
-#: guess must not learn which.
+#: The response is the same for missing, unknown, expired and revoked tokens, at the broker and at
+#: the worker, so that guesses learn nothing from it.
 UNAUTHORIZED: Final = Reject(
     401,
     "a valid token is wanted: authorization: Bearer TOKEN",
     {"www-authenticate": "Bearer"},
 )
 
-# Which tokens count belongs to the app, and a process may have several, each with a state
-# directory of its own. A precondition is made before there is one; but all that handles
-# calls, the broker too, is started inside the app's lifespan, and inherits what is set
-# there. Where it is not set no token is valid: closed, not open.
+# The tokens belong to an app, and a process may have several apps with different state
+# directories. Preconditions are created before the directory is known; but everything that
+# handles calls, including the broker, starts inside the app's lifespan and inherits this
+# variable. Where it is not set, no token is valid: it fails closed.
 _verifier: ContextVar[Verifier] = ContextVar("trizmq_auth.verifier")
 
 
 @contextmanager
 def tokens_of(directory: Path) -> Iterator[None]:
-    """Hold requests against the tokens in ``directory``, in what is started inside.
+    """Use the tokens in ``directory`` for everything that starts inside the block.
 
     Raises:
-      ConfigError: they cannot be read, or the first one cannot be written.
+      ConfigError: if they cannot be read, or the first token cannot be written.
 
     """
     store = TokenStore(directory)
@@ -53,7 +53,7 @@ def tokens_of(directory: Path) -> Iterator[None]:
         ensure_admin(store, directory)
     except OSError as error:
         raise ConfigError(f"no token can be made: {error.filename}: {error.strerror}") from error
-    store.tokens()  # what is damaged stops the start
+    store.tokens()  # a damaged file stops the start
     former = _verifier.set(Verifier(store))
     try:
         yield
@@ -63,11 +63,11 @@ def tokens_of(directory: Path) -> Iterator[None]:
 
 @hookimpl
 def trizmq_admit(call: AdmittedCall) -> Verdict:
-    """Say what the broker does with ``call``: who is not known goes no further."""
+    """Decide what the broker does with ``call``: unknown callers are refused."""
     if call.response is not None:
         return None
     token = _token_in(call.headers.get("authorization", ""))
-    if token is None:  # perhaps another plugin knows who calls
+    if token is None:  # another plugin may know the caller
         return None if call.principal or _is_for_all(call) else UNAUTHORIZED
     principal = _verify(token)
     return UNAUTHORIZED if principal is None else Forward(principal)
@@ -75,7 +75,7 @@ def trizmq_admit(call: AdmittedCall) -> Verdict:
 
 @hookimpl
 def trizmq_precondition(route: Route) -> Callable[[Request], Response | None]:
-    """Return the precondition of ``route``."""
+    """Return the precondition for ``route``."""
     if route.public:
         return _greet
     scopes = route.scopes
@@ -92,27 +92,27 @@ def trizmq_precondition(route: Route) -> Callable[[Request], Response | None]:
 
 
 def _greet(request: Request) -> None:
-    """Let everybody in, and say who it is if that is known."""
+    """Let every caller in, and set the principal if it is known."""
     request.principal = _identify(request)
 
 
 def _identify(request: Request) -> Principal | None:
-    # What the broker has found out is not asked again. There may be one that does not ask.
+    # If the broker has set the principal, it is final. A broker without this plugin does not.
     if request.principal is not None:
         return request.principal
     return _verify(_token_in(request.headers.get("authorization", "")))
 
 
 def _is_for_all(call: AdmittedCall) -> bool:
-    # Which route it is, only the worker knows: there the others are guarded. And RFC 8's
-    # service discovery is for whoever can reach the broker.
+    # Only the worker knows the route, and guards the other routes of the service. RFC 8's service
+    # discovery is for everyone who can reach the broker.
     is_mmi = call.service == "mmi" or call.service.startswith("mmi.")
     return call.has_public_routes or is_mmi
 
 
 @lru_cache(maxsize=256)  # a few callers make most of the calls
 def _token_in(field: str) -> str | None:
-    """Return the token in an authorization field; None if there is none."""
+    """Return the token in an authorization field, or None."""
     scheme, _, token = field.partition(" ")
     # RFC 9110, section 11.1: "It uses a case-insensitive token to identify the
     # authentication scheme".

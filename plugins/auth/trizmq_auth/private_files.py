@@ -1,4 +1,4 @@
-"""Files that are their owner's alone: replaced as a whole, by one process at a time."""
+"""Files that only their owner can read, replaced as a whole by one process at a time."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ __all__ = ["check_private", "locked", "write_private"]
 
 @contextmanager
 def locked(lock: Path) -> Iterator[None]:
-    """Keep other processes out of the directory of ``lock`` while the block lasts.
+    """Keep other processes out of the directory of ``lock`` while the block runs.
 
-    Drafts that lie there are removed: whoever wrote them has been killed.
+    Existing drafts are removed: the processes that wrote them have been killed.
     """
     descriptor = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
     try:
@@ -31,7 +31,7 @@ def locked(lock: Path) -> Iterator[None]:
             draft.unlink(missing_ok=True)
         yield
     finally:
-        os.close(descriptor)  # and the lock goes with it
+        os.close(descriptor)  # releases the lock
 
 
 def _lock(descriptor: int) -> None:
@@ -46,10 +46,10 @@ def _lock(descriptor: int) -> None:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Replace ``path``, mode 0600, in one step that also survives a loss of power.
+    """Replace ``path``, mode 0600, atomically, even if the power fails.
 
     Raises:
-      OSError: naming ``path``, which is as it was.
+      OSError: with ``path`` in it; the file is unchanged.
 
     """
     try:
@@ -73,7 +73,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _sync_directory(directory: Path) -> None:
-    if sys.platform == "win32":  # where a directory cannot be opened
+    if sys.platform == "win32":  # which cannot open directories
         return
     descriptor = os.open(directory, os.O_RDONLY)
     try:
@@ -83,15 +83,15 @@ def _sync_directory(directory: Path) -> None:
 
 
 def check_private(path: Path, command: str) -> None:
-    """Refuse a file or directory that every user of this machine may write.
+    """Refuse a file or directory that every user of this machine can write.
 
     Raises:
-      ConfigError: it says that ``command`` mends it.
-      OSError: there is no such file.
+      ConfigError: the message contains ``command``, which fixes the problem.
+      OSError: if the file does not exist.
 
     """
     mode = path.stat().st_mode
-    is_sticky = stat.S_ISDIR(mode) and mode & stat.S_ISVTX  # like /tmp: to each its own files
+    is_sticky = stat.S_ISDIR(mode) and mode & stat.S_ISVTX  # as in /tmp: users own their files
     if sys.platform != "win32" and mode & stat.S_IWOTH and not is_sticky:
         kind = "directory" if stat.S_ISDIR(mode) else "file"
         raise ConfigError(

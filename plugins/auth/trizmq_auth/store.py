@@ -1,4 +1,4 @@
-"""The tokens that were given out: one file, ``tokens.json``, in the state directory."""
+"""The issued tokens, in one file, ``tokens.json``, in the state directory."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Stamp", "Token", "TokenStore", "digest_of"]
 
-#: Tells one state of the file from another: modification time, inode, size.
+#: Identifies one state of the file: modification time, inode, size.
 Stamp: TypeAlias = tuple[int, int, int] | None
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of a token: all but the token. Times are seconds since the epoch."""
+    """A stored token: everything except its secret. Times are in seconds since the epoch."""
 
     id: str
     digest: str
@@ -35,24 +35,24 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     expires: float | None = None
 
     def matches(self, text: str) -> bool:
-        """Tell whether ``text`` is this token, in a time that says nothing about it."""
+        """Return whether ``text`` is this token, in constant time."""
         return compare_digest(self.digest, digest_of(text))
 
     def has_expired(self, now: float) -> bool:
-        """Tell whether its time is over."""
+        """Return whether it has expired."""
         return self.expires is not None and now >= self.expires
 
 
 def digest_of(text: str) -> str:
-    """Return the SHA-256 of a token. It has 256 random bits: salt would add nothing."""
+    """Return the SHA-256 of a token. The token has 256 random bits, so it needs no salt."""
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class TokenStore:
-    """The file. Any number of processes may read and change it at once.
+    """The token file. Any number of processes can read and change it at the same time.
 
-    It is replaced as a whole, so a reader sees the old tokens or the new ones; who
-    changes it holds a lock from reading to replacing, so no change is lost.
+    It is replaced as a whole, so readers see either the old or the new tokens. Writers hold a
+    lock from reading to replacing, so no change is lost.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -60,7 +60,7 @@ class TokenStore:
         self._lock: Final = directory / "tokens.lock"
 
     def stamp(self) -> Stamp:
-        """Return what differs when the file does; None if there is none."""
+        """Return a value that changes with the file; None if there is no file."""
         try:
             status = self._path.stat()
         except FileNotFoundError:
@@ -68,10 +68,10 @@ class TokenStore:
         return status.st_mtime_ns, status.st_ino, status.st_size
 
     def tokens(self) -> list[Token]:
-        """Return every token, the oldest first.
+        """Return all tokens, the oldest first.
 
         Raises:
-          ConfigError: the file is damaged, not ours to read, or everybody's to write.
+          ConfigError: if the file is damaged or unreadable, or writable for all users.
 
         """
         try:
@@ -84,11 +84,11 @@ class TokenStore:
             raise ConfigError(f"{self._path} cannot be read: {error}") from error
 
     def add(self, principal: str, scopes: Iterable[str], expires: float | None = None) -> str:
-        """Make a token and return it; it cannot be had a second time.
+        """Create a token and return it; it cannot be retrieved later.
 
         Raises:
           ConfigError: as in `tokens`.
-          OSError: it cannot be written; nothing has changed.
+          OSError: if the file cannot be written; it is unchanged.
 
         """
         with locked(self._lock):
@@ -100,15 +100,15 @@ class TokenStore:
     def add_first(
         self, principal: str, scopes: Iterable[str], keep: Callable[[str], object]
     ) -> bool:
-        """Make a token if none was ever made; return whether this was the first.
+        """Create a token if none has ever been created; return whether this was the first.
 
-        ``keep`` is called with the token before it counts: if the process is killed between,
-        the next one begins anew.
+        ``keep`` is called with the token before it becomes valid: if the process is killed in
+        between, the next one starts again.
         """
         if self.stamp() is not None:
             return False
         with locked(self._lock):
-            if self.stamp() is not None:  # another process was first
+            if self.stamp() is not None:  # another process was faster
                 return False
             check_private(self._path.parent, "chmod 700")
             text, token = _mint(principal, scopes, None)
@@ -117,7 +117,7 @@ class TokenStore:
         return True
 
     def revoke(self, token_id: str) -> bool:
-        """Forget the token of that id; tell whether there was one."""
+        """Remove the token with this id; return whether it existed."""
         with locked(self._lock):
             before = self.tokens()
             after = [token for token in before if token.id != token_id]

@@ -1,4 +1,4 @@
-"""Token to principal, at the price of a dict look-up."""
+"""Verification of tokens at the cost of a dict lookup."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ __all__ = ["LOOK_EVERY", "Verifier"]
 
 logger = logging.getLogger("trizmq.auth")
 
-#: Seconds for which what the file said is believed. A look costs 2 us, a call 16.
+#: Seconds for which the content of the file is trusted. A look costs 2 us, a call 16.
 LOOK_EVERY: Final = 0.02
 
-#: Tokens that are remembered as verified; then all are forgotten, and verified anew.
+#: The number of verified tokens to remember; beyond it, all are forgotten and verified again.
 REMEMBERED: Final = 4096
 
-#: Compared with when an id is unknown, so that it takes as long as a known one.
+#: Compared with tokens that have an unknown id, so that they take as long as known ones.
 NOBODY: Final = Token(id="", digest="0" * 64, principal="")
 
 
 class Verifier:
-    """Knows the tokens of one store, and notices within `LOOK_EVERY` that they changed."""
+    """Knows the tokens of one store, and notices changes within `LOOK_EVERY`."""
 
-    # On the system's clock, not Trio's: the file changes in real time, whatever a test's
-    # clock says.
+    # Uses the system's clock, not Trio's: the file changes in real time, whatever the clock of a
+    # test does.
 
     def __init__(self, store: TokenStore) -> None:
         self._store: Final = store
@@ -41,7 +41,7 @@ class Verifier:
         self._look_again = 0.0
 
     def verify(self, text: str) -> Principal | None:
-        """Return who the token ``text`` stands for; None if it is not valid now."""
+        """Return the principal of the token ``text``, or None if it is not valid now."""
         if monotonic() >= self._look_again:
             self._look()
         known = self._verified.get(text) or self._learn(text)
@@ -50,7 +50,7 @@ class Verifier:
         return known[1]
 
     def _learn(self, text: str) -> tuple[Token, Principal] | None:
-        self._look()  # a token that was made a moment ago is good at once
+        self._look()  # a new token is valid immediately
         token = self._tokens.get(text.partition(".")[0], NOBODY)
         if not token.matches(text):
             return None
@@ -61,7 +61,7 @@ class Verifier:
 
     def _look(self) -> None:
         self._look_again = monotonic() + LOOK_EVERY
-        # The stamp first: what changes after it is read anew at the next look.
+        # Read the stamp first: changes after it are found at the next look.
         stamp = self._store.stamp()
         if stamp != self._stamp:
             self._stamp = stamp
@@ -72,6 +72,6 @@ class Verifier:
         try:
             return self._store.tokens()
         except ConfigError as error:
-            # Closed, not open: nobody is let in by a file that cannot be read.
-            logger.error("no token is valid: %s", error)  # noqa: TRY400 (it says all)
+            # Fail closed: an unreadable file lets no caller in.
+            logger.error("no token is valid: %s", error)  # noqa: TRY400 (the text is enough)
             return []
