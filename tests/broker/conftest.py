@@ -11,9 +11,9 @@ from trizmq import messages
 from trizmq.broker.engine import Broker
 from trizmq.broker.workers import Worker
 from trizmq.limits import Limits
-from trizmq.wire import commands, native
+from trizmq.wire import mdp, native
 from trizmq.wire.items import VERSION, Call, Hello, Response
-from trizmq.wire.return_path import MDP
+from trizmq.wire.mdp import MDP
 
 if TYPE_CHECKING:
     from trizmq.admission import Event
@@ -123,7 +123,7 @@ class BackendRig:
         self.now = 0.0
         self.items: list[tuple[bytes, Item]] = []
         self.messages: list[tuple[bytes, list[bytes]]] = []
-        self.told: list[tuple[bytes, Item | commands.Command]] = []
+        self.told: list[tuple[bytes, Item | mdp.Command]] = []
         self.events: list[Event] = []
         self.dialects: dict[bytes, str] = {}
         self.greet(b"a")
@@ -187,7 +187,7 @@ class BackendRig:
 
     # -- workers -----------------------------------------------------------------------
 
-    def say(self, address: bytes, command: commands.Command, dialect: str = "mdp02") -> None:
+    def say(self, address: bytes, command: mdp.Command, dialect: str = "mdp02") -> None:
         """Let an MDP worker say something."""
         self.dialects.setdefault(address, dialect)
         frames = MDP[dialect].encode_worker(command)
@@ -214,7 +214,7 @@ class BackendRig:
         hello = Hello(VERSION, "broker01", takes=limits.takes, window=window)
         self.told.remove((address, hello))
 
-    def heard(self, address: bytes) -> list[Item | commands.Command]:
+    def heard(self, address: bytes) -> list[Item | mdp.Command]:
         """Take what the worker at ``address`` was told so far."""
         found = [said for to, said in self.told if to == address]
         self.told = [(to, said) for to, said in self.told if to != address]
@@ -226,7 +226,7 @@ class BackendRig:
         return [
             one.id if isinstance(one, Call) else one.client
             for one in said
-            if isinstance(one, Call | commands.Request)
+            if isinstance(one, Call | mdp.Request)
         ]
 
     def kinds(self) -> list[tuple[str, str]]:

@@ -13,8 +13,8 @@ import pytest
 from trizmq.admission import Discard, Forward, Reject, SendTo
 from trizmq.messages import Principal
 from trizmq.wire import dialects
-from trizmq.wire.commands import Final, Ready
 from trizmq.wire.items import Call, Goaway, Response
+from trizmq.wire.mdp import Final, Ready
 
 ADA = Principal("ada")
 

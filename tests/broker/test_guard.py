@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from trizmq.wire.commands import Final, Ready
 from trizmq.wire.items import Call, Response
+from trizmq.wire.mdp import Final, Ready
 from trizmq.wire.return_path import PLAIN, ReturnPath
 
 if TYPE_CHECKING:

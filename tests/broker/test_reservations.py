@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from trizmq.wire.commands import Disconnect, Ready
 from trizmq.wire.items import Call, Goaway, Heartbeat, Response
+from trizmq.wire.mdp import Disconnect, Ready
 
 
 class Shop:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pytest
 
-from trizmq.wire.commands import Disconnect, Final, Heartbeat, Partial, Ready, Request
 from trizmq.wire.items import (
     VERSION,
     Call,
@@ -20,6 +19,7 @@ from trizmq.wire.items import (
     Response,
 )
 from trizmq.wire.items import Heartbeat as Beat
+from trizmq.wire.mdp import Disconnect, Final, Heartbeat, Partial, Ready, Request
 
 DIALECTS = ["mdp01", "mdp02", "majortomo", "packed"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import pytest
 
 from trizmq.wire import dialects
-from trizmq.wire.commands import Disconnect, Final, Heartbeat, Partial, Ready
 from trizmq.wire.items import Cancel, Goaway, Part, Response
+from trizmq.wire.mdp import Disconnect, Final, Heartbeat, Partial, Ready
 
 READY = Ready("users")
 

@@ -12,10 +12,10 @@ import pytest
 
 from trizmq.errors import RemoteProtocolError
 from trizmq.wire import dialects, native
-from trizmq.wire.commands import Command, Disconnect, Final, Heartbeat, Partial, Ready, Request
 from trizmq.wire.items import Call, Cancel, Credit, Goaway, Hello, Item, Part, Response
 from trizmq.wire.items import Heartbeat as Beat
-from trizmq.wire.return_path import MDP, MalformedCommand
+from trizmq.wire.mdp import MDP, Command, Disconnect, Final, Heartbeat, Partial, Ready, Request
+from trizmq.wire.return_path import MalformedCommand
 
 ADDRESSES = [b"u", b"v", b"w"]
 STEPS = 20_000

@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from trizmq.wire import dialects
-from trizmq.wire.commands import Ready
 from trizmq.wire.items import VERSION, Goaway, Heartbeat, Hello, Response
+from trizmq.wire.mdp import Ready
 
 
 def answer(backend, address: bytes, token: int) -> None:

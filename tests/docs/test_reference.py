@@ -14,22 +14,20 @@ from trizmq.broker.outbox import Counters
 from trizmq.cli import COMMANDS, command_line
 from trizmq.cli.settings import SETTINGS, read_settings
 from trizmq.limits import Limits
-from trizmq.wire import commands
+from trizmq.wire import mdp
 from trizmq.wire.items import Item
-from trizmq.wire.return_path import MDP, PLAIN
+from trizmq.wire.mdp import MDP
+from trizmq.wire.return_path import PLAIN
 
 DIRECTIVE = re.compile(r"^\.\. (?:auto|py:)(?:class|data|exception|function):: (\w+)", re.MULTILINE)
 CLICK = re.compile(r"^   :prog: trizmq (\w+)(\n   :nested: full)?", re.MULTILINE)
 
 #: A client's commands in the words of the page; a worker's are their classes' names.
-CLIENT: Final[dict[type[commands.ClientRequest | commands.Reply], str]] = {
-    commands.ClientRequest: "REQUEST, to the broker",
-    commands.ClientPartial: "PARTIAL, to the client",
-    commands.ClientFinal: "FINAL, to the client",
+CLIENT: Final[dict[type[mdp.ClientRequest | mdp.Reply], str]] = {
+    mdp.ClientRequest: "REQUEST, to the broker",
+    mdp.ClientPartial: "PARTIAL, to the client",
+    mdp.ClientFinal: "FINAL, to the client",
 }
-
-#: What follows the opening of a worker's command; all others have an address and a body.
-REST = {commands.Ready: " service", commands.Heartbeat: "", commands.Disconnect: ""}
 
 
 def test_every_public_name_and_no_other(page) -> None:
@@ -119,15 +117,10 @@ def test_every_command_of_mdp_frame_by_frame(page, dialect: str) -> None:
     column = rows["command"].index(f"`{dialect}`")
     said = {name: cells[column].replace("`", "") for name, cells in rows.items()}
     codec = MDP[dialect]
-    service = " service" if codec.replies_name_service else ""
     for kind, name in CLIENT.items():
-        rest = " service" if kind is commands.ClientRequest else service
-        opening = codec.client.get(kind)
-        assert said[name] == (f"{written(opening)}{rest} body+" if opening else "none")
-    for kind in get_args(commands.Command):
-        opening = codec.worker.get(kind)
-        rest = REST.get(kind, " address ∅ body+")
-        assert said[kind.__name__.upper()] == (f"{written(opening)}{rest}" if opening else "none")
+        assert said[name] == written(codec.client.get(kind))
+    for command in get_args(mdp.Command):
+        assert said[command.__name__.upper()] == written(codec.worker.get(command))
 
 
 def test_every_command_of_packed_byte_by_byte(page) -> None:
@@ -135,15 +128,15 @@ def test_every_command_of_packed_byte_by_byte(page) -> None:
     said = {name: cells[0].replace("`", "") for name, cells in rows.items() if name != "command"}
     codec = MDP["packed"]
     written: dict[str, list[bytes]] = {
-        "REQUEST of a client": codec.encode_request(commands.ClientRequest(b"svc", (b"",))),
-        "PARTIAL to a client": codec.encode_reply(commands.ClientPartial(b"svc", (b"",))),
-        "FINAL to a client": codec.encode_reply(commands.ClientFinal(b"svc", (b"",))),
-        "READY": codec.encode_worker(commands.Ready("svc")),
-        "REQUEST": codec.encode_worker(commands.Request(b"a", (b"",))),
-        "PARTIAL": codec.encode_worker(commands.Partial(b"a", (b"",))),
-        "FINAL": codec.encode_worker(commands.Final(b"a", (b"",))),
-        "HEARTBEAT": codec.encode_worker(commands.Heartbeat()),
-        "DISCONNECT": codec.encode_worker(commands.Disconnect()),
+        "REQUEST of a client": codec.encode_request(mdp.ClientRequest(b"svc", (b"",))),
+        "PARTIAL to a client": codec.encode_reply(mdp.ClientPartial(b"svc", (b"",))),
+        "FINAL to a client": codec.encode_reply(mdp.ClientFinal(b"svc", (b"",))),
+        "READY": codec.encode_worker(mdp.Ready("svc")),
+        "REQUEST": codec.encode_worker(mdp.Request(b"a", (b"",))),
+        "PARTIAL": codec.encode_worker(mdp.Partial(b"a", (b"",))),
+        "FINAL": codec.encode_worker(mdp.Final(b"a", (b"",))),
+        "HEARTBEAT": codec.encode_worker(mdp.Heartbeat()),
+        "DISCONNECT": codec.encode_worker(mdp.Disconnect()),
     }
     assert {name: bytes_of(text) for name, text in said.items()} == {
         name: frames[0] for name, frames in written.items()
@@ -156,9 +149,13 @@ def bytes_of(text: str) -> bytes:
     return b"".join(words[word] if word in words else bytes.fromhex(word) for word in text.split())
 
 
-def written(opening: tuple[bytes, ...]) -> str:
-    """Write frames as the page does: empty, a code in hexadecimal, or a header."""
-    return " ".join(
-        "∅" if not frame else frame.hex() if len(frame) == 1 else frame.decode()
-        for frame in opening
-    )
+def written(row: mdp.Row | None) -> str:
+    """Write a row as the page does."""
+    return " ".join(map(word, row)) if row else "none"
+
+
+def word(frame: bytes | str) -> str:
+    """Write a frame as empty, a code in hexadecimal or a header; or name what fills it."""
+    if isinstance(frame, str):
+        return {"gap": "∅", "body": "body+"}.get(frame, frame)
+    return frame.hex() if len(frame) == 1 else frame.decode() or "∅"

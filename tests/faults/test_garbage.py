@@ -9,9 +9,9 @@ import trio
 import zmq
 
 import trizmq
-from trizmq.wire import mdp01, mdp02, native
-from trizmq.wire.commands import ClientRequest, Heartbeat, Ready
+from trizmq.wire import native
 from trizmq.wire.items import Call, Hello
+from trizmq.wire.mdp import MDP01, MDP02, ClientRequest, Heartbeat, Ready
 
 SEED = 20260101
 MESSAGES = 10_000
@@ -21,10 +21,10 @@ GOOD = [
     native.encode([Call(1, 1000, "GET", "/test/now", {}, b"")]),
     native.encode([Call(1, 1000, "GET", "/test/now", {"a": "b"}, bytes(40_000))]),
     [b"", b'{"method": "GET", "path": "/test/now", "timeout": 1}'],
-    mdp01.CODEC.encode_request(ClientRequest(b"GET /test/now", (b"",))),
-    mdp02.CODEC.encode_request(ClientRequest(b"test", (b"x", b"y"))),
-    mdp01.CODEC.encode_worker(Ready("test")),
-    mdp02.CODEC.encode_worker(Heartbeat()),
+    MDP01.encode_request(ClientRequest(b"GET /test/now", (b"",))),
+    MDP02.encode_request(ClientRequest(b"test", (b"x", b"y"))),
+    MDP01.encode_worker(Ready("test")),
+    MDP02.encode_worker(Heartbeat()),
     [b"GET /users HTTP/1.1\r\nHost: localhost\r\n\r\n"],
     [b""],
     [b"", b""],

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from trizmq.wire.return_path import MDP
+from trizmq.wire.mdp import MDP, Row
 
 Frames: TypeAlias = list[bytes]
 
@@ -85,6 +85,11 @@ NUMBERS: Final = (
 )
 
 Item: TypeAlias = list[Any]
+
+
+def opening_of(row: Row) -> Frames:
+    """Return the frames of a row that tell the command: those before what a command fills in."""
+    return [frame for frame in row[:3] if isinstance(frame, bytes)]
 
 
 class Writer:
@@ -218,7 +223,7 @@ class Writer:
     def mdp_client(self) -> Frames:
         random = self.random
         codec = random.choice(list(MDP.values()))
-        opening = random.choice(list(codec.client.values()))
+        opening = opening_of(random.choice(list(codec.client.values())))
         body = [self.body() for _ in range(self.mostly(1, 0, 2, 31, 33))]
         service = self.head()
         if codec.is_packed:
@@ -334,7 +339,8 @@ class Writer:
     def mdp_worker(self, dialect: str = "") -> Frames:
         random = self.random
         codec = MDP[dialect or random.choice(list(MDP))]
-        kind, opening = random.choice(list(codec.worker.items()))
+        kind, row = random.choice(list(codec.worker.items()))
+        opening = opening_of(row)
         body = [self.body() for _ in range(self.mostly(1, 0, 2, 63, 66))]
         name = kind.__name__
         rest: Frames = []

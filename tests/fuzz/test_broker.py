@@ -25,7 +25,7 @@ from trizmq.processes.server import Server
 from trizmq.transport.memory import MemoryTransport
 from trizmq.wire import dialects, native
 from trizmq.wire.items import Call, Hello
-from trizmq.wire.return_path import MDP
+from trizmq.wire.mdp import MDP
 
 from .messages import Frames, Writer
 

@@ -20,9 +20,8 @@ from trizmq.ticker import Faults
 from trizmq.transport.face import PeerGone
 from trizmq.transport.memory import MemoryTransport
 from trizmq.wire import native
-from trizmq.wire.commands import Final, Ready, Request
 from trizmq.wire.items import Call, Goaway, Hello, Response
-from trizmq.wire.return_path import MDP
+from trizmq.wire.mdp import MDP, Final, Ready, Request
 
 from .messages import Frames, Writer
 

@@ -11,7 +11,7 @@ import trio.lowlevel
 import zmq
 
 import trizmq
-from trizmq.wire.return_path import MDP
+from trizmq.wire.mdp import MDP
 
 from .messages import Frames, Writer
 

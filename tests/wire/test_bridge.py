@@ -8,8 +8,8 @@ import pytest
 from trizmq.errors import RemoteProtocolError
 from trizmq.wire import bridge
 from trizmq.wire.bridge import DEFAULT_TTL_MS
-from trizmq.wire.commands import ClientFinal, ClientPartial, ClientRequest
 from trizmq.wire.items import Call, Part, Response
+from trizmq.wire.mdp import ClientFinal, ClientPartial, ClientRequest
 
 
 def test_a_service_name_is_a_post() -> None:

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from trizmq.errors import LocalProtocolError, RemoteProtocolError
 from trizmq.wire import dialects, native
-from trizmq.wire.commands import Final, Ready
-from trizmq.wire.commands import Heartbeat as MdpHeartbeat
 from trizmq.wire.dialects import ForeignCall, ForeignCommand
 from trizmq.wire.items import Heartbeat, Item, Part, Response
+from trizmq.wire.mdp import Final, Ready
+from trizmq.wire.mdp import Heartbeat as MdpHeartbeat
 from trizmq.wire.return_path import MalformedCall, MalformedCommand, ReturnPath
 
 Frames: TypeAlias = list[bytes]
@@ -311,9 +311,9 @@ def test_a_client_at_the_workers_port_can_be_answered(frames: Frames) -> None:
         ([b"\x07"], "not a worker command of mdp02"),
         ([b"\x04", b"C1", b"", *[b""] * 65], "65 frames"),
         ([b"\x03", b"C1", b"", *[b""] * 65], "65 frames"),
-        ([b"\x04", b"C1", b""], "do not fit"),
-        ([b"\x04", b"C1"], "do not fit"),
-        ([b"\x04"], "do not fit"),
+        ([b"\x04", b"C1", b""], "not a worker command of mdp02"),
+        ([b"\x04", b"C1"], "not a worker command of mdp02"),
+        ([b"\x04"], "not a worker command of mdp02"),
         ([b"\x01", b"no\nname"], "cannot offer b'no"),
         ([b"\x01", b"\xff"], "cannot offer"),
         ([b"\x01", b"x" * 256], "cannot offer b'xxx"),

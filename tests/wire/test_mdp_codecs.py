@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trizmq.errors import LocalProtocolError, RemoteProtocolError
-from trizmq.wire import majortomo, mdp01, mdp02
-from trizmq.wire.commands import (
+from trizmq.wire.mdp import (
+    MAJORTOMO,
+    MDP01,
+    MDP02,
     ClientFinal,
     ClientPartial,
     ClientRequest,
     Command,
+    Dialect,
     Disconnect,
     Final,
     Heartbeat,
@@ -24,71 +27,77 @@ from trizmq.wire.commands import (
     Request,
 )
 
-if TYPE_CHECKING:
-    from trizmq.wire.mdp import Codec
-
 Frames: TypeAlias = list[bytes]
 
-CODECS = [mdp01.CODEC, mdp02.CODEC, majortomo.CODEC]
+CODECS = [MDP01, MDP02, MAJORTOMO]
 
 # (dialect, what the RFC prints, what we make of it): read both ways by the tests below.
-WORKER: list[tuple[Codec, Frames, Command]] = [
-    (mdp01.CODEC, [b"", b"MDPW01", b"\x01", b"users"], Ready("users")),
-    (mdp01.CODEC, [b"", b"MDPW01", b"\x02", b"C1", b"", b"{}"], Request(b"C1", (b"{}",))),
-    (mdp01.CODEC, [b"", b"MDPW01", b"\x03", b"C1", b"", b"a", b""], Final(b"C1", (b"a", b""))),
-    (mdp01.CODEC, [b"", b"MDPW01", b"\x04"], Heartbeat()),
-    (mdp01.CODEC, [b"", b"MDPW01", b"\x05"], Disconnect()),
-    (mdp02.CODEC, [b"MDPW02", b"\x01", b"users"], Ready("users")),
-    (mdp02.CODEC, [b"MDPW02", b"\x02", b"C1", b"", b"{}"], Request(b"C1", (b"{}",))),
-    (mdp02.CODEC, [b"MDPW02", b"\x03", b"C1", b"", b"", b"b"], Partial(b"C1", (b"", b"b"))),
-    (mdp02.CODEC, [b"MDPW02", b"\x04", b"C1", b"", b"{}"], Final(b"C1", (b"{}",))),
-    (mdp02.CODEC, [b"MDPW02", b"\x05"], Heartbeat()),
-    (mdp02.CODEC, [b"MDPW02", b"\x06"], Disconnect()),
-    (majortomo.CODEC, [b"", b"MDPW02", b"\x01", b"users"], Ready("users")),
-    (majortomo.CODEC, [b"", b"MDPW02", b"\x02", b"C1", b"", b"{}"], Request(b"C1", (b"{}",))),
-    (majortomo.CODEC, [b"", b"MDPW02", b"\x03", b"C1", b"", b"{}"], Partial(b"C1", (b"{}",))),
-    (majortomo.CODEC, [b"", b"MDPW02", b"\x04", b"C1", b"", b"{}"], Final(b"C1", (b"{}",))),
-    (majortomo.CODEC, [b"", b"MDPW02", b"\x05"], Heartbeat()),
-    (majortomo.CODEC, [b"", b"MDPW02", b"\x06"], Disconnect()),
+WORKER: list[tuple[Dialect, Frames, Command]] = [
+    (MDP01, [b"", b"MDPW01", b"\x01", b"users"], Ready("users")),
+    (MDP01, [b"", b"MDPW01", b"\x02", b"C1", b"", b"{}"], Request(b"C1", (b"{}",))),
+    (MDP01, [b"", b"MDPW01", b"\x03", b"C1", b"", b"a", b""], Final(b"C1", (b"a", b""))),
+    (MDP01, [b"", b"MDPW01", b"\x04"], Heartbeat()),
+    (MDP01, [b"", b"MDPW01", b"\x05"], Disconnect()),
+    (MDP02, [b"MDPW02", b"\x01", b"users"], Ready("users")),
+    (MDP02, [b"MDPW02", b"\x02", b"C1", b"", b"{}"], Request(b"C1", (b"{}",))),
+    (MDP02, [b"MDPW02", b"\x03", b"C1", b"", b"", b"b"], Partial(b"C1", (b"", b"b"))),
+    (MDP02, [b"MDPW02", b"\x04", b"C1", b"", b"{}"], Final(b"C1", (b"{}",))),
+    (MDP02, [b"MDPW02", b"\x05"], Heartbeat()),
+    (MDP02, [b"MDPW02", b"\x06"], Disconnect()),
+    (MAJORTOMO, [b"", b"MDPW02", b"\x01", b"users"], Ready("users")),
+    (MAJORTOMO, [b"", b"MDPW02", b"\x02", b"C1", b"", b"{}"], Request(b"C1", (b"{}",))),
+    (MAJORTOMO, [b"", b"MDPW02", b"\x03", b"C1", b"", b"{}"], Partial(b"C1", (b"{}",))),
+    (MAJORTOMO, [b"", b"MDPW02", b"\x04", b"C1", b"", b"{}"], Final(b"C1", (b"{}",))),
+    (MAJORTOMO, [b"", b"MDPW02", b"\x05"], Heartbeat()),
+    (MAJORTOMO, [b"", b"MDPW02", b"\x06"], Disconnect()),
 ]
 
 REQUEST = ClientRequest(b"users", (b"a", b""))
-REQUESTS: list[tuple[Codec, Frames]] = [
-    (mdp01.CODEC, [b"", b"MDPC01", b"users", b"a", b""]),
-    (mdp02.CODEC, [b"MDPC02", b"\x01", b"users", b"a", b""]),
-    (majortomo.CODEC, [b"", b"MDPC02", b"\x02", b"users", b"a", b""]),
+REQUESTS: list[tuple[Dialect, Frames]] = [
+    (MDP01, [b"", b"MDPC01", b"users", b"a", b""]),
+    (MDP02, [b"MDPC02", b"\x01", b"users", b"a", b""]),
+    (MAJORTOMO, [b"", b"MDPC02", b"\x02", b"users", b"a", b""]),
 ]
 
-REPLIES: list[tuple[Codec, Frames, Reply]] = [
-    (mdp01.CODEC, [b"", b"MDPC01", b"users", b"a", b""], ClientFinal(b"users", (b"a", b""))),
-    (mdp02.CODEC, [b"MDPC02", b"\x02", b"users", b"a"], ClientPartial(b"users", (b"a",))),
-    (mdp02.CODEC, [b"MDPC02", b"\x03", b"users", b"a"], ClientFinal(b"users", (b"a",))),
-    (majortomo.CODEC, [b"", b"MDPC02", b"\x03", b"a", b"b"], ClientPartial(b"", (b"a", b"b"))),
-    (majortomo.CODEC, [b"", b"MDPC02", b"\x04", b""], ClientFinal(b"", (b"",))),
+REPLIES: list[tuple[Dialect, Frames, Reply]] = [
+    (MDP01, [b"", b"MDPC01", b"users", b"a", b""], ClientFinal(b"users", (b"a", b""))),
+    (MDP02, [b"MDPC02", b"\x02", b"users", b"a"], ClientPartial(b"users", (b"a",))),
+    (MDP02, [b"MDPC02", b"\x03", b"users", b"a"], ClientFinal(b"users", (b"a",))),
+    (MAJORTOMO, [b"", b"MDPC02", b"\x03", b"a", b"b"], ClientPartial(b"", (b"a", b"b"))),
+    (MAJORTOMO, [b"", b"MDPC02", b"\x04", b""], ClientFinal(b"", (b"",))),
 ]
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_every_row_is_written_by_hand_above(codec: Dialect) -> None:
+    worker = [type(command) for other, _, command in WORKER if other is codec]
+    client = [type(reply) for other, _, reply in REPLIES if other is codec]
+    assert worker == list(codec.worker)
+    assert [ClientRequest, *client] == list(codec.client)
+    assert [other for other, _ in REQUESTS].count(codec) == 1
 
 
 @pytest.mark.parametrize(("codec", "frames", "command"), WORKER)
-def test_the_worker_table(codec: Codec, frames: Frames, command: Command) -> None:
+def test_the_worker_table(codec: Dialect, frames: Frames, command: Command) -> None:
     assert codec.decode_worker(frames) == command
     assert codec.encode_worker(command) == frames
 
 
 @pytest.mark.parametrize(("codec", "frames"), REQUESTS)
-def test_the_client_table(codec: Codec, frames: Frames) -> None:
+def test_the_client_table(codec: Dialect, frames: Frames) -> None:
     assert codec.decode_request(frames) == REQUEST
     assert codec.encode_request(REQUEST) == frames
 
 
 @pytest.mark.parametrize(("codec", "frames", "reply"), REPLIES)
-def test_the_reply_table(codec: Codec, frames: Frames, reply: Reply) -> None:
+def test_the_reply_table(codec: Dialect, frames: Frames, reply: Reply) -> None:
     assert codec.decode_reply(frames) == reply
     assert codec.encode_reply(reply) == frames
 
 
 @pytest.mark.parametrize(("codec", "frames", "command"), WORKER)
 def test_every_shortening_of_a_worker_command_is_refused(
-    codec: Codec, frames: Frames, command: Command
+    codec: Dialect, frames: Frames, command: Command
 ) -> None:
     # A body of two frames may lose one and still be a body; nothing else may lose any.
     body = len(getattr(command, "body", (b"",)))
@@ -98,14 +107,16 @@ def test_every_shortening_of_a_worker_command_is_refused(
 
 
 @pytest.mark.parametrize(("codec", "frames"), REQUESTS)
-def test_every_shortening_of_a_request_is_refused(codec: Codec, frames: Frames) -> None:
+def test_every_shortening_of_a_request_is_refused(codec: Dialect, frames: Frames) -> None:
     for length in range(len(frames) - 1):
         with pytest.raises(RemoteProtocolError):
             codec.decode_request(frames[:length])
 
 
 @pytest.mark.parametrize(("codec", "frames", "reply"), REPLIES)
-def test_every_shortening_of_a_reply_is_refused(codec: Codec, frames: Frames, reply: Reply) -> None:
+def test_every_shortening_of_a_reply_is_refused(
+    codec: Dialect, frames: Frames, reply: Reply
+) -> None:
     for length in range(len(frames) - len(reply.body) + 1):
         with pytest.raises(RemoteProtocolError):
             codec.decode_reply(frames[:length])
@@ -113,7 +124,7 @@ def test_every_shortening_of_a_reply_is_refused(codec: Codec, frames: Frames, re
 
 @pytest.mark.parametrize(("codec", "frames", "command"), WORKER)
 def test_no_dialect_reads_the_commands_of_another(
-    codec: Codec, frames: Frames, command: Command
+    codec: Dialect, frames: Frames, command: Command
 ) -> None:
     for other in CODECS:
         if other is not codec:
@@ -146,19 +157,19 @@ def test_no_dialect_reads_the_commands_of_another(
 def test_what_no_worker_may_say(rest: Frames) -> None:
     for header in [[b"MDPW02"], [b"", b"MDPW02"]]:
         with pytest.raises(RemoteProtocolError):
-            (majortomo if header[0] == b"" else mdp02).decode_worker([*header, *rest])
+            (MAJORTOMO if header[0] == b"" else MDP02).decode_worker([*header, *rest])
 
 
 def test_rfc_7_has_no_partial() -> None:
     assert [codec.streams for codec in CODECS] == [False, True, True]
-    with pytest.raises(LocalProtocolError, match="mdp01 has no Partial"):
-        mdp01.encode_worker(Partial(b"C1", (b"",)))
+    with pytest.raises(LocalProtocolError, match="mdp01 has no PARTIAL"):
+        MDP01.encode_worker(Partial(b"C1", (b"",)))
     with pytest.raises(LocalProtocolError, match="gather"):
-        mdp01.encode_reply(ClientPartial(b"users", (b"",)))
+        MDP01.encode_reply(ClientPartial(b"users", (b"",)))
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_what_we_may_not_say(codec: Codec) -> None:
+def test_what_we_may_not_say(codec: Dialect) -> None:
     commands: list[Command] = [Ready(""), Ready("a\nb"), Final(b"C1", ()), Final(b"", (b"",))]
     for command in commands:
         with pytest.raises(LocalProtocolError):
@@ -183,13 +194,13 @@ every_command = st.one_of(
 
 
 @given(st.sampled_from(CODECS), every_command)
-def test_worker_commands_are_read_back(codec: Codec, command: Command) -> None:
+def test_worker_commands_are_read_back(codec: Dialect, command: Command) -> None:
     if codec.streams or not isinstance(command, Partial):
         assert codec.decode_worker(codec.encode_worker(command)) == command
 
 
 @given(st.sampled_from(CODECS), st.binary(max_size=9), bodies)
-def test_requests_are_read_back(codec: Codec, service: bytes, body: tuple[bytes, ...]) -> None:
+def test_requests_are_read_back(codec: Dialect, service: bytes, body: tuple[bytes, ...]) -> None:
     request = ClientRequest(service, body)
     assert codec.decode_request(codec.encode_request(request)) == request
 
@@ -201,10 +212,10 @@ def test_requests_are_read_back(codec: Codec, service: bytes, body: tuple[bytes,
     bodies,
 )
 def test_replies_are_read_back(
-    codec: Codec, kind: type[Reply], service: bytes, body: tuple[bytes, ...]
+    codec: Dialect, kind: type[Reply], service: bytes, body: tuple[bytes, ...]
 ) -> None:
     if codec.streams or kind is ClientFinal:
-        reply = kind(service if codec.replies_name_service else b"", body)
+        reply = kind(service if "service" in codec.client[kind] else b"", body)
         assert codec.decode_reply(codec.encode_reply(reply)) == reply
 
 
@@ -212,7 +223,7 @@ words = st.sampled_from(sorted({frame for _, frames, _ in WORKER for frame in fr
 
 
 @given(st.sampled_from(CODECS), st.lists(words | st.binary(max_size=3), max_size=7))
-def test_nothing_is_guessed(codec: Codec, frames: Frames) -> None:
+def test_nothing_is_guessed(codec: Dialect, frames: Frames) -> None:
     try:
         command = codec.decode_worker(frames)
     except RemoteProtocolError:

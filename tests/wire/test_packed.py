@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trizmq.errors import LocalProtocolError, RemoteProtocolError
-from trizmq.wire import dialects, packed, packing
-from trizmq.wire.commands import (
+from trizmq.wire import dialects, packed
+from trizmq.wire.dialects import ForeignCall, ForeignCommand
+from trizmq.wire.items import Part, Response
+from trizmq.wire.mdp import (
+    PACKED,
     ClientFinal,
     ClientPartial,
     ClientRequest,
@@ -23,8 +26,6 @@ from trizmq.wire.commands import (
     Reply,
     Request,
 )
-from trizmq.wire.dialects import ForeignCall, ForeignCommand
-from trizmq.wire.items import Part, Response
 from trizmq.wire.return_path import MalformedCall, MalformedCommand
 
 Frames: TypeAlias = list[bytes]
@@ -53,32 +54,37 @@ CLIENT: list[tuple[Frames, Reply]] = [
 ]
 
 
+def test_every_row_is_written_by_hand_above() -> None:
+    assert [type(command) for _, command in WORKER] == list(PACKED.worker)
+    assert [ClientRequest, *(type(reply) for _, reply in CLIENT)] == list(PACKED.client)
+
+
 def test_the_first_frame_byte_by_byte() -> None:
-    assert packed.encode_request(ClientRequest(b"echo", (b"x",))) == [
+    assert PACKED.encode_request(ClientRequest(b"echo", (b"x",))) == [
         b"\xaa\xa4\x01\x06MDPC02\x01\x04echo",
         b"x",
     ]
-    assert packed.encode_worker(Ready("echo")) == [b"\xaa\xa4\x04\x06MDPW02\x01\x04echo"]
-    assert packed.encode_worker(Heartbeat()) == [b"\xaa\xa4\x08\x06MDPW02\x05"]
+    assert PACKED.encode_worker(Ready("echo")) == [b"\xaa\xa4\x04\x06MDPW02\x01\x04echo"]
+    assert PACKED.encode_worker(Heartbeat()) == [b"\xaa\xa4\x08\x06MDPW02\x05"]
 
 
 @pytest.mark.parametrize(("frames", "command"), WORKER)
 def test_the_worker_table(frames: Frames, command: Command) -> None:
-    assert packed.decode_worker(frames) == command
-    assert packed.encode_worker(command) == frames
+    assert PACKED.decode_worker(frames) == command
+    assert PACKED.encode_worker(command) == frames
 
 
 @pytest.mark.parametrize(("frames", "reply"), CLIENT)
 def test_the_client_table(frames: Frames, reply: Reply) -> None:
-    assert packed.decode_reply(frames) == reply
-    assert packed.encode_reply(reply) == frames
+    assert PACKED.decode_reply(frames) == reply
+    assert PACKED.encode_reply(reply) == frames
 
 
 def test_a_body_may_have_no_frame() -> None:
     """An unset zmsg sends none; in RFC 18's frames an empty body is one empty frame."""
-    assert packed.decode_request([opening(1, C, 1, ECHO)]) == ClientRequest(b"echo", (b"",))
-    assert packed.decode_worker([opening(7, W, 4), b"C1", b""]) == Final(b"C1", (b"",))
-    assert packed.decode_reply([opening(3, C, 3, ECHO)]) == ClientFinal(b"echo", (b"",))
+    assert PACKED.decode_request([opening(1, C, 1, ECHO)]) == ClientRequest(b"echo", (b"",))
+    assert PACKED.decode_worker([opening(7, W, 4), b"C1", b""]) == Final(b"C1", (b"",))
+    assert PACKED.decode_reply([opening(3, C, 3, ECHO)]) == ClientFinal(b"echo", (b"",))
 
 
 @pytest.mark.parametrize(
@@ -107,20 +113,20 @@ def test_a_body_may_have_no_frame() -> None:
 )
 def test_what_no_worker_may_say(frames: Frames) -> None:
     with pytest.raises(RemoteProtocolError):
-        packed.decode_worker(frames)
+        PACKED.decode_worker(frames)
 
 
 def test_what_does_not_fit_in_a_string() -> None:
     with pytest.raises(LocalProtocolError, match="256 bytes"):
-        packed.encode_request(ClientRequest(b"x" * 256, (b"",)))
+        PACKED.encode_request(ClientRequest(b"x" * 256, (b"",)))
 
 
 @given(st.binary(max_size=255), st.lists(st.binary(max_size=3), min_size=1, max_size=4))
 def test_what_is_packed_is_unpacked(service: bytes, body: Frames) -> None:
     frames = [b"MDPC02", b"\x01", service, *body]
-    assert packing.unpack(packing.pack(frames)) == frames
+    assert packed.unpack(packed.pack(frames)) == frames
     frames = [b"MDPW02", b"\x04", service, b"", *body]
-    assert packing.unpack(packing.pack(frames)) == frames
+    assert packed.unpack(packed.pack(frames)) == frames
 
 
 # -- at the broker -------------------------------------------------------------------------

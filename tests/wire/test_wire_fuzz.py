@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 
 from trizmq.errors import RemoteProtocolError
-from trizmq.wire import dialects, head, majortomo, mdp01, mdp02, native, plain
+from trizmq.wire import dialects, head, native, plain
 from trizmq.wire.dialects import ForeignCall
 from trizmq.wire.items import Part, Response
+from trizmq.wire.mdp import MAJORTOMO, MDP01, MDP02
 from trizmq.wire.return_path import MalformedCall
 
 if TYPE_CHECKING:
@@ -154,9 +155,9 @@ def test_the_backend_survives(worker_messages: list[Frames]) -> None:
 
 def test_a_client_survives_its_broker() -> None:
     good = {
-        mdp01.decode_reply: [b"", b"MDPC01", b"users", b"{}"],
-        mdp02.decode_reply: [b"MDPC02", b"\x03", b"users", b"{}"],
-        majortomo.decode_reply: [b"", b"MDPC02", b"\x04", b"{}"],
+        MDP01.decode_reply: [b"", b"MDPC01", b"users", b"{}"],
+        MDP02.decode_reply: [b"MDPC02", b"\x03", b"users", b"{}"],
+        MAJORTOMO.decode_reply: [b"", b"MDPC02", b"\x04", b"{}"],
         plain.decode_reply: [b"", b'{"status": 200, "headers": {"a": "b"}, "body": [1.5, ""]}'],
     }
     for seed, (decode, frames) in enumerate(good.items()):

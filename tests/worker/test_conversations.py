@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 
 from trizmq import messages
 from trizmq.wire import native
-from trizmq.wire.commands import Disconnect, Final, Heartbeat, Partial, Ready, Request
 from trizmq.wire.items import VERSION, Call, Cancel, Credit, Goaway, Hello, Part, Response
 from trizmq.wire.items import Heartbeat as Beat
-from trizmq.wire.return_path import MDP
+from trizmq.wire.mdp import MDP, Disconnect, Final, Heartbeat, Partial, Ready, Request
 from trizmq.worker.dialects import MDPConversation, NativeConversation
 
 if TYPE_CHECKING:

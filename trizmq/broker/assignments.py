@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, final
 
-from ..wire import commands
+from ..wire import mdp
 from ..wire.items import Call, Cancel, frames_of
-from ..wire.return_path import MDP
+from ..wire.mdp import MDP
 from .workers import LOCAL, NATIVE
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Assignments:
         flight.token = token = f"{self._instance}{next(self._tokens):08x}".encode()
         worker.flights[token] = flight
         worker.was_told = True
-        request = commands.Request(token, tuple(frames_of(flight.body)))
+        request = mdp.Request(token, tuple(frames_of(flight.body)))
         frames = MDP[worker.dialect].encode_worker(request)
         self._outbox.worker_messages.append((worker.address, frames))
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .. import messages
     from ..admission import AdmittedCall, Verdict
-    from ..wire import commands
+    from ..wire import mdp
     from ..wire.items import Body, Item
     from ..wire.return_path import ReturnPath
     from .calls import Flight, Peer, Token
@@ -198,7 +198,7 @@ class Broker:
         self._sessions.receive(address, items, now, size)
 
     def receive_command(
-        self, address: bytes, dialect: str, command: commands.Command, now: float
+        self, address: bytes, dialect: str, command: mdp.Command, now: float
     ) -> None:
         """Take in one command of an MDP worker on the backend."""
         self._dispatcher.now = now

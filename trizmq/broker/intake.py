@@ -10,7 +10,7 @@ from ..deadlines import NEVER
 from ..errors import LocalProtocolError
 from ..names import are_fields_normal, is_line_normal, service_of
 from ..wire.head import check
-from ..wire.return_path import MDP
+from ..wire.mdp import MDP
 from . import mmi, refusals
 from .calls import Flight
 from .services import Service

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, final
 
-from ..wire import commands
+from ..wire import mdp
 from ..wire.items import Response, body_of
 from . import refusals
 from .mmi import is_mmi
@@ -38,7 +38,7 @@ class MDPSessions:
         self._dispatcher = dispatcher
         self._numbers = count(1)
 
-    def receive(self, address: bytes, dialect: str, command: commands.Command, now: float) -> None:
+    def receive(self, address: bytes, dialect: str, command: mdp.Command, now: float) -> None:
         """Take in one command."""
         sessions = self._sessions
         worker = sessions.workers.get(address)
@@ -48,15 +48,15 @@ class MDPSessions:
         if worker is not None:
             sessions.note_heard(worker, now)
         match command:
-            case commands.Ready(service) if worker is None:
+            case mdp.Ready(service) if worker is None:
                 self._welcome(address, dialect, service, now)
-            case commands.Disconnect():
+            case mdp.Disconnect():
                 sessions.lose(address, GOODBYE)
-            case commands.Heartbeat() if worker is not None:
+            case mdp.Heartbeat() if worker is not None:
                 self._note_beat(worker)
-            case commands.Partial(token, body) if worker is not None:
+            case mdp.Partial(token, body) if worker is not None:
                 self._pass_on(worker, token, list(body), is_last=False)
-            case commands.Final(token, body) if worker is not None:
+            case mdp.Final(token, body) if worker is not None:
                 self._pass_on(worker, token, list(body), is_last=True)
             case _:
                 sessions.dismiss(address, dialect, f"{type(command).__name__} was out of place")

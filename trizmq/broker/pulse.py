@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..wire import commands
+from ..wire import mdp
 from ..wire.items import Heartbeat
-from ..wire.return_path import MDP
+from ..wire.mdp import MDP
 from .workers import NATIVE
 
 if TYPE_CHECKING:
@@ -42,5 +42,5 @@ def beat(address: bytes, worker: Worker, outbox: Outbox) -> None:
     if worker.dialect == NATIVE:
         outbox.assign(address, Heartbeat())
     else:
-        frames = MDP[worker.dialect].encode_worker(commands.Heartbeat())
+        frames = MDP[worker.dialect].encode_worker(mdp.Heartbeat())
         outbox.worker_messages.append((address, frames))

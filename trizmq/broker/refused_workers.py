@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final, final
 
 from ..admission import Event
 from ..messages import problem
-from ..wire import commands
+from ..wire import mdp
 from ..wire.items import Goaway, Response
-from ..wire.return_path import MDP
+from ..wire.mdp import MDP
 from .workers import NATIVE
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class RefusedWorkers:
 
     def _send_away(self, address: bytes, dialect: str, at_frontend: bool) -> None:
         self._counters.disconnected += 1
-        frames = MDP[dialect].encode_worker(commands.Disconnect())
+        frames = MDP[dialect].encode_worker(mdp.Disconnect())
         messages = self._outbox.messages if at_frontend else self._outbox.worker_messages
         messages.append((address, frames))
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final, final
 from ..admission import Event
 from ..bounds import narrower
 from ..names import is_service, label
-from ..wire import commands
+from ..wire import mdp
 from ..wire.items import VERSION, Call, Credit, Goaway, Heartbeat, Hello, Item, Part, Response
-from ..wire.return_path import MDP
+from ..wire.mdp import MDP
 from . import refusals
 from .mmi import is_mmi
 from .pulse import beat, needs_beat, patience
@@ -281,7 +281,7 @@ class Sessions:
         if dialect == NATIVE:
             self._outbox.assign(address, Goaway(reason))
         else:
-            frames = MDP[dialect].encode_worker(commands.Disconnect())
+            frames = MDP[dialect].encode_worker(mdp.Disconnect())
             self._outbox.worker_messages.append((address, frames))
 
     def tick(self, now: float) -> None:

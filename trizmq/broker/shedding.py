@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, final
 
-from ..wire.return_path import MDP
+from ..wire.mdp import MDP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

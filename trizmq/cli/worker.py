@@ -13,8 +13,8 @@ import click
 from ..processes.children import WORKER_NAME, WORKER_SECRET
 from ..processes.watchdog import end_with_parent
 from ..processes.work import work
+from ..wire.mdp import MDP
 from ..wire.native import NATIVE
-from ..wire.return_path import MDP
 from .logs import log_to
 from .options import (
     BACKEND,

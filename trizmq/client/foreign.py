@@ -12,16 +12,16 @@ from ..messages import PROBLEM, Headers, Response
 from ..transport.endpoints import split_endpoints
 from ..transport.line import open_dealer
 from ..wire import bridge, plain
-from ..wire.commands import ClientFinal
 from ..wire.items import frames_of
-from ..wire.return_path import MDP, PLAIN
+from ..wire.mdp import MDP, ClientFinal
+from ..wire.return_path import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..transport.face import Dealer, Transport
     from ..wire.items import Call
-    from ..wire.mdp import Codec
+    from ..wire.mdp import Dialect
 
 __all__ = ["FOREIGN_DIALECTS", "call_foreign"]
 
@@ -121,7 +121,7 @@ class _Plain:
 
 
 class _Majordomo:
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: Dialect) -> None:
         self._codec = codec
         self._body: list[bytes] = []
 

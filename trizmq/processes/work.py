@@ -15,8 +15,8 @@ from ..limits import limits_of
 from ..transport.endpoints import split_endpoints
 from ..transport.zeromq import ZmqTransport
 from ..wire.items import DEFAULT_TAKES
+from ..wire.mdp import MDP
 from ..wire.native import NATIVE
-from ..wire.return_path import MDP
 from ..worker.dialects import MDP_PATIENCE
 from ..worker.loop import WorkerLoop
 from .serve import DEFAULT_BACKEND

@@ -10,8 +10,8 @@ from typing import Final
 
 from ..messages import JSON, PROBLEM, problem
 from . import head
-from .commands import ClientFinal, ClientPartial, ClientRequest, Reply
 from .items import Call, Part, Response, body_of, frames_of
+from .mdp import ClientFinal, ClientPartial, ClientRequest, Reply
 
 __all__ = ["DEFAULT_TTL_MS", "call_of", "media_type", "reply_of", "request_of", "unsent"]
 

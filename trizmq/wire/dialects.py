@@ -27,16 +27,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from typing import Final as Constant
 
 from ..errors import RemoteProtocolError
-from . import bridge, majortomo, mdp01, mdp02, native, packed, plain
-from .commands import Command, Final, Partial
+from . import bridge, native, plain
 from .items import Call  # noqa: TC001
-from .mdp import CLIENT_HEADERS, DELIMITER, WORKER_HEADERS
-from .packing import CLIENT, WORKER, is_packed
-from .return_path import MDP, PLAIN, MalformedCall, MalformedCommand, ReturnPath
+from .mdp import MAJORTOMO, MDP, MDP01, MDP02, PACKED, Command, Final, Partial
+from .packed import CLIENT, WORKER, is_packed
+from .plain import DELIMITER
+from .return_path import PLAIN, MalformedCall, MalformedCommand, ReturnPath
 
 if TYPE_CHECKING:
     from .items import Item
-    from .mdp import Codec
+    from .mdp import Dialect
 
 __all__ = [
     "MAX_REPLY_FRAMES",
@@ -60,14 +60,13 @@ _MAX_ADDRESSES: Constant = 32
 #: libzmq: "The routing id must be ... at most 255 bytes long".
 _MAX_ADDRESS: Constant = 255
 
-_HEADERS: Constant = CLIENT_HEADERS | WORKER_HEADERS
+_HEADERS: Constant = frozenset({b"MDPC01", b"MDPC02", b"MDPW01", b"MDPW02"})
 
 #: How each dialect's worker commands begin, all but the code.
-_WORKERS: Constant = {
-    opening[:-1]: codec
-    for codec in MDP.values()
-    if not codec.is_packed
-    for opening in codec.worker.values()
+_WORKERS: Constant[dict[tuple[bytes, ...], Dialect]] = {
+    (DELIMITER, b"MDPW01"): MDP01,
+    (b"MDPW02",): MDP02,
+    (DELIMITER, b"MDPW02"): MAJORTOMO,
 }
 
 
@@ -154,21 +153,21 @@ def _return_path(frames: list[bytes], dialect: str, start: int) -> ReturnPath:
 def _recognise(frames: list[bytes]) -> tuple[str, int] | None:
     """Return the dialect of a foreign call, and the number of frames in its envelope."""
     if frames[:1] == [b"MDPC02"]:
-        return mdp02.CODEC.name, 0
+        return MDP02.name, 0
     if frames and is_packed(frames[0], CLIENT):
-        return packed.CODEC.name, 0
+        return PACKED.name, 0
     start = _envelope_length(frames)
     match frames[start : start + 2]:
         case _ if not start:
             return None
         case [b"MDPC01", *_]:
-            return mdp01.CODEC.name, start
+            return MDP01.name, start
         case [b"MDPC02", b"\x02"]:
-            return majortomo.CODEC.name, start
+            return MAJORTOMO.name, start
         case [b"MDPC02", *_]:
-            return mdp02.CODEC.name, start
+            return MDP02.name, start
         case [first, *_] if is_packed(first, CLIENT):
-            return packed.CODEC.name, start
+            return PACKED.name, start
     return PLAIN, start
 
 
@@ -226,7 +225,7 @@ def is_worker_command(frames: list[bytes]) -> bool:
     return _worker_codec(frames) is not None
 
 
-def _worker_codec(frames: list[bytes]) -> Codec | None:
+def _worker_codec(frames: list[bytes]) -> Dialect | None:
     if frames and is_packed(frames[0], WORKER):
-        return packed.CODEC
+        return PACKED
     return _WORKERS.get(tuple(frames[:2] if frames[:1] == [DELIMITER] else frames[:1]))

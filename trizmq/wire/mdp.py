@@ -1,244 +1,319 @@
-"""The Majordomo Protocol (MDP), both directions, for whichever dialect a table describes.
+"""The Majordomo Protocol (MDP): its commands, and a table of their frames for each dialect.
 
-What RFC 7, RFC 18 and the majortomo package disagree about is how a command *opens*: the
-delimiter, the header, the code. What follows the opening is the same in all of them:
-
-====================================  ==============================
-a worker's READY                      service
-a worker's REQUEST, PARTIAL, FINAL    client address, empty, body...
-a worker's HEARTBEAT, DISCONNECT      nothing
-a client's REQUEST, PARTIAL, FINAL    service, body...
-====================================  ==============================
-
-So a dialect is its table of openings, and this file is all the code there is; but for
-`packing`, which makes one frame of what comes before the body.
+RFC 7 (MDP 0.1), RFC 18 (MDP 0.2) and the majortomo package share the commands. They differ in
+the delimiter, the headers, the codes, and in whether a reply repeats the service. All of that
+is in three tables, one row for each command, written as the RFCs print it. `Dialect` reads and
+writes by the same rows. The fourth dialect has those of 0.2 behind the framing of `packed`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 (compiled, a dataclass looks at its fields)
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, assert_never, final
+from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never, final
 from typing import Final as Constant
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 from . import head
-from .commands import (
-    ClientFinal,
-    ClientPartial,
-    ClientRequest,
-    Disconnect,
-    Final,
-    Heartbeat,
-    Partial,
-    Ready,
-    Request,
-)
-from .packing import pack, unpack
+from .packed import pack, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from .commands import Command, Reply
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
-    "CLIENT_HEADERS",
-    "DELIMITER",
-    "WORKER_HEADERS",
-    "Codec",
-    "Opening",
+    "MAJORTOMO",
+    "MDP",
+    "MDP01",
+    "MDP02",
+    "PACKED",
+    "ClientFinal",
+    "ClientPartial",
+    "ClientRequest",
+    "Command",
+    "Dialect",
+    "Disconnect",
+    "Final",
+    "Heartbeat",
+    "Partial",
+    "Ready",
+    "Reply",
+    "Request",
+    "Row",
 ]
 
-#: The empty frame that a REQ socket puts in front of what it sends.
-DELIMITER: Constant = b""
 
-CLIENT_HEADERS: Constant = frozenset({b"MDPC01", b"MDPC02"})
-WORKER_HEADERS: Constant = frozenset({b"MDPW01", b"MDPW02"})
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Worker to broker: send me requests for ``service``."""
 
-#: The first frames of a command, of one length for all that a peer of one kind may say.
-Opening: TypeAlias = tuple[bytes, ...]
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Broker to worker: do this for ``client``, an opaque return address."""
+
+    client: bytes
+    body: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """Worker to broker: part of a reply; more will follow. Unknown to RFC 7."""
+
+    client: bytes
+    body: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """Worker to broker: the end of a reply (RFC 7: REPLY); the worker is idle again."""
+
+    client: bytes
+    body: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Either way: still here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """Either way: this conversation is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRequest:
+    """Client to broker: do this. ``service`` is the frame as it came: see `head`."""
+
+    service: bytes
+    body: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientPartial:
+    """Broker to client: part of a reply; more will follow. Unknown to RFC 7."""
+
+    service: bytes
+    body: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFinal:
+    """Broker to client: the end of a reply, for the ``service`` that was asked."""
+
+    service: bytes
+    body: tuple[bytes, ...]
+
+
+Command: TypeAlias = Ready | Request | Partial | Final | Heartbeat | Disconnect
+Reply: TypeAlias = ClientPartial | ClientFinal
+
+#: The frames of a command: bytes as they are, and names of what a command fills in. A "gap" is
+#: the empty frame behind an address where some workers leave it out (the zguide's in PHP): the
+#: address is a token of ours, so it is known where the body begins.
+Row: TypeAlias = tuple[bytes | Literal["service", "address", "gap", "body"], ...]
+
+
+def _read(row: Row, frames: Sequence[bytes]) -> tuple[bytes, bytes, tuple[bytes, ...]] | None:
+    """Return the service, address and body in ``frames``; None if these do not fit ``row``."""
+    service = address = b""
+    at, count = 0, len(frames)
+    for place in row:
+        if at == count:
+            return None
+        frame = frames[at]
+        if isinstance(place, bytes):
+            if frame != place:
+                return None
+        elif place == "body":
+            return service, address, tuple(frames[at:])
+        elif place == "service":
+            service = frame
+        elif place == "address":
+            if not frame:
+                return None
+            address = frame
+        elif frame:
+            continue
+        at += 1
+    return (service, address, ()) if at == count else None
+
+
+def _write(row: Row, service: bytes, address: bytes, body: tuple[bytes, ...]) -> list[bytes]:
+    frames: list[bytes] = []
+    for place in row:
+        if isinstance(place, bytes):
+            frames.append(place)
+        elif place == "body":
+            if not body:  # RFC 18: "Frames 3+: Request body (opaque binary)"
+                raise LocalProtocolError("a body has at least one frame, which may be empty")
+            frames += body
+        elif place == "service":
+            frames.append(service)
+        elif place == "address":
+            if not address:
+                raise LocalProtocolError("a client address is not empty")
+            frames.append(address)
+        else:
+            frames.append(b"")
+    return frames
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Codec:
+class Dialect:
     """One dialect of MDP: commands to frames and back.
 
     Frames are as a DEALER puts them on the wire, and as a ROUTER hands them on behind the
-    routing id: with the delimiter, where the dialect has one.
+    routing id: with the delimiter, where the dialect has one. Reading raises
+    RemoteProtocolError if the frames are no such command, and no other exception. Writing
+    raises LocalProtocolError if the dialect has no such command (RFC 7 has no PARTIAL), if a
+    body has no frame, if an address is empty, or if a worker's service has no proper name.
 
-    Args:
-      name: the dialect's.
-      worker: how each worker command opens.
-      client: how each client command opens.
-      replies_name_service: whether a reply repeats the service frame of its request.
-      is_packed: whether the opening, and the service, are packed into one frame.
-
+    ``worker`` has the rows of the commands between a worker and a broker, ``client`` those of
+    a request and of the replies to it. ``is_packed``: they travel in the framing of `packed`.
     """
 
-    name: str
-    worker: Mapping[type[Command], Opening]
-    client: Mapping[type[ClientRequest | ClientPartial | ClientFinal], Opening]
-    replies_name_service: bool = True
-    is_packed: bool = False
-
-    @property
-    def is_delimited(self) -> bool:
-        """Whether an empty frame comes first."""
-        return self.client[ClientRequest][0] == DELIMITER
-
-    @property
-    def streams(self) -> bool:
-        """Whether a reply may come in parts."""
-        return ClientPartial in self.client
+    def __init__(
+        self,
+        name: str,
+        worker: Mapping[type[Command], Row],
+        client: Mapping[type[ClientRequest | Reply], Row],
+        *,
+        is_packed: bool = False,
+    ) -> None:
+        self.name = name
+        self.worker = worker
+        self.client = client
+        self.is_packed = is_packed
+        #: Whether an empty frame comes first.
+        self.is_delimited = client[ClientRequest][0] == b""
+        #: Whether a reply may come in parts.
+        self.streams = ClientPartial in client
 
     def decode_worker(self, frames: Sequence[bytes]) -> Command:
-        """Read one command between a worker and a broker.
-
-        Raises:
-          RemoteProtocolError: if it is none. No other exception leaves.
-
-        """
-        if self.is_packed:
-            frames = unpack(frames)
-        for kind, opening in self.worker.items():
-            if _opens(frames, opening):
-                return _read_command(kind, frames[len(opening) :])
-        raise _unknown(self.name, "worker", frames)
+        """Read one command between a worker and a broker."""
+        frames = unpack(frames) if self.is_packed else frames
+        for kind, row in self.worker.items():
+            fields = _read(row, frames)
+            if fields is None:
+                continue
+            service, address, body = fields
+            if kind is Ready:
+                return Ready(head.service_name(service))
+            if kind is Request or kind is Partial or kind is Final:
+                return kind(address, body)
+            return Heartbeat() if kind is Heartbeat else Disconnect()
+        raise self._not("a worker command", frames)
 
     def encode_worker(self, command: Command) -> list[bytes]:
-        """Write one command between a worker and a broker.
-
-        Raises:
-          LocalProtocolError: if this dialect cannot say it: a PARTIAL in RFC 7, a body without
-            frames, an address or a service that is empty or no service name.
-
-        """
-        opening = self.worker.get(type(command))
-        if opening is None:
-            raise LocalProtocolError(f"{self.name} has no {type(command).__name__}")
-        return self._framed([*opening, *_write_command(command)])
+        """Write one command between a worker and a broker."""
+        row = self.worker.get(type(command))
+        match command:
+            case Heartbeat() | Disconnect():
+                return self._framed(row, b"", b"", ())
+            case Ready(service):
+                return self._framed(row, head.service_frame(service), b"", ())
+            case Request(address, body) | Partial(address, body) | Final(address, body):
+                return self._framed(row, b"", address, body)
+        assert_never(command)
 
     def decode_request(self, frames: Sequence[bytes]) -> ClientRequest:
-        """Read a client's request; whether the service frame makes sense is left to `head`.
-
-        Raises:
-          RemoteProtocolError: if it is none. No other exception leaves.
-
-        """
-        opening = self.client[ClientRequest]
-        if self.is_packed:
-            frames = unpack(frames)
-        if not _opens(frames, opening):
-            raise _unknown(self.name, "client", frames)
-        match frames[len(opening) :]:
-            case [service, *body] if body:
-                return ClientRequest(service, tuple(body))
-        raise RemoteProtocolError("a request has a service frame and a body of one frame or more")
+        """Read a client's request; whether the service frame makes sense is left to `head`."""
+        frames = unpack(frames) if self.is_packed else frames
+        fields = _read(self.client[ClientRequest], frames)
+        if fields is None:
+            raise self._not("a request with a service and a body", frames)
+        return ClientRequest(fields[0], fields[2])
 
     def service_of(self, frames: Sequence[bytes]) -> bytes:
         """Return the service frame of what may be a request; empty if it has none."""
-        at = len(self.client[ClientRequest])
-        if self.is_packed:
-            try:
-                frames = unpack(frames)
-            except RemoteProtocolError:
-                return b""
+        try:
+            frames = unpack(frames) if self.is_packed else frames
+        except RemoteProtocolError:
+            return b""
+        at = self.client[ClientRequest].index("service")
         return frames[at] if len(frames) > at else b""
 
     def encode_request(self, request: ClientRequest) -> list[bytes]:
-        """Write a client's request.
-
-        Raises:
-          LocalProtocolError: if its body has no frame.
-
-        """
-        opening = self.client[ClientRequest]
-        return self._framed([*opening, request.service, *_at_least_one(request.body)])
+        """Write a client's request."""
+        return self._framed(self.client[ClientRequest], request.service, b"", request.body)
 
     def decode_reply(self, frames: Sequence[bytes]) -> Reply:
-        """Read a broker's reply; ``service`` is empty where the dialect does not repeat it.
-
-        Raises:
-          RemoteProtocolError: if it is none: drop it. No other exception leaves.
-
-        """
-        if self.is_packed:
-            frames = unpack(frames)
+        """Read a broker's reply; ``service`` is empty where the dialect does not repeat it."""
+        frames = unpack(frames) if self.is_packed else frames
         for kind in (ClientPartial, ClientFinal):
-            opening = self.client.get(kind)
-            if opening is None or not _opens(frames, opening):
-                continue
-            match frames[len(opening) :]:
-                case [service, *body] if body and self.replies_name_service:
-                    return kind(service, tuple(body))
-                case [*body] if body and not self.replies_name_service:
-                    return kind(b"", tuple(body))
-        raise _unknown(self.name, "client", frames)
+            if kind in self.client and (fields := _read(self.client[kind], frames)):
+                return kind(fields[0], fields[2])
+        raise self._not("a reply", frames)
 
     def encode_reply(self, reply: Reply) -> list[bytes]:
-        """Write a broker's reply.
+        """Write a broker's reply."""
+        return self._framed(self.client.get(type(reply)), reply.service, b"", reply.body)
 
-        Raises:
-          LocalProtocolError: if its body has no frame, or if it is a PARTIAL and this dialect
-            has none.
-
-        """
-        opening = self.client.get(type(reply))
-        if opening is None:
-            raise LocalProtocolError(f"{self.name} has no partial replies: gather the parts")
-        service = [reply.service] if self.replies_name_service else []
-        return self._framed([*opening, *service, *_at_least_one(reply.body)])
-
-    def _framed(self, frames: list[bytes]) -> list[bytes]:
+    def _framed(
+        self, row: Row | None, service: bytes, address: bytes, body: tuple[bytes, ...]
+    ) -> list[bytes]:
+        if row is None:
+            raise LocalProtocolError(f"{self.name} has no PARTIAL: gather the parts")
+        frames = _write(row, service, address, body)
         return pack(frames) if self.is_packed else frames
 
-
-def _opens(frames: Sequence[bytes], opening: Opening) -> bool:
-    return tuple(frames[: len(opening)]) == opening
-
-
-def _read_command(kind: type[Command], frames: Sequence[bytes]) -> Command:
-    """Read what follows the opening."""
-    # "A REQUEST command consists of a multipart message of 6 or more frames" and the like
-    # (RFC 7): the rest of the table is in these three patterns.
-    match frames:
-        case [] if kind is Heartbeat or kind is Disconnect:
-            return kind()
-        case [service] if kind is Ready:
-            return Ready(head.service_name(service))
-        case [client, b"", *body] if client and body:
-            if kind is Request or kind is Partial or kind is Final:
-                return kind(client, tuple(body))
-        case [client, first, *rest] if client and first and (kind is Partial or kind is Final):
-            # Some workers leave out the empty frame (the zguide's in PHP). The address is a
-            # token of ours, so that it is known where the body begins.
-            return kind(client, (first, *rest))
-    raise RemoteProtocolError(f"an MDP {kind.__name__} with {len(frames)} frames that do not fit")
+    def _not(self, what: str, frames: Sequence[bytes]) -> RemoteProtocolError:
+        start = [bytes(frame[:16]) for frame in frames[:3]]
+        message = f"not {what} of {self.name}: {len(frames)} frames, the first are {start!r}"
+        return RemoteProtocolError(message)
 
 
-def _write_command(command: Command) -> list[bytes]:
-    match command:
-        case Heartbeat() | Disconnect():
-            return []
-        case Ready(service):
-            return [head.service_frame(service)]
-        case Request(client, body) | Partial(client, body) | Final(client, body):
-            if not client:
-                raise LocalProtocolError("a client address is not empty")
-            return [client, b"", *_at_least_one(body)]
-    assert_never(command)
+#: RFC 7, as the zguide's peers speak it. Every message begins with an empty frame; a REQ
+#: socket makes it by itself. A reply is one whole, and is what the RFC calls REPLY.
+MDP01: Constant = Dialect(
+    "mdp01",
+    worker={
+        Ready: (b"", b"MDPW01", b"\x01", "service"),
+        Request: (b"", b"MDPW01", b"\x02", "address", b"", "body"),
+        Final: (b"", b"MDPW01", b"\x03", "address", "gap", "body"),
+        Heartbeat: (b"", b"MDPW01", b"\x04"),
+        Disconnect: (b"", b"MDPW01", b"\x05"),
+    },
+    client={
+        ClientRequest: (b"", b"MDPC01", "service", "body"),
+        ClientFinal: (b"", b"MDPC01", "service", "body"),
+    },
+)
 
+#: RFC 18, exactly as its text has it: no delimiter, and other codes than in 0.1. A client's
+#: PARTIAL and FINAL are 02 and 03, a worker's 03 and 04.
+MDP02: Constant = Dialect(
+    "mdp02",
+    worker={
+        Ready: (b"MDPW02", b"\x01", "service"),
+        Request: (b"MDPW02", b"\x02", "address", b"", "body"),
+        Partial: (b"MDPW02", b"\x03", "address", "gap", "body"),
+        Final: (b"MDPW02", b"\x04", "address", "gap", "body"),
+        Heartbeat: (b"MDPW02", b"\x05"),
+        Disconnect: (b"MDPW02", b"\x06"),
+    },
+    client={
+        ClientRequest: (b"MDPC02", b"\x01", "service", "body"),
+        ClientPartial: (b"MDPC02", b"\x02", "service", "body"),
+        ClientFinal: (b"MDPC02", b"\x03", "service", "body"),
+    },
+)
 
-def _at_least_one(body: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    # RFC 18: "Frames 3+: Request body (opaque binary)". Zero frames would be no body at all.
-    if not body:
-        raise LocalProtocolError("a body has at least one frame, which may be empty")
-    return body
+#: RFC 18 as the Python package of this name reads it: an empty frame comes first, a client's
+#: codes are one higher, and a reply does not repeat the service.
+MAJORTOMO: Constant = Dialect(
+    "majortomo",
+    worker={kind: (b"", *row) for kind, row in MDP02.worker.items()},
+    client={
+        ClientRequest: (b"", b"MDPC02", b"\x02", "service", "body"),
+        ClientPartial: (b"", b"MDPC02", b"\x03", "body"),
+        ClientFinal: (b"", b"MDPC02", b"\x04", "body"),
+    },
+)
 
+PACKED: Constant = Dialect("packed", MDP02.worker, MDP02.client, is_packed=True)
 
-def _unknown(dialect: str, who: str, frames: Sequence[bytes]) -> RemoteProtocolError:
-    start = [bytes(frame[:16]) for frame in frames[:3]]
-    return RemoteProtocolError(
-        f"not a {who} command of {dialect}: {len(frames)} frames, the first are {start!r}"
-    )
+#: Every dialect of MDP, by name.
+MDP: Constant = {dialect.name: dialect for dialect in (MDP01, MDP02, MAJORTOMO, PACKED)}

@@ -19,12 +19,14 @@ from ..messages import JSON
 from . import head
 from .bridge import DEFAULT_TTL_MS, media_type
 from .items import Call, Response, body_of, frames_of
-from .mdp import DELIMITER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["decode_reply", "decode_request", "encode_reply", "encode_request"]
+
+#: What a REQ socket puts in front of what it sends.
+DELIMITER: Final = b""
 
 T = TypeVar("T")
 

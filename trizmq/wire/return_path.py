@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ..errors import LocalProtocolError, RemoteProtocolError
-from . import bridge, majortomo, mdp01, mdp02, packed, plain
+from . import bridge, plain
 from .items import Part, Response
+from .mdp import MDP
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from .mdp import Codec
-
-__all__ = ["MDP", "PLAIN", "MalformedCall", "MalformedCommand", "ReturnPath"]
-
-#: Every dialect of MDP, by name.
-MDP: Final[Mapping[str, Codec]] = MappingProxyType(
-    {codec.name: codec for codec in (mdp01.CODEC, mdp02.CODEC, majortomo.CODEC, packed.CODEC)}
-)
+__all__ = ["PLAIN", "MalformedCall", "MalformedCommand", "ReturnPath"]
 
 #: The name of the one other foreign dialect.
 PLAIN: Final = "plain"

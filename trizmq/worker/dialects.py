@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, final
 from ..bounds import sane
 from ..errors import RemoteProtocolError
 from ..messages import problem
-from ..wire import bridge, commands, native
+from ..wire import bridge, mdp, native
 from ..wire.batches import batches
 from ..wire.items import (
     DEFAULT_TAKES,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from .. import messages
     from ..wire.items import Body, Item, Takes
-    from ..wire.mdp import Codec
+    from ..wire.mdp import Dialect
 
 __all__ = ["MDP_PATIENCE", "MDPConversation", "NativeConversation"]
 
@@ -162,7 +162,7 @@ class MDPConversation(Conversation):
 
     def __init__(
         self,
-        codec: Codec,
+        codec: Dialect,
         service: str,
         now: float,
         takes: Takes = DEFAULT_TAKES,
@@ -173,22 +173,22 @@ class MDPConversation(Conversation):
         super().__init__(now, takes)
         self._patience = patience
 
-    def _say(self, command: commands.Command) -> None:
+    def _say(self, command: mdp.Command) -> None:
         self._outbox.messages.append(self._codec.encode_worker(command))
 
     def _open(self) -> None:
-        self._say(commands.Ready(self._service))
+        self._say(mdp.Ready(self._service))
         self.is_ready = True  # READY gets no answer
 
     def _read(self, frames: Sequence[bytes], now: float) -> None:
         command = self._codec.decode_worker(frames)
         match command:
-            case commands.Request(client, body):
+            case mdp.Request(client, body):
                 if not self.is_draining:
                     self._start(client, self._call(body), now)
-            case commands.Disconnect():
+            case mdp.Disconnect():
                 self.restart()
-            case commands.Heartbeat():
+            case mdp.Heartbeat():
                 pass
             case _:
                 raise RemoteProtocolError(f"a broker never sends {type(command).__name__}")
@@ -201,7 +201,7 @@ class MDPConversation(Conversation):
         item = Response(0, response.status, response.headers, response.body)
         body = (*job.gathered, *bridge.reply_of(item, b"").body)
         job.gathered.clear()
-        self._say(commands.Final(job.token, body))
+        self._say(mdp.Final(job.token, body))
 
     def _say_stopped(self, job: Job) -> None:
         # Only the deadline stops a job here. MDP has no word for that, and a broker that
@@ -213,7 +213,7 @@ class MDPConversation(Conversation):
         if job.ended:
             return
         if self._codec.streams:
-            self._say(commands.Partial(job.token, tuple(frames_of(body))))
+            self._say(mdp.Partial(job.token, tuple(frames_of(body))))
         else:
             job.gathered += frames_of(body)  # RFC 7 has no PARTIAL: all goes with the end
 
@@ -224,7 +224,7 @@ class MDPConversation(Conversation):
         return bool(self.jobs) or self._codec.is_packed
 
     def _beat(self) -> None:
-        self._say(commands.Heartbeat())
+        self._say(mdp.Heartbeat())
 
     def _say_draining(self) -> None:
         # MDP has no word for it: with a call in hand nothing is said, because after
@@ -232,4 +232,4 @@ class MDPConversation(Conversation):
         self._is_cut_off = True
 
     def _say_goodbye(self) -> None:
-        self._say(commands.Disconnect())
+        self._say(mdp.Disconnect())

@@ -10,8 +10,8 @@ import trio
 from ..ticker import Faults, Ticker
 from ..transport.line import Line
 from ..wire.items import DEFAULT_TAKES, MAX_ROUTES, VERSION, Hello
+from ..wire.mdp import MDP
 from ..wire.native import NATIVE
-from ..wire.return_path import MDP
 from .dialects import MDP_PATIENCE, MDPConversation, NativeConversation
 from .runner import LocalWorker
 
