@@ -15,8 +15,8 @@ import trizmq
 from trizmq.app.application import App
 from trizmq.app.plugins import load
 from trizmq.beside import running
-from trizmq.limits import Limits
 from trizmq.processes.server import Server
+from trizmq.settings import DEFAULTS, Settings
 from trizmq.transport.zeromq import ZmqTransport
 
 if TYPE_CHECKING:
@@ -127,17 +127,16 @@ def open_server(tmp_path: Any) -> Any:
         *plugins: object, one_socket: bool = False, **limits: Any
     ) -> AsyncIterator[Server]:
         made = [RoutesPlugin(p) if isinstance(p, trizmq.Router) else p for p in plugins]
-        bounds = Limits(**limits)
-        transport = ZmqTransport(max_frame=bounds.frame_bytes)
         bind = f"ipc://{tmp_path}/front" if one_socket else "tcp://127.0.0.1:*"
-        server = Server(
-            transport,
-            App(load(made), state_dir=tmp_path / "state"),
+        settings = Settings(
             bind=bind,
             backend=bind if one_socket else "tcp://127.0.0.1:*",
             capacity=8 if plugins else 0,
-            limits=bounds,
+            wait=limits.pop("wait", DEFAULTS.wait),
+            limits=limits,
         )
+        transport = ZmqTransport(max_frame=settings.bounds.frame_bytes)
+        server = Server(transport, App(load(made), state_dir=tmp_path / "state"), settings)
         try:
             async with running(server.run):
                 yield server

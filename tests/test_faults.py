@@ -15,6 +15,7 @@ from trizmq.beside import running
 from trizmq.client.opening import open_client_on
 from trizmq.processes.server import Server
 from trizmq.processes.work import work_on
+from trizmq.settings import Settings
 from trizmq.ticker import MAX_PLACES, Faults, Ticker
 from trizmq.transport.memory import MemoryTransport
 
@@ -65,7 +66,7 @@ def test_the_places_are_bounded() -> None:
 def server_on(plugin, tmp_path) -> Any:
     def make(transport: MemoryTransport, **options: Any) -> Server:
         app = App(load([plugin(routes)]), state_dir=tmp_path)
-        return Server(transport, app, bind="front", **options)
+        return Server(transport, app, Settings(bind="front", **options))
 
     return make
 
@@ -97,7 +98,7 @@ async def test_a_worker_goes_on(server_on, plugin, tmp_path, caplog) -> None:
     app = App(load([plugin(routes)]), state_dir=tmp_path)
     async with (
         running(server.run),
-        running(partial_of(work_on, transport, app, connect="back", name="w")),
+        running(partial_of(work_on, transport, app, Settings(backend="back"), name="w")),
         open_client_on(transport, "front") as client,
     ):
         assert (await client.get("/users")).status == 200

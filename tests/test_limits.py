@@ -14,7 +14,6 @@ NAMES = [name for name in Limits.__struct_fields__ if name != "wait"]
 
 def test_nothing_said_is_the_default() -> None:
     assert limits_of({}) == Limits()
-    assert limits_of({}, wait=7.0) == Limits(wait=7.0)
 
 
 @pytest.mark.parametrize(

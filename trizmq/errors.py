@@ -82,7 +82,7 @@ class PluginError(TrizmqError):
     """A plugin is missing, broken, or collides with another; the message is one line."""
 
 
-class ConfigError(TrizmqError):
+class ConfigError(TrizmqError, ValueError):
     """A setting is unknown or invalid; the message is one line that explains the error."""
 
 

@@ -9,38 +9,27 @@ import msgspec
 from msgspec import Meta
 
 from .errors import ConfigError
+from .fields import did_you_mean, fields_of
 from .wire.items import Takes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["KIB", "MIB", "MOST_BODY_BYTES", "Limits", "limits_of"]
-
+__all__ = ["KIB", "LIMITS", "MIB", "MOST_BODY_BYTES", "Limits", "limit_of", "limits_of"]
 
 KIB: Final = 1024
-
-
 MIB: Final = 1024 * KIB
-
-
 GIB: Final = 1024 * MIB
-
 
 #: What `Limits.body_bytes` may be at most.
 MOST_BODY_BYTES: Final = GIB
 
-
 #: Bytes of an item besides its body, its target and its headers: above all its principal.
 REST_OF_ITEM: Final = 30 * KIB
 
-
 # Beyond 32 KiB no dialect but ours reads a path or headers (`wire.head.MAX_HEAD`).
 _HeadBytes = Annotated[int, Meta(ge=KIB, le=32 * KIB)]
-
-
 _Bytes = Annotated[int, Meta(ge=64 * KIB, le=1024 * GIB)]
-
-
 _Count = Annotated[int, Meta(ge=1, le=10_000_000)]
 
 
@@ -78,7 +67,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     #: old workers do nothing else while they work.
     busy_silence: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
     #: How long calls wait for a service that nobody has ever offered.
-    wait: Annotated[float, Meta(ge=0)] = 1.0
+    wait: Annotated[float, Meta(ge=0, le=3600)] = 1.0
     #: How long calls may wait for a service whose last worker has left, as if one were to
     #: come: then its name is forgotten.
     remembered: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
@@ -117,45 +106,51 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return self.target_bytes + 2 * self.headers_bytes + REST_OF_ITEM
 
 
+#: Each limit that is a setting, by its name.
+LIMITS: Final = {name: field for name, field in fields_of(Limits).items() if name != "wait"}
+
 _UNITS: Final = {"": 1, "kib": KIB, "mib": MIB, "gib": GIB}
-
-
 _NUMBER: Final = re.compile(r"(\d[\d_]*(?:\.\d+)?)\s*([a-z]*)", re.ASCII | re.IGNORECASE)
 
 
-def limits_of(values: Mapping[str, Any], *, wait: float = 1.0) -> Limits:
+def limits_of(values: Mapping[str, Any]) -> Limits:
     """Return the defaults but for ``values``: numbers, or text like ``"7.5"`` and ``"32 MiB"``.
 
     Raises:
       ConfigError: there is no such limit, or it cannot be that; one line that says what can.
 
     """
-    if "wait" in values:
-        raise ConfigError("limits: wait is a setting of its own, not one of the limits")
-    numbers = {name: _number(name, value) for name, value in values.items()}
+    numbers: dict[str, Any] = {name: limit_of(name, value) for name, value in values.items()}
+    return Limits(**numbers)
+
+
+def limit_of(name: str, value: object, where: str = "limits: ") -> int | float:
+    """Return the value of the limit ``name``: a number, or text like ``"32 MiB"``.
+
+    Args:
+      where: what the message of an error begins with.
+
+    Raises:
+      ConfigError: there is no such limit, or it cannot be that; one line that says what can.
+
+    """
+    if name == "wait":
+        raise ConfigError(f"{where}wait is a setting of its own, not one of the limits")
+    if name not in LIMITS:
+        known = ", ".join(LIMITS)
+        hint = did_you_mean(name, LIMITS)
+        raise ConfigError(f"{where}no limit is called {name!r}{hint}; there are {known}")
+    number = _number(value) if isinstance(value, str) else value
     try:
-        return msgspec.convert({**numbers, "wait": wait}, Limits)
-    except msgspec.ValidationError as error:
-        raise ConfigError(_complaint(str(error), values)) from None
+        return LIMITS[name].check(number)  # type: ignore[no-any-return]
+    except ValueError as error:
+        raise ConfigError(f"{where}{name} {error}") from None
 
 
-def _number(name: str, value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    match = _NUMBER.fullmatch(value.strip())
+def _number(text: str) -> object:
+    """Return the number that ``text`` is, or ``text`` if it is none."""
+    match = _NUMBER.fullmatch(text.strip())
     if match is None or match[2].lower() not in _UNITS:
-        raise ConfigError(f"limits: {name} is a number, perhaps with KiB or MiB, not {value!r}")
+        return text
     number = float(match[1].replace("_", "")) * _UNITS[match[2].lower()]
     return int(number) if number.is_integer() else number
-
-
-def _complaint(error: str, values: Mapping[str, Any]) -> str:
-    """Turn msgspec's words around: the name first."""
-    what, _, where = error.partition(" - at `$.")
-    name = where.rstrip("`")
-    if name in values:
-        wanted = what.replace("`int`", "an integer").replace("`float`", "a number")
-        return f"limits: {name} is {values[name]!r}: {wanted[:1].lower()}{wanted[1:]}"
-    unknown = sorted(set(values) - set(Limits.__struct_fields__))
-    known = ", ".join(field for field in Limits.__struct_fields__ if field != "wait")
-    return f"limits: no limit is called {', '.join(map(repr, unknown))}; there are {known}"

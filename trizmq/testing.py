@@ -37,6 +37,7 @@ from .beside import running
 from .client.opening import open_client_on
 from .messages import Principal
 from .processes.serve import serve_on
+from .settings import settings_of
 from .transport.memory import MemoryTransport
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ async def open_app(
         everything = replace(loaded, loaded=(callers, *loaded.loaded))
         app = App(everything, config=config, state_dir=state_dir)
         network = MemoryTransport()
-        serve = partial(serve_on, network, app, bind=ENDPOINT, capacity=capacity)
+        serve = partial(
+            serve_on, network, app, settings_of({"bind": ENDPOINT, "capacity": capacity})
+        )
         async with running(serve), open_client_on(network, ENDPOINT, token=token) as client:
             yield client

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from trizmq.cli.histogram import Histogram
+from trizmq.cli.bench import Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from trizmq.cli.exchange import find_token
-from trizmq.cli.exits import Exit
+from trizmq.cli.output import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,21 +9,23 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from trizmq.cli.options import limits_option
+from trizmq.cli.options import chosen, flags
 from trizmq.cli.run import run as run_command
-from trizmq.cli.settings import config_option
 from trizmq.cli.worker import worker_command
 from trizmq.errors import ConfigError
+from trizmq.settings import settings_of
+
+MIB = 1024 * 1024
 
 SEEN: dict[str, Any] = {}
 
 
 @click.command
-@limits_option
-@config_option
-def command(limits: dict[str, str]) -> None:
+@flags("limits", "config")
+@click.pass_context
+def command(ctx: click.Context, /) -> None:
     SEEN.clear()
-    SEEN.update(limits)
+    SEEN.update(chosen(ctx).limits)
 
 
 def invoke(*args: str, **environment: str) -> Result:
@@ -44,31 +46,35 @@ def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_flag_over_variables_over_file_name_by_name() -> None:
     assert run() == {}
     Path("trizmq.toml").write_text('[limits]\nbody_bytes = "1 MiB"\nclient_calls = 1\nservices = 9')
-    assert run() == {"body_bytes": "1 MiB", "client_calls": "1", "services": "9"}
+    assert run() == {"body_bytes": MIB, "client_calls": 1, "services": 9}
     environment = {"TRIZMQ_LIMITS_CLIENT_CALLS": "2", "TRIZMQ_LIMITS_BODY_BYTES": "2MiB"}
-    assert run(**environment) == {"body_bytes": "2MiB", "client_calls": "2", "services": "9"}
+    assert run(**environment) == {"body_bytes": 2 * MIB, "client_calls": 2, "services": 9}
+    environment["TRIZMQ_LIMITS"] = "client_calls=3"
     assert run("--limit", "body_bytes=3MiB", **environment) == {
-        "body_bytes": "3MiB",
-        "client_calls": "2",
-        "services": "9",
+        "body_bytes": 3 * MIB,
+        "client_calls": 3,
+        "services": 9,
     }
-    assert run("--limit", "services=9", TRIZMQ_LIMITS_SERVICES="8")["services"] == "9"
+    assert run("--limit", "services=9", TRIZMQ_LIMITS_SERVICES="8")["services"] == 9
 
 
 def test_several_in_one_variable() -> None:
     environment = {"TRIZMQ_LIMITS": "body_bytes=2MiB client_calls=7"}
-    assert run(**environment) == {"body_bytes": "2MiB", "client_calls": "7"}
+    assert run(**environment) == {"body_bytes": 2 * MIB, "client_calls": 7}
 
 
 @pytest.mark.parametrize("wrong", ["body_bytes=1", "what=1", "liveness=x", "wait=1"])
-def test_a_wrong_one_is_refused_wherever_it_is_written(wrong: str) -> None:
+def test_an_error_names_the_limit_and_where_it_is_set(wrong: str) -> None:
     name, _, value = wrong.partition("=")
-    with pytest.raises(ConfigError, match=name):
+    with pytest.raises(ConfigError, match=f"^--limit .*{name}"):
         invoke("--limit", wrong)
-    with pytest.raises(ConfigError, match=name):
-        invoke(**{f"TRIZMQ_LIMITS_{name.upper()}": value})
+    variable = f"TRIZMQ_LIMITS_{name.upper()}"
+    with pytest.raises(ConfigError, match=f"^{variable}: .*{name}"):
+        invoke(**{variable: value})
+    with pytest.raises(ConfigError, match=f"^TRIZMQ_LIMITS: .*{name}"):
+        invoke(TRIZMQ_LIMITS=wrong)
     Path("trizmq.toml").write_text(f'[limits]\n{name} = "{value}"')
-    with pytest.raises(ConfigError, match=rf"trizmq.toml: .*{name}"):
+    with pytest.raises(ConfigError, match=rf"^trizmq.toml: .*{name}"):
         invoke()
 
 
@@ -76,6 +82,8 @@ def test_one_without_a_value_is_wrong_usage() -> None:
     result = invoke("--limit", "body_bytes")
     assert result.exit_code == 2
     assert "NAME=VALUE" in result.output
+    with pytest.raises(ConfigError, match=r"^TRIZMQ_LIMITS: wanted NAME=VALUE, got 'body_bytes'"):
+        invoke(TRIZMQ_LIMITS="body_bytes")
 
 
 def test_limits_is_a_table() -> None:
@@ -91,9 +99,5 @@ def test_help_names_the_important_ones() -> None:
 
 
 def test_children_have_the_limits_of_their_parent() -> None:
-    options: dict[str, Any] = dict.fromkeys(
-        ["state_dir", "capacity", "threads", "grace", "log_level", "plugins"]
-    )
-    options |= {"modules": (), "access_log": False, "limits": {"body_bytes": "2MiB"}}
-    command = worker_command(options, None)
-    assert command[command.index("--limit") + 1] == "body_bytes=2MiB"
+    command = worker_command(settings_of({"limits": {"body_bytes": "2MiB"}}), None)
+    assert command[command.index("--limit") + 1] == "body_bytes=2097152"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from trizmq.cli.table import table
+from trizmq.cli.output import table
 
 if TYPE_CHECKING:
     from .conftest import CommandLine, Installer
@@ -40,7 +40,7 @@ def test_routes(trizmq: CommandLine) -> None:
         "plugin": "auth",
         "public": False,
         "scopes": [],
-        "summary": "Say who the token stands for, and what it may do.",
+        "summary": "Return the principal and the scopes of the token.",
     }
 
 

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 import zmq
+from msgspec.structs import replace
 
+from trizmq.cli.options import chosen
 from trizmq.cli.worker import worker, worker_command
+from trizmq.settings import DEFAULT_BACKEND, Settings
 from trizmq.wire import native
 from trizmq.wire.items import VERSION, Hello
 
@@ -326,40 +329,33 @@ def test_those_that_always_die_are_503_for_a_while(trizmq: CommandLine) -> None:
 # -- what the parent tells its children ----------------------------------------------
 
 
-def options_of(command: list[str]) -> dict[str, object]:
+def settings_of_child(command: list[str]) -> Settings:
     """Read a command as the child does, in which nothing else is set."""
     start = command.index("worker") + 1
-    context = worker.make_context("worker", command[start:])
-    return context.params
+    return chosen(worker.make_context("worker", command[start:]))
 
 
-SERVING = {
-    "plugins": None,
-    "modules": (),
-    "state_dir": None,
-    "capacity": 7,
-    "threads": 3,
-    "grace": 1.5,
-    "log_level": "error",
-    "access_log": False,
-}
+SERVING = Settings(capacity=7, threads=3, grace=1.5, log_level="error")
 
 
 @pytest.mark.parametrize(
-    "options",
+    "settings",
     [
         SERVING,
-        {**SERVING, "plugins": (), "modules": ("hello", "x.y"), "access_log": True},
-        {**SERVING, "plugins": ("users", "auth"), "state_dir": Path("state")},
+        Settings(plugins=(), modules=("hello", "x.y"), access_log=True, limits={"services": 7}),
+        Settings(plugins=("users", "auth"), state_dir=Path("state")),
     ],
 )
 def test_a_child_is_told_what_the_parent_was(
-    options: dict[str, object], monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setenv("TRIZMQ_DIALECT", "mdp01")
-    told = options_of(worker_command(options, None))
-    assert told.items() >= {**options, "dialect": "native"}.items()
+    for variable in ("DIALECT=mdp01", "CAPACITY=9", "LIMITS_SERVICES=8"):
+        name, _, value = variable.partition("=")
+        monkeypatch.setenv(f"TRIZMQ_{name}", value)
+    child = settings_of_child(worker_command(settings, None))
+    limits = {"services": 8, **settings.limits}
+    assert child == replace(settings, backend=DEFAULT_BACKEND, limits=limits)
 
 
 def test_a_child_reads_the_same_settings_file(tmp_path: Path) -> None:

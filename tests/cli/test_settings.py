@@ -9,22 +9,21 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from trizmq.cli.options import connect_option, plugin_options, timeout_option
-from trizmq.cli.settings import SETTINGS, config_option, plugin_tables, read_settings
+from trizmq.cli.options import chosen, flags
+from trizmq.cli.toml import SettingsFile, plugin_tables
 from trizmq.errors import ConfigError
+from trizmq.settings import SETTINGS
 
 SEEN: dict[str, Any] = {}
 
 
 @click.command
-@plugin_options
-@connect_option
-@timeout_option
-@config_option
+@flags("plugins", "modules", "connect", "capacity", "insecure", "timeout", "config")
 @click.pass_context
-def command(ctx: click.Context, /, **options: Any) -> None:
+def command(ctx: click.Context, /) -> None:
+    settings = chosen(ctx)
     SEEN.clear()
-    SEEN.update(options, tables=plugin_tables(ctx))
+    SEEN.update({name: getattr(settings, name) for name in SETTINGS}, tables=plugin_tables(ctx))
 
 
 def run(*args: str, **environment: str) -> dict[str, Any]:
@@ -96,43 +95,107 @@ def test_plugin_tables_are_passed_on() -> None:
     [
         (
             "bindd = 1",
-            "trizmq.toml: unknown setting 'bindd'; known are access_log, backend, bind, ",
+            "trizmq.toml: unknown setting 'bindd' (did you mean bind?); known are plugins, ",
         ),
-        ("capacity = true", "trizmq.toml: capacity must be an integer, not True"),
-        ('capacity = "9"', "trizmq.toml: capacity must be an integer, not '9'"),
+        ("other = 1", "trizmq.toml: unknown setting 'other'; known are plugins, "),
+        ("capacity = true", "trizmq.toml: capacity must be an integer from 1 to 65536, not True"),
+        ("capacity = 0", "trizmq.toml: capacity must be an integer from 1 to 65536, not 0"),
+        ("capacity = 9.0", "trizmq.toml: capacity must be an integer from 1 to 65536, not 9.0"),
+        ('capacity = "9"', "trizmq.toml: capacity must be an integer from 1 to 65536, not '9'"),
+        ("grace = nan", "trizmq.toml: grace must be a number of seconds, 0 or more, not nan"),
+        ("timeout = 0", "timeout must be a number of seconds, more than 0, not 0"),
         ("bind = 5555", "trizmq.toml: bind must be a string or a list of strings, not 5555"),
         ("bind = [5555]", "bind must be a string or a list of strings, not with 5555 in it"),
+        ("plugins = [1]", "plugins must be a string or a list of strings, not with 1 in it"),
+        ("token = 5", "trizmq.toml: token must be a string, not 5"),
         ("insecure = 1", "trizmq.toml: insecure must be true or false, not 1"),
+        ('log_level = "loud"', "log_level must be one of debug, info, warning, error, not 'loud'"),
         ("plugin = 1", "trizmq.toml: plugin must be tables, [plugin.NAME], not 1"),
         ("plugin.users = 1", "trizmq.toml: plugin.users must be a table, not 1"),
-        ("bind", "trizmq.toml is not TOML: "),
     ],
 )
-def test_what_is_wrong_with_the_file_is_one_line(text: str, complaint: str) -> None:
+def test_a_mistake_in_the_file_is_one_line(text: str, complaint: str) -> None:
+    (mistake,) = SettingsFile(settings_file(text)).mistakes
+    assert complaint in mistake
+    assert "\n" not in mistake
     with pytest.raises(ConfigError) as caught:
-        read_settings(settings_file(text))
-    assert complaint in str(caught.value)
-    assert "\n" not in str(caught.value)
+        run()
+    assert str(caught.value) == mistake
+
+
+def test_a_file_that_is_not_toml() -> None:
+    with pytest.raises(ConfigError, match=r"^trizmq\.toml is not TOML: [^\n]+$"):
+        SettingsFile(settings_file("bind"))
 
 
 def test_a_file_of_bytes_that_are_no_text() -> None:
     Path("trizmq.toml").write_bytes(b"\xff")
     with pytest.raises(ConfigError, match="is not TOML"):
-        read_settings(Path("trizmq.toml"))
+        SettingsFile(Path("trizmq.toml"))
 
 
 def test_a_file_that_is_named_must_be_there() -> None:
     with pytest.raises(ConfigError, match=r"none\.toml: No such file"):
-        read_settings(Path("none.toml"))
+        SettingsFile(Path("none.toml"))
 
 
-def test_every_kind_is_taken() -> None:
-    text = "".join(f"{key} = {sample(kind.types[0])}\n" for key, kind in SETTINGS.items())
-    assert set(read_settings(settings_file(text))) == {*SETTINGS, "plugin"}
+def test_the_file_can_hold_every_setting() -> None:
+    text = "".join(f"{name} = {sample(name)}\n" for name in SETTINGS)
+    file = SettingsFile(settings_file(text))
+    assert file.mistakes == []
+    assert set(file.values) == {*SETTINGS, "plugin"}
 
 
-def sample(kind: type) -> str:
-    return {str: '"x"', int: "1", float: "1.5", bool: "true", dict: "{}"}[kind]
+def sample(name: str) -> str:
+    kind = SETTINGS[name].kind
+    if isinstance(kind, tuple):
+        return repr(kind[0])
+    return {bool: "true", int: "1", float: "1.5", dict: "{}"}.get(kind, "'x'")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "complaint"),
+    [
+        ("TRIZMQ_CAPACITY", "x", "must be an integer from 1 to 65536, not 'x'"),
+        ("TRIZMQ_CAPACITY", "65537", "must be an integer from 1 to 65536, not 65537"),
+        ("TRIZMQ_TIMEOUT", "nan", "must be a number of seconds, more than 0, not nan"),
+        ("TRIZMQ_INSECURE", "maybe", "'maybe' is not a valid boolean"),
+    ],
+)
+def test_an_error_of_a_variable_names_the_variable(
+    variable: str, value: str, complaint: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        run(**{variable: value})
+    assert str(caught.value).startswith(f"{variable}: {complaint}")
+
+
+def test_an_error_of_a_flag_names_the_flag() -> None:
+    result = CliRunner().invoke(command, ["--capacity", "0"])
+    assert result.exit_code == 2
+    expected = "Invalid value for '--capacity': must be an integer from 1 to 65536, not 0."
+    assert expected in result.output
+
+
+def test_over_an_hour_is_an_hour() -> None:
+    assert run("--timeout", "inf")["timeout"] == 3600
+    settings_file("timeout = 1e300")
+    assert run()["timeout"] == 3600
+
+
+def test_a_variable_that_is_almost_a_setting_is_pointed_out() -> None:
+    environment = {
+        "TRIZMQ_CAPACTIY": "1",
+        "TRIZMQ_PORT": "tcp://10.0.0.1:5555",  # from Kubernetes
+        "TRIZMQ_SERVICE_HOST": "10.0.0.1",
+        "TRIZMQ_CONFIG": "",
+    }
+    result = CliRunner(env=environment).invoke(command)
+    assert result.exit_code == 0
+    expected = "trizmq: unknown variable TRIZMQ_CAPACTIY (did you mean TRIZMQ_CAPACITY?)\n"
+    assert result.stderr == expected
+    supervised = {**environment, "TRIZMQ_SUPERVISED": "3"}  # its parent has said so
+    assert CliRunner(env=supervised).invoke(command).stderr == ""
 
 
 def test_a_broken_file_is_silent_while_a_shell_completes() -> None:

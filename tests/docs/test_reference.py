@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Final, get_args
 
@@ -12,8 +13,10 @@ from msgspec.structs import fields
 import trizmq
 from trizmq.broker.outbox import Counters
 from trizmq.cli import COMMANDS, command_line
-from trizmq.cli.settings import SETTINGS, read_settings
+from trizmq.cli.toml import SettingsFile
+from trizmq.fields import Field, fields_of
 from trizmq.limits import Limits
+from trizmq.settings import SETTINGS
 from trizmq.wire import mdp
 from trizmq.wire.items import Item
 from trizmq.wire.mdp import MDP
@@ -43,13 +46,33 @@ def test_every_command_with_its_options(page) -> None:
     context = click.Context(group, info_name="trizmq")
     assert shown.keys() == set(group.list_commands(context))
     for name, nested in shown.items():
-        assert bool(nested) == isinstance(group.get_command(context, name), click.Group)
+        assert bool(nested) == isinstance(loaded(context, name), click.Group)
 
 
-def test_every_setting_with_its_variable_and_flag(page) -> None:
+def test_every_setting_with_its_variable_flag_default_and_help(page) -> None:
     rows = page("docs/reference/configuration.md").section("Configuration").rows
     rows.pop("key in `trizmq.toml")
-    assert rows.keys() == SETTINGS.keys()
+    assert rows == {name: row(field) for name, field in SETTINGS.items()}
+
+
+def row(field: Field) -> list[str]:
+    """Write a setting as the page does."""
+    match field.default:
+        case None:
+            default = field.extra["unset"]
+        case bool():
+            default = str(field.default).lower()
+        case str():
+            default = f"`{field.default}`"
+        case int() | float():
+            default = f"{field.default:g}"
+        case _:
+            default = "none"
+    flag = field.flags[-1].partition("/")[0]
+    return [f"`{field.variable}`", f"`{flag}`", default, field.words, field.meta.description or ""]
+
+
+def test_every_setting_has_a_flag_and_a_variable() -> None:
     context = click.Context(command_line())
     options = [
         option
@@ -59,15 +82,17 @@ def test_every_setting_with_its_variable_and_flag(page) -> None:
     ]
     assert {option.name for option in options} == SETTINGS.keys()
     for option in options:
-        variable, flag, _ = rows[str(option.name)]
-        assert variable == f"`{option.envvar}`"
-        assert flag.strip("`") in option.opts
+        field = SETTINGS[str(option.name)]
+        assert option.envvar == field.variable
+        assert set(field.flags) <= {"/".join([*option.opts, *option.secondary_opts]), *option.opts}
 
 
 def test_the_settings_file_that_is_shown(page, tmp_path) -> None:
-    (block,) = page("docs/reference/configuration.md").blocks
+    block = page("docs/reference/configuration.md").blocks[0]
     (tmp_path / "trizmq.toml").write_text(block.text)
-    assert read_settings(tmp_path / "trizmq.toml")["plugins"] == ["users", "auth"]
+    file = SettingsFile(tmp_path / "trizmq.toml")
+    assert file.mistakes == []
+    assert file.values["plugins"] == ("users", "auth")
 
 
 def loaded(context: click.Context, name: str) -> click.Command:
@@ -77,10 +102,14 @@ def loaded(context: click.Context, name: str) -> click.Command:
     return command
 
 
-def test_every_limit_with_its_default(page) -> None:
+def test_every_limit_with_its_default_and_bounds(page) -> None:
     rows = page("docs/reference/statuses.md").section("Limits of the broker").rows
-    said = {name: cells[0].replace(",", "") for name, cells in rows.items() if name != "limit"}
-    assert said == {field.name: f"{field.default:.10g}" for field in fields(Limits)}
+    rows.pop("limit")
+    said = {name: [cell.replace(",", "") for cell in cells[:2]] for name, cells in rows.items()}
+    assert said == {
+        name: [f"{field.default:.15g}", f"{field.meta.ge:.15g} to {field.meta.le or math.inf:.15g}"]
+        for name, field in fields_of(Limits).items()
+    }
 
 
 def test_every_counter(page) -> None:

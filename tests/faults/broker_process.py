@@ -9,12 +9,15 @@ import trio
 
 from trizmq.beside import running
 from trizmq.processes.serve import serve_broker
+from trizmq.settings import Settings
 
 bind, backend = sys.argv[1:]
 
 
 async def main(state: str) -> None:
-    serve = partial(serve_broker, bind=bind, backend=backend, state_dir=Path(state), wait=10)
+    serve = partial(
+        serve_broker, Settings(bind=bind, backend=backend, state_dir=Path(state), wait=10)
+    )
     async with running(serve):
         print("up", flush=True)
         await trio.sleep_forever()

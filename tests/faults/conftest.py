@@ -14,6 +14,7 @@ from trizmq.app.plugins import load
 from trizmq.beside import running
 from trizmq.limits import Limits
 from trizmq.processes.server import Server
+from trizmq.settings import Settings
 from trizmq.transport.zeromq import ZmqTransport
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def open_broker(plugin, tmp_path):
     async def open_one() -> AsyncIterator[tuple[str, Broker]]:
         app = App(load([plugin(routes)]), state_dir=tmp_path)
         async with ZmqTransport(max_frame=Limits().frame_bytes) as transport:
-            server = Server(transport, app, bind="tcp://127.0.0.1:*")
+            server = Server(transport, app, Settings(bind="tcp://127.0.0.1:*"))
             async with running(server.run):
                 yield server.endpoint, server.broker
 

@@ -20,8 +20,8 @@ from trizmq.app.plugins import load
 from trizmq.beside import running
 from trizmq.client.opening import open_client_on
 from trizmq.errors import RemoteProtocolError
-from trizmq.limits import Limits
 from trizmq.processes.server import Server
+from trizmq.settings import Settings
 from trizmq.transport.memory import MemoryTransport
 from trizmq.wire import dialects, native
 from trizmq.wire.items import Call, Hello
@@ -167,8 +167,8 @@ async def test_no_message_fails_in_the_broker(
 ) -> None:
     transport = MemoryTransport()
     app = App(load([plugin(routes)]), state_dir=tmp_path)
-    limits = Limits(max_ttl=30.0, services=20_000, broker_bytes=2**40)
-    server = Server(transport, app, bind="front", backend=backend, limits=limits)
+    limits = {"max_ttl": 30.0, "services": 20_000, "broker_bytes": 2**40}
+    server = Server(transport, app, Settings(bind="front", backend=backend, limits=limits))
     counters = server.broker.counters
     async with running(server.run), open_client_on(transport, "front") as client:
         plain = transport.connect("front")

@@ -16,6 +16,7 @@ from trizmq.beside import running
 from trizmq.client.opening import open_client_on
 from trizmq.errors import RemoteProtocolError, TrizmqError
 from trizmq.processes.work import work_on
+from trizmq.settings import Settings
 from trizmq.ticker import Faults
 from trizmq.transport.face import PeerGone
 from trizmq.transport.memory import MemoryTransport
@@ -80,12 +81,12 @@ class Broker:
 @pytest.mark.slow
 @pytest.mark.parametrize("dialect", ["native", *MDP])
 async def test_a_worker_serves_on(
-    plugin: Any, tmp_path: Any, autojump_clock: Any, faults: list[Exception], dialect: str
+    plugin: Any, tmp_path: Any, autojump_clock: Any, faults: list[Exception], dialect: Any
 ) -> None:
     transport = MemoryTransport()
     app = App(load([plugin(routes)]), state_dir=tmp_path)
     broker = Broker(transport.bind("back"), 1)
-    work = partial(work_on, transport, app, connect="back", dialect=dialect, capacity=2)
+    work = partial(work_on, transport, app, Settings(backend="back", dialect=dialect, capacity=2))
     async with running(work):
         for _ in range(MESSAGES // PROBE_EVERY):
             await broker.receive()

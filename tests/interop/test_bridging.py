@@ -19,6 +19,7 @@ from trizmq.app.application import App
 from trizmq.app.plugins import load
 from trizmq.beside import running
 from trizmq.processes.work import work_on
+from trizmq.settings import Settings
 from trizmq.transport.zeromq import ZmqTransport
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ async def native_worker(open_server, plugin, tmp_path, dialect="native") -> Asyn
     app = App(load([plugin(routes)]), state_dir=tmp_path / "worker")
     async with open_server() as server:
         transport = ZmqTransport(max_frame=20_000_000)
-        work = partial(work_on, transport, app, connect=server.backend, dialect=dialect, capacity=2)
+        work = partial(
+            work_on, transport, app, Settings(backend=server.backend, dialect=dialect, capacity=2)
+        )
         async with running(work):
             await until_served(server)
             yield server
@@ -275,7 +278,7 @@ async def test_cancelling_the_caller_frees_the_room_at_a_worker_process(
     async with open_server() as server:
         transport = ZmqTransport(max_frame=20_000_000)
         async with (
-            running(partial(work_on, transport, app, connect=server.backend, capacity=2)),
+            running(partial(work_on, transport, app, Settings(backend=server.backend, capacity=2))),
             trizmq.open_client(server.endpoint) as client,
         ):
             await until_served(server)

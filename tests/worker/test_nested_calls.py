@@ -11,6 +11,7 @@ from trizmq.app.application import App
 from trizmq.app.plugins import load
 from trizmq.beside import running
 from trizmq.processes.work import work_on
+from trizmq.settings import Settings
 from trizmq.transport.zeromq import ZmqTransport
 
 
@@ -32,7 +33,7 @@ async def test_in_a_worker_process_too(open_server, plugin, tmp_path) -> None:
     async with (
         open_server() as server,
         ZmqTransport(max_frame=2**20) as transport,
-        running(partial(work_on, transport, app, connect=server.backend, capacity=2)),
+        running(partial(work_on, transport, app, Settings(backend=server.backend, capacity=2))),
         trizmq.open_client(server.endpoint) as client,
     ):
         inner.append(client)

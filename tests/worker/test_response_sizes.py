@@ -19,6 +19,7 @@ from trizmq.client.opening import open_client_on
 from trizmq.limits import limits_of
 from trizmq.processes.server import Server
 from trizmq.processes.work import work
+from trizmq.settings import Settings
 from trizmq.transport.memory import MemoryTransport
 from trizmq.wire import native
 from trizmq.wire.items import Call, Hello, Response, Takes
@@ -217,7 +218,7 @@ async def test_a_client_that_takes_less_is_not_sent_more(plugin, tmp_path, caplo
 
     transport = MemoryTransport()
     app = App(load([plugin(own)]), state_dir=tmp_path)
-    server = Server(transport, app, bind="front")
+    server = Server(transport, app, Settings(bind="front"))
     async with running(server.run):
         dealer = transport.connect("front")
         calls = [Call(n, 5000, "GET", f"/own/{size}", {}, b"") for n, size in enumerate((9, 2000))]
@@ -239,7 +240,7 @@ async def test_a_client_that_takes_less_is_not_sent_more(plugin, tmp_path, caplo
 async def test_a_worker_that_takes_less_is_not_given_more(tmp_path) -> None:
     transport = MemoryTransport()
     app = App(load([]), state_dir=tmp_path)
-    server = Server(transport, app, bind="front", backend="back", capacity=0)
+    server = Server(transport, app, Settings(bind="front", backend="back", capacity=0))
     async with running(server.run), open_client_on(transport, "front") as client:
         worker = transport.connect("back")
         takes = Takes(body_bytes=5000, header_bytes=1500)

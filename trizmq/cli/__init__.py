@@ -18,23 +18,23 @@ import click
 
 from .. import __version__
 from ..errors import ConfigError, PluginError
-from .exits import Exit, Failure
-from .settings import config_option
-from .streams import open_missing, settle
+from .output import Exit, Failure, open_missing, settle
+from .toml import config_option
 
 __all__ = ["COMMANDS", "command_line", "main"]
 
 #: The commands of the house: name, module, and what `trizmq --help` says of it.
 COMMANDS: Final = (
     ("run", ".run", "Serve plugins: the broker and its workers in one go."),
-    ("broker", ".broker", "Stand between clients and workers of other processes."),
+    ("broker", ".run", "Stand between clients and workers of other processes."),
     ("worker", ".worker", "Serve plugins to brokers of other processes."),
     ("call", ".call", "Make one call, METHOD PATH, and print the body of its response."),
     ("routes", ".listings", "List what would be served."),
     ("plugins", ".listings", "List what is installed, and what failed and why."),
-    ("services", ".listings", "List what a running broker serves now."),
-    ("health", ".health", "Tell whether a running broker is well."),
+    ("services", ".mmi", "List what a running broker serves now."),
+    ("health", ".mmi", "Tell whether a running broker is well."),
     ("bench", ".bench", "Measure how fast a running service answers METHOD PATH."),
+    ("config", ".config", "Show the settings, or check a settings file."),
 )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from math import ceil, floor, log2
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
 import click
 import orjson
@@ -14,24 +15,13 @@ import trio
 
 from ..client.opening import open_client
 from ..errors import CallError
+from ..settings import SETTINGS
 from .exchange import Outgoing, exchange, find_token
-from .exits import Exit
-from .histogram import Histogram
-from .options import (
-    Seconds,
-    connect_option,
-    json_option,
-    state_dir_option,
-    timeout_option,
-    token_option,
-)
-from .settings import config_option
+from .options import Seconds, chosen, flags, json_option
+from .output import Exit
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ..client.trio_client import Client
-    from .histogram import Bar
 
 __all__ = ["bench"]
 
@@ -45,6 +35,9 @@ UNANSWERED: Final = "unanswered"
 STEPS: Final = 10
 WIDTH: Final = 50
 
+#: Buckets to each doubling: a quantile is off by at most 9 %.
+FINENESS: Final = 8
+
 
 class Work(NamedTuple):
     """What is called, by how many at once, and how long the last of them are waited for."""
@@ -53,6 +46,47 @@ class Work(NamedTuple):
     path: str
     concurrency: int
     timeout: float
+
+
+class Bar(NamedTuple):
+    """So many calls took at least ``low`` and less than ``high`` seconds."""
+
+    low: float
+    high: float
+    calls: int
+
+
+@final
+class Histogram:
+    """Counts durations in buckets whose bounds are fixed: powers of two of a microsecond."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.most = 0.0
+        self._buckets: Counter[int] = Counter()
+
+    def note(self, seconds: float) -> None:
+        """Count one; what is shorter than a microsecond counts as one."""
+        self.count += 1
+        self.most = max(self.most, seconds)
+        self._buckets[floor(log2(max(seconds * 1e6, 1)) * FINENESS)] += 1
+
+    def quantile(self, share: float) -> float:
+        """Return what ``share`` of all did not exceed; 0 if there are none."""
+        left = ceil(self.count * share)
+        for bucket in sorted(self._buckets):
+            left -= self._buckets[bucket]
+            if left <= 0:
+                return min(_bound((bucket + 1) / FINENESS), self.most)
+        return 0.0
+
+    def bars(self) -> list[Bar]:
+        """Return one bar to each doubling, from the shortest to the longest."""
+        doublings: Counter[int] = Counter()
+        for bucket, count in self._buckets.items():
+            doublings[bucket // FINENESS] += count
+        span = range(min(doublings, default=0), max(doublings, default=-1) + 1)
+        return [Bar(_bound(number), _bound(number + 1), doublings[number]) for number in span]
 
 
 @dataclass
@@ -81,16 +115,12 @@ class Tally:
 )
 @click.option(
     "--duration",
-    type=Seconds(0, min_open=True),
+    type=Seconds(SETTINGS["timeout"]),
     default=10.0,
     show_default=True,
     help="Seconds to measure, after half a second that is not counted.",
 )
-@token_option
-@timeout_option
-@connect_option
-@config_option
-@state_dir_option
+@flags("token", "timeout", "connect", "config", "state_dir")
 @json_option
 @click.pass_context
 def bench(
@@ -100,10 +130,6 @@ def bench(
     path: str,
     concurrency: int,
     duration: float,
-    token: str | None,
-    timeout: float,
-    connect: str,
-    state_dir: Path | None,
     as_json: bool,
 ) -> None:
     """Measure how fast a running service answers METHOD PATH.
@@ -111,7 +137,9 @@ def bench(
     Without these the broker itself is asked, and no worker. The exit code is 0 if every
     call had a status of 2xx or 3xx, 1 if one had not, 3 if nobody is there.
     """
-    token = token or find_token(connect, state_dir)
+    settings = chosen(ctx)
+    connect, timeout = settings.connect, settings.timeout
+    token = settings.token or find_token(connect, settings.state_dir)
     # Whether anybody is there, and answers at all, is found out as `trizmq call` does.
     exchange(Outgoing(method, path, connect, token, timeout))
     work = Work(method.upper(), path, concurrency, timeout)
@@ -217,3 +245,7 @@ def _duration(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds * 1e6:.3g} us"
+
+
+def _bound(doublings: float) -> float:
+    return float(2**doublings * 1e-6)

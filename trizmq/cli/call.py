@@ -15,9 +15,8 @@ from ..messages import reason_phrase
 from ..wire.native import NATIVE
 from ..wire.return_path import PLAIN
 from .exchange import Outgoing, exchange, find_token
-from .exits import Exit
-from .options import connect_option, state_dir_option, timeout_option, token_option
-from .settings import config_option
+from .options import chosen, flags
+from .output import Exit
 
 if TYPE_CHECKING:
     from ..messages import Response
@@ -92,11 +91,7 @@ def _field(line: str) -> tuple[str, str]:
     show_default=True,
     help="What to speak: mdp01, mdp02, majortomo and packed suit brokers of other makes too.",
 )
-@token_option
-@timeout_option
-@connect_option
-@config_option
-@state_dir_option
+@flags("token", "timeout", "connect", "config", "state_dir")
 @click.pass_context
 def call(
     ctx: click.Context,
@@ -107,10 +102,6 @@ def call(
     headers: dict[str, str],
     include: bool,
     spoken: str,
-    token: str | None,
-    timeout: float,
-    connect: str,
-    state_dir: Path | None,
 ) -> None:
     """Make one call, METHOD PATH, and print the body of its response.
 
@@ -120,9 +111,13 @@ def call(
     In another --dialect POST /NAME without headers asks for a service of any Majordomo
     broker's by its bare name. The admin token is not sent: it would be part of that name.
     """
+    settings = chosen(ctx)
+    token = settings.token
     if not token and spoken in (NATIVE, PLAIN):
-        token = find_token(connect, state_dir)
-    response = exchange(Outgoing(method, path, connect, token, timeout, headers, body, spoken))
+        token = find_token(settings.connect, settings.state_dir)
+    response = exchange(
+        Outgoing(method, path, settings.connect, token, settings.timeout, headers, body, spoken)
+    )
     if include:
         click.echo(_head(response), err=True)
     _print_body(response)

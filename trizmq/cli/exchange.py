@@ -27,15 +27,16 @@ from ..transport.endpoints import is_local, split_endpoints
 from ..transport.zeromq import ZmqTransport
 from ..wire.items import Call
 from ..wire.native import NATIVE
-from .exits import Exit, Failure
+from .output import Exit, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from ..messages import Response
+    from ..settings import Settings
 
-__all__ = ["Outgoing", "exchange", "find_token"]
+__all__ = ["Outgoing", "ask", "exchange", "find_token"]
 
 #: Where the auth plugin leaves the token of the first start. WARNING: it must write there.
 ADMIN_TOKEN: Final = "admin-token"  # noqa: S105 (a file's name)
@@ -52,6 +53,12 @@ class Outgoing(NamedTuple):
     headers: Mapping[str, str] = MappingProxyType({})
     body: bytes = b""
     dialect: str = NATIVE
+
+
+def ask(target: str, settings: Settings) -> Response:
+    """GET ``target``, as `exchange` does; the token is the admin's if none is set."""
+    token = settings.token or find_token(settings.connect, settings.state_dir)
+    return exchange(Outgoing("GET", target, settings.connect, token, settings.timeout))
 
 
 def exchange(outgoing: Outgoing) -> Response:

@@ -1,4 +1,4 @@
-"""`trizmq routes`, `plugins`, `services`: what would be, what is there, what is now."""
+"""`trizmq routes` and `trizmq plugins`: what would be served, and what is installed."""
 
 from __future__ import annotations
 
@@ -10,44 +10,31 @@ import orjson
 
 from ..app.application import App
 from ..app.plugins import Broken, installed, load
-from ..errors import ResponseError
-from .exits import Exit, Failure
-from .options import (
-    connect_option,
-    json_option,
-    plugin_options,
-    state_dir_option,
-    timeout_option,
-    token_option,
-)
-from .settings import config_option, plugin_tables
-from .table import table
+from .options import chosen, flags, json_option
+from .output import table
+from .toml import plugin_tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from ..app.hookspecs import Route
     from ..app.plugins import Plugin
 
-__all__ = ["plugins", "routes", "services"]
+__all__ = ["plugins", "routes"]
 
 #: The columns of each listing: keys of the same listing's JSON.
 ROUTE: Final = ("methods", "pattern", "plugin", "public", "scopes", "summary")
 PLUGIN: Final = ("name", "version", "distribution", "status", "reason")
-SERVICE: Final = ("name", "workers", "queued", "in_flight")
 
 
 @click.command
-@plugin_options
-@config_option
+@flags("plugins", "modules", "config")
 @json_option
 @click.pass_context
-def routes(
-    ctx: click.Context, /, plugins: tuple[str, ...] | None, modules: tuple[str, ...], as_json: bool
-) -> None:
+def routes(ctx: click.Context, /, as_json: bool) -> None:
     """List what would be served."""
-    app = App(load(plugins, modules), config=plugin_tables(ctx))
+    settings = chosen(ctx)
+    app = App(load(settings.plugins, settings.modules), config=plugin_tables(ctx))
     _show(ROUTE, [_describe(route) for route in app.routes], as_json=as_json)
 
 
@@ -81,29 +68,6 @@ def _describe_plugin(plugin: Plugin | Broken) -> dict[str, Any]:
         "status": "failed" if reason else "ok",
         "reason": reason,
     }
-
-
-@click.command
-@token_option
-@timeout_option
-@connect_option
-@config_option
-@state_dir_option
-@json_option
-def services(
-    token: str | None, timeout: float, connect: str, state_dir: Path | None, as_json: bool
-) -> None:
-    """List what a running broker serves now."""
-    # Here, for `routes` and `plugins` need no sockets: half the time to start.
-    from .exchange import Outgoing, exchange, find_token
-
-    token = token or find_token(connect, state_dir)
-    response = exchange(Outgoing("GET", "/mmi/services", connect, token, timeout))
-    try:
-        rows = response.raise_for_status().json()
-    except ResponseError as error:
-        raise Failure(str(error), Exit.of_status(response.status)) from error
-    _show(SERVICE, rows, as_json=as_json)
 
 
 def _show(heads: Sequence[str], rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:

@@ -1,91 +1,168 @@
-"""Options that several commands share."""
+"""Options: each setting as a flag, with its variable, and its default from the settings file.
+
+click knows the order by itself: flag over variable over file (the command's ``default_map``)
+over default.
+"""
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, final
 
 import click
 from click.core import ParameterSource
 
-from ..limits import limits_of
+from ..errors import ConfigError
+from ..limits import LIMITS, limit_of
+from ..settings import SETTINGS, Settings
+from .toml import config_option, file_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from ..fields import Field
 
 __all__ = [
-    "BACKEND",
-    "ENDPOINT",
-    "MOST_WORKERS",
+    "Flag",
     "Seconds",
-    "broker_options",
-    "connect_option",
-    "endpoints",
+    "chosen",
+    "find_here",
+    "flags",
     "json_option",
-    "limits_option",
-    "plugin_options",
-    "process_options",
-    "state_dir_option",
-    "timeout_option",
-    "token_option",
-    "words",
-    "worker_options",
+    "origins",
 ]
 
-#: Where a broker is, unless somebody says otherwise: for clients, and for workers.
-ENDPOINT: Final = "tcp://127.0.0.1:5555"
-BACKEND: Final = "tcp://127.0.0.1:5556"
+Command = TypeVar("Command", bound="Callable[..., Any] | click.Command")
 
-MAX_SECONDS: Final = 3600.0
+#: Under these names a context holds the values of its flags, and where each limit is from.
+VALUES: Final = f"{__name__}.values"
+LIMIT_ORIGINS: Final = f"{__name__}.limits"
 
-#: More are a slip of the keyboard, which would take the machine's memory before it is noticed.
-MOST_CALLS: Final = 65_536
-MOST_WORKERS: Final = 1024
+#: How the variable of each limit begins: ``TRIZMQ_LIMITS_BODY_BYTES``.
+LIMIT_VARIABLE: Final = "TRIZMQ_LIMITS_"
 
-Command = TypeVar("Command", bound="Callable[..., Any]")
-
-
-class Seconds(click.FloatRange):
-    """A number of seconds: what is over an hour is an hour, as it is for a call's deadline."""
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return the seconds; NaN, which is in no range and outside of none, is refused."""
-        seconds: float = super().convert(value, param, ctx)
-        if math.isnan(seconds):
-            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
-        return min(seconds, MAX_SECONDS)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def words(value: str | Sequence[str]) -> tuple[str, ...]:
-    """Read ``"a,b"``, or a list from the settings file; the empty text is no word at all."""
-    parts = value.split(",") if isinstance(value, str) else value
-    return tuple(filter(None, map(str.strip, parts)))
+class _Checked(click.ParamType[Any]):
+    """Leaves a value to the setting's own checks."""
+
+    field: Field
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return self.field.parse(value) if isinstance(value, str) else self.field.check(value)
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
 
 
-def endpoints(value: str | Sequence[str]) -> str:
-    """Read endpoints, and join them: the service takes them as one text.
+class Seconds(_Checked, click.FloatRange):
+    """A number of a setting: a range in the help."""
 
-    An empty one stays: the service says that there is a comma too many.
+    def __init__(self, field: Field) -> None:
+        low, above = field.meta.ge, field.meta.gt
+        super().__init__(low if above is None else above, min_open=above is not None)
+        self.field = field
+
+
+class _Whole(_Checked, click.IntRange):
+    def __init__(self, field: Field) -> None:
+        super().__init__(field.meta.ge, field.meta.le)  # type: ignore[arg-type]
+        self.field = field
+
+
+class _OneOf(_Checked, click.Choice[str]):
+    def __init__(self, field: Field) -> None:
+        super().__init__(field.kind, case_sensitive=False)
+        self.field = field
+
+
+class _Text(_Checked):
+    name = "text"
+
+    def __init__(self, field: Field) -> None:
+        self.field = field
+
+
+def _type_of(field: Field) -> click.ParamType[Any] | None:
+    if isinstance(field.kind, tuple):
+        return _OneOf(field)
+    if field.kind is bool or field.kind is dict:
+        return None  # click's own; and the limits have names and values
+    if field.kind is Path:
+        return click.Path(path_type=Path, file_okay=False)
+    return {int: _Whole, float: Seconds}.get(field.kind, _Text)(field)
+
+
+@final
+class Flag(click.Option):
+    """The option of a setting. Its value is not an argument of the command: see `chosen`.
+
+    Args:
+      name: of the setting.
+      default: in this command.
+      declarations: the flags of this command, if they are other than the setting's.
+      help: likewise.
+
     """
-    parts = value.split(",") if isinstance(value, str) else value
-    return ",".join(map(str.strip, parts))
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        default: Any = None,
+        declarations: Sequence[str] = (),
+        help: str = "",  # noqa: A002 (click's word)
+    ) -> None:
+        field = SETTINGS[name]
+        default = field.default if default is None else default
+        is_plain = field.kind is not bool and field.kind is not dict and default not in (None, ())
+        unset = field.extra.get("unset") if default is None else None
+        super().__init__(
+            [*(declarations or field.flags), name],
+            type=_type_of(field),
+            default=None if field.kind is dict or default == () else default,
+            multiple="is_repeated" in field.extra,
+            is_flag=True if field.kind is bool else None,
+            metavar=field.extra.get("metavar"),
+            envvar=field.variable,
+            show_default=is_plain,
+            help=(help or field.meta.description or "")
+            + (f"  [default: {unset}]" if unset else ""),
+            expose_value=False,
+            callback=_note,
+        )
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """Read the value; an error of a variable names the variable, not the flag.
+
+        Raises:
+          ConfigError: the value of a variable is wrong.
+
+        """
+        try:
+            return super().type_cast_value(ctx, value)
+        except click.BadParameter as error:
+            if ctx.get_parameter_source(str(self.name)) is ParameterSource.ENVIRONMENT:
+                message = error.message.rstrip(".")
+                raise ConfigError(f"{self.envvar}: {message}") from None
+            raise
 
 
-def plugin_options(command: Command) -> Command:
-    """Add ``--plugins`` and ``--module``: what to load."""
-    return _plugins(_modules(command))
+def _note(ctx: click.Context, option: click.Parameter, value: Any) -> None:
+    name = str(option.name)
+    if name == "limits":
+        value = _limits(ctx, value)
+    elif name == "modules":
+        value = find_here(tuple(module for modules in value for module in modules))
+    ctx.meta.setdefault(VALUES, {})[name] = value
 
 
-def _modules_here(
-    _ctx: object, _param: object, groups: tuple[tuple[str, ...], ...]
-) -> tuple[str, ...]:
-    modules = tuple(name for group in groups for name in group)
+def find_here(modules: tuple[str, ...]) -> tuple[str, ...]:
+    """Let ``modules``, if there are any, be found in the current directory; return them."""
     # `python -m trizmq` looks where it is started; so does `trizmq`. Last of all, so that no
     # file that happens to be there hides an installed module.
     if modules:
@@ -95,178 +172,83 @@ def _modules_here(
     return modules
 
 
-_plugins = click.option(
-    "--plugins",
-    type=words,
-    metavar="A[,B]",
-    envvar="TRIZMQ_PLUGINS",
-    help="Installed plugins to load, in this order.  [default: all]",
-)
-
-_modules = click.option(
-    "-p",
-    "--module",
-    "modules",
-    type=words,
-    multiple=True,
-    callback=_modules_here,
-    metavar="MODULE",
-    envvar="TRIZMQ_MODULES",
-    help="A module to load as a plugin, by its import path; may be repeated.",
-)
-
-state_dir_option = click.option(
-    "--state-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    envvar="TRIZMQ_STATE_DIR",
-    help="Where tokens and keys are kept.  [default: the user's state directory]",
-)
-
-connect_option = click.option(
-    "--connect",
-    type=endpoints,
-    metavar="E[,E]",
-    default=ENDPOINT,
-    envvar="TRIZMQ_CONNECT",
-    show_default=True,
-    help="Endpoints of the broker.",
-)
-
-timeout_option = click.option(
-    "--timeout",
-    type=Seconds(0, min_open=True),
-    default=30.0,
-    envvar="TRIZMQ_TIMEOUT",
-    show_default=True,
-    help="Seconds until the call ends with exit code 124, or 3 if nobody was there.",
-)
-
-token_option = click.option(
-    "--token",
-    envvar="TRIZMQ_TOKEN",
-    help="Who calls.  [default: the admin token in the state directory, on this machine]",
-)
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-def broker_options(command: Command) -> Command:
-    """Add what concerns who listens: ``--bind``, ``--wait``, ``--insecure``."""
-    return _bind(_wait(_insecure(command)))
-
-
-def worker_options(command: Command) -> Command:
-    """Add what concerns who runs handlers: ``--capacity``, ``--threads``, ``--access-log``."""
-    return _capacity(_threads(_access_log(command)))
-
-
-def process_options(command: Command) -> Command:
-    """Add what concerns every process that serves: ``--limit``, ``--grace``, ``--log-level``."""
-    return limits_option(_grace(_log_level(command)))
-
-
-def _limits(ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+def _limits(ctx: click.Context, given: Sequence[str]) -> dict[str, int | float]:
     """Put the limits together: flags over variables over the settings file, each by its name."""
-    written = tuple((ctx.default_map or {}).get("limits", ()))
-    values = dict(map(_assignment, written))
-    values |= {
-        name.removeprefix(LIMIT_VARIABLE).lower(): value
-        for name, value in os.environ.items()
-        if name.startswith(LIMIT_VARIABLE)
-    }
-    if ctx.get_parameter_source("limits") is not ParameterSource.DEFAULT_MAP:
-        values |= dict(map(_assignment, given))
-    limits_of(values)
+    values: dict[str, int | float] = dict((ctx.default_map or {}).get("limits", {}))
+    origins = dict.fromkeys(values, f"file {file_of(ctx)}" if values else "")
+    is_flag = ctx.get_parameter_source("limits") is ParameterSource.COMMANDLINE
+    for origin, where, name, value in _limits_said(given if is_flag else ()):
+        values[name] = limit_of(name, value, where)
+        origins[name] = origin
+    ctx.meta[LIMIT_ORIGINS] = origins
     return values
 
 
-def _assignment(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise click.BadParameter(f"wanted NAME=VALUE, got {text!r}")
-    return name.strip().replace("-", "_"), value.strip()
+def _limits_said(flags: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
+    """Give each limit of a variable or a flag: where from, in words, and what it says."""
+    for variable, value in os.environ.items():
+        if variable.startswith(LIMIT_VARIABLE):
+            name = variable.removeprefix(LIMIT_VARIABLE).lower()
+            yield f"variable {variable}", f"{variable}: ", name, value
+    variable = SETTINGS["limits"].variable
+    for text in os.environ.get(variable, "").split():
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"{variable}: wanted NAME=VALUE, got {text!r}")
+        yield f"variable {variable}", f"{variable}: ", _name(name), value
+    for text in flags:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise click.BadParameter(f"wanted NAME=VALUE, got {text!r}")
+        yield "flag --limit", "--limit ", _name(name), value
 
 
-#: How the variable of each limit begins: ``TRIZMQ_LIMITS_BODY_BYTES``.
-LIMIT_VARIABLE: Final = "TRIZMQ_LIMITS_"
-
-limits_option = click.option(
-    "--limit",
-    "limits",
-    multiple=True,
-    callback=_limits,
-    metavar="NAME=VALUE",
-    envvar="TRIZMQ_LIMITS",
-    help="A limit, as in [limits] of the settings file; may be repeated: body_bytes=32MiB,"
-    " client_calls (in flight, of one client), service_calls (queued, of one service),"
-    " heartbeat, liveness, mdp_silence (seconds), ...",
-)
+def _name(text: str) -> str:
+    return text.strip().replace("-", "_")
 
 
-_bind = click.option(
-    "--bind",
-    type=endpoints,
-    metavar="E[,E]",
-    default=ENDPOINT,
-    envvar="TRIZMQ_BIND",
-    show_default=True,
-    help="Endpoints for clients; port * takes a free one.",
-)
+def flags(*options: str | Flag) -> Callable[[Command], Command]:
+    """Add the options of settings to a command, in this order; ``config`` is ``--config``."""
 
-_wait = click.option(
-    "--wait",
-    type=Seconds(0),
-    default=1.0,
-    envvar="TRIZMQ_WAIT",
-    show_default=True,
-    help="Seconds that a call waits for a service that nobody has offered yet.",
-)
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            if option == "config":
+                command = config_option(command)
+            else:
+                flag = Flag(option) if isinstance(option, str) else option
+                _add(command, flag)
+        return command
 
-_insecure = click.option(
-    "--insecure",
-    is_flag=True,
-    envvar="TRIZMQ_INSECURE",
-    help="Allow endpoints that other machines reach, unencrypted.",
-)
+    return add
 
-_capacity = click.option(
-    "--capacity",
-    type=click.IntRange(1, MOST_CALLS),
-    default=256,
-    envvar="TRIZMQ_CAPACITY",
-    show_default=True,
-    help="Calls that one process handles at once.",
-)
 
-_threads = click.option(
-    "--threads",
-    type=click.IntRange(1, MOST_CALLS),
-    default=40,
-    envvar="TRIZMQ_THREADS",
-    show_default=True,
-    help="Of these, the ones in threads: handlers that are not async.",
-)
+def _add(command: Any, flag: Flag) -> None:
+    # As `click.option` does it, which makes the option anew for each command.
+    if isinstance(command, click.Command):
+        command.params.append(flag)
+    else:
+        vars(command).setdefault("__click_params__", []).append(flag)
 
-_access_log = click.option(
-    "--access-log/--no-access-log",
-    envvar="TRIZMQ_ACCESS_LOG",
-    help="Log each call: request id, route, status, duration.",
-)
 
-_grace = click.option(
-    "--grace",
-    type=Seconds(0),
-    default=20.0,
-    envvar="TRIZMQ_GRACE",
-    show_default=True,
-    help="Seconds that running calls have to finish after a signal.",
-)
+def chosen(ctx: click.Context) -> Settings:
+    """Return the settings of this command; those that it has no option for have their defaults."""
+    return Settings(**ctx.meta.get(VALUES, {}))
 
-_log_level = click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
-    default="info",
-    envvar="TRIZMQ_LOG_LEVEL",
-    show_default=True,
-    help="Least level that is logged, on stderr.",
-)
+
+def origins(ctx: click.Context) -> dict[str, str]:
+    """Return where each setting is from; a limit's name begins with ``limits.``."""
+    found = {name: _origin(ctx, name) for name in ctx.meta[VALUES] if name != "limits"}
+    limits = ctx.meta[LIMIT_ORIGINS]
+    return found | {f"limits.{name}": limits.get(name, "default") for name in LIMITS}
+
+
+def _origin(ctx: click.Context, name: str) -> str:
+    match ctx.get_parameter_source(name):
+        case ParameterSource.COMMANDLINE:
+            return f"flag {SETTINGS[name].flags[-1].partition('/')[0]}"
+        case ParameterSource.ENVIRONMENT:
+            return f"variable {SETTINGS[name].variable}"
+        case ParameterSource.DEFAULT_MAP:
+            return f"file {file_of(ctx)}"
+        case _:
+            return "default"

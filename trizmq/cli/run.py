@@ -1,55 +1,28 @@
-"""`trizmq run`: broker and workers, in one process or in several, until a signal."""
+"""`trizmq run` and `trizmq broker`: processes with a broker, until a signal."""
 
 from __future__ import annotations
 
 import sys
 from functools import partial
-from typing import Any
 
 import click
 
-from ..processes.serve import serve
+from ..processes.serve import serve_broker, serve_with
+from ..settings import DEFAULT_BACKEND
 from .logs import log_to
-from .options import (
-    MOST_WORKERS,
-    broker_options,
-    endpoints,
-    plugin_options,
-    process_options,
-    state_dir_option,
-    worker_options,
-)
+from .options import Flag, chosen, flags
 from .serving import ReadyLine, stay
-from .settings import config_option, named_file
+from .toml import named_file
 from .worker import worker_command
 
-__all__ = ["run"]
+__all__ = ["broker", "run"]
 
 
 @click.command
-@plugin_options
-@broker_options
-@click.option(
-    "--backend",
-    type=endpoints,
-    metavar="E[,E]",
-    envvar="TRIZMQ_BACKEND",
-    help="Endpoints for workers of other processes too.  [default: none]",
-)
-@click.option(
-    "--workers",
-    type=click.IntRange(0, MOST_WORKERS),
-    default=0,
-    envvar="TRIZMQ_WORKERS",
-    show_default=True,
-    help="Worker processes to run; 0 is one process for all.",
-)
-@worker_options
-@config_option
-@state_dir_option
-@process_options
+@flags("plugins", "modules", "bind", "wait", "insecure", "backend", "workers")
+@flags("capacity", "threads", "access_log", "config", "state_dir", "limits", "grace", "log_level")
 @click.pass_context
-def run(ctx: click.Context, /, log_level: str, workers: int, **serving: Any) -> None:
+def run(ctx: click.Context, /) -> None:
     """Serve plugins: the broker and its workers in one go.
 
     One line on stdout says that all is up, and where. SIGINT or SIGTERM drains: what runs
@@ -58,8 +31,25 @@ def run(ctx: click.Context, /, log_level: str, workers: int, **serving: Any) -> 
     With --workers the handlers run in processes of their own, which are started again
     when they die or hang. SIGHUP replaces them one after another, with no call lost.
     """
-    log_to(sys.stderr, level=log_level)
-    if workers:
-        command = worker_command({**serving, "log_level": log_level}, named_file(ctx))
-        serving.update(workers=workers, worker_command=command)
-    stay(ctx, partial(serve, **serving), ReadyLine(lambda bound: f"trizmq ready on {bound}"))
+    settings = chosen(ctx)
+    log_to(sys.stderr, level=settings.log_level)
+    command = worker_command(settings, named_file(ctx)) if settings.workers else []
+    start = partial(serve_with, settings, worker_command=command)
+    stay(ctx, start, ReadyLine(lambda bound: f"trizmq ready on {bound}"))
+
+
+@click.command
+@flags("plugins", "modules", "bind", "wait", "insecure")
+@flags(Flag("backend", default=DEFAULT_BACKEND))
+@flags("config", "state_dir", "limits", "grace", "log_level")
+@click.pass_context
+def broker(ctx: click.Context, /) -> None:
+    """Stand between clients and workers of other processes.
+
+    Of plugins, only the hooks that a broker asks are used; without --plugins there are
+    none. Signals and exit codes are those of `trizmq run`.
+    """
+    settings = chosen(ctx)
+    log_to(sys.stderr, level=settings.log_level)
+    words = "trizmq broker ready on {}, workers on {}"
+    stay(ctx, partial(serve_broker, settings), ReadyLine(lambda bound: words.format(*bound)))

@@ -15,9 +15,8 @@ from ..processes.allocator import keep_freed_memory
 from ..processes.server import StartFailed
 from ..processes.signals import arm, end_within, left_behind
 from ..processes.watchdog import Watchdog
-from .exits import Exit
-from .settings import plugin_tables
-from .streams import silence_if_closed
+from .output import Exit, silence_if_closed
+from .toml import plugin_tables
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..beside import running
 from ..limits import limits_of
+from ..settings import DEFAULTS
 from ..transport.endpoints import split_endpoints
 from ..transport.zeromq import ZmqTransport
 from ..wire.items import DEFAULT_TAKES
@@ -24,7 +25,7 @@ __all__ = ["open_client", "open_client_on"]
 
 @asynccontextmanager
 async def open_client(
-    connect: str = "tcp://127.0.0.1:5555",
+    connect: str = DEFAULTS.connect,
     *,
     token: str | None = None,
     limits: Mapping[str, Any] | None = None,

@@ -12,6 +12,7 @@ from weakref import WeakSet
 
 from ..errors import Unreachable
 from ..limits import limits_of
+from ..settings import DEFAULTS
 from ..transport.endpoints import split_endpoints
 from .requests import Details, RequestMaker
 from .thread import ClientThread
@@ -72,7 +73,7 @@ class SyncClient:
 
     def __init__(
         self,
-        connect: str = "tcp://127.0.0.1:5555",
+        connect: str = DEFAULTS.connect,
         *,
         token: str | None = None,
         timeout: float | None = DEFAULT_SECONDS,

@@ -9,38 +9,32 @@ from contextlib import suppress
 from functools import partial
 from operator import attrgetter
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import trio
+from msgspec.structs import replace
 
 from ..app.application import App
 from ..app.plugins import load
 from ..errors import ConfigError, TrizmqError
-from ..limits import limits_of
+from ..settings import DEFAULT_BACKEND, ServeSettings, Settings, settings_of
 from ..transport.endpoints import LONGEST_PATH, check_bind, is_local, split_endpoints
 from ..transport.zeromq import ZmqTransport
-from .server import Server
+from .server import Server, Staff
 from .signals import receiving
 from .supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
 
+    from ..app.plugins import Plugins
     from ..limits import Limits
     from ..transport.face import Transport
 
-__all__ = ["DEFAULT_BACKEND", "DEFAULT_ENDPOINT", "check_exposure", "serve", "serve_broker"]
+__all__ = ["check_exposure", "serve", "serve_broker", "serve_with"]
 
 
 LOGGER = logging.getLogger("trizmq.service")
-
-
-DEFAULT_ENDPOINT: Final = "tcp://127.0.0.1:5555"
-
-
-DEFAULT_BACKEND: Final = "tcp://127.0.0.1:5556"
-
 
 #: What a worker process has beyond the broker's grace, to say goodbye in and to leave its
 #: plugins' lifespans.
@@ -60,161 +54,150 @@ BROKER_HOOKS: Final = ("trizmq_admit", "trizmq_on_event")
 
 async def serve(
     *,
-    plugins: Sequence[object] | None = None,
-    modules: Sequence[str] = (),
-    bind: str = DEFAULT_ENDPOINT,
-    backend: str | None = None,
-    workers: int = 0,
     worker_command: Sequence[str] = (),
     config: Mapping[str, Any] | None = None,
-    state_dir: Path | None = None,
-    capacity: int = 256,
-    threads: int = 40,
-    grace: float = 20.0,
-    wait: float = 1.0,
-    limits: Mapping[str, Any] | None = None,
-    access_log: bool = False,
-    insecure: bool = False,
     handle_signals: bool = False,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+    **settings: Unpack[ServeSettings],
 ) -> None:
     """Serve plugins: a broker and its workers, in this process, in your nursery.
 
     Does not return unless ``handle_signals``; cancel it to stop at once.
 
     Args:
-      plugins: names of installed plugins, modules, or any objects with hookimpls; None for
-        every installed plugin.
-      modules: plugins by import path, loaded after these.
-      bind: endpoints for clients, separated by commas. ``tcp://127.0.0.1:*`` takes a free
-        port.
-      backend: endpoints for workers of other processes, in whatever dialect; None for
-        none; the same as ``bind`` for one socket for both.
-      workers: 0: handlers run in this process. Else so many worker processes run them,
-        started from ``worker_command`` and kept alive; here are only the broker and its
-        hooks.
-      worker_command: what to run, without ``--connect``.
+      worker_command: what each worker process runs, without ``--connect``.
       config: a table for each plugin by its name, as ``[plugin.NAME]`` in ``trizmq.toml``.
-      state_dir: where plugins keep what must last; None for the user's state directory.
-      capacity: how many ``async`` handlers may run at once; more calls wait.
-      threads: how many ``def`` handlers may run at once.
-      grace: seconds that running handlers have to finish when draining.
-      wait: seconds that a call waits for a service that nobody has ever offered, where
-        there is a backend; without one it is a 404 at once.
-      limits: bounds by name, as ``[limits]`` in ``trizmq.toml``: ``{"body_bytes": 2**25}``.
-      access_log: one line a call, to the logger ``trizmq.access``.
-      insecure: allow an endpoint that is not on the loopback; everything is in the clear.
       handle_signals: drain and return at SIGINT or SIGTERM; a second one ends it at once;
         SIGHUP replaces the worker processes one after another. Only in the main thread.
       task_status: told the clients' endpoints, comma-separated, when calls can come.
+      settings: those of ``trizmq run``, with its defaults and bounds:
+
+        - ``plugins``: names of installed plugins, modules, or any objects with hookimpls;
+          None for every installed plugin.
+        - ``modules``: plugins by import path, loaded after these.
+        - ``bind``: endpoints for clients, separated by commas. ``tcp://127.0.0.1:*`` takes a
+          free port.
+        - ``backend``: endpoints for workers of other processes, in whatever dialect; None for
+          none; the same as ``bind`` for one socket for both.
+        - ``workers``: 0: handlers run in this process. Else so many worker processes run
+          them, started from ``worker_command`` and kept alive; here are only the broker and
+          its hooks.
+        - ``state_dir``: where plugins keep what must last; None for the user's state directory.
+        - ``capacity``: how many ``async`` handlers may run at once; more calls wait.
+        - ``threads``: how many ``def`` handlers may run at once.
+        - ``grace``: seconds that running handlers have to finish when draining.
+        - ``wait``: seconds that a call waits for a service that no worker has ever offered,
+          where there is a backend; without one it is a 404 at once.
+        - ``limits``: bounds by name, as ``[limits]`` in ``trizmq.toml``:
+          ``{"body_bytes": 2**25}``.
+        - ``access_log``: one line a call, to the logger ``trizmq.access``.
+        - ``insecure``: allow an endpoint that is not on the loopback; everything is in the
+          clear.
 
     Raises:
       PluginError: a plugin is missing, broken, or collides with another.
-      ConfigError: a setting is wrong, or an endpoint cannot be bound; or a worker process
-        says so of itself before all are ready.
+      ConfigError: a setting is wrong (a ValueError, too), or an endpoint cannot be bound; or a
+        worker process says so of itself before all are ready.
       TrizmqError: a worker process ended for another reason before all were ready.
+      TypeError: a keyword is unknown.
 
     """
-    check_exposure([bind, backend], insecure=insecure)
-    if workers and sys.platform == "win32":
+    await serve_with(
+        settings_of(settings, ServeSettings.__optional_keys__),
+        worker_command=worker_command,
+        config=config,
+        handle_signals=handle_signals,
+        task_status=task_status,
+    )
+
+
+async def serve_with(
+    settings: Settings,
+    *,
+    worker_command: Sequence[str] = (),
+    config: Mapping[str, Any] | None = None,
+    handle_signals: bool = False,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve as `serve` does, with ``settings``."""
+    check_exposure([settings.bind, settings.backend], insecure=settings.insecure)
+    if settings.workers and sys.platform == "win32":
         raise ConfigError("worker processes need a POSIX system: run several `trizmq worker`s")
-    if workers and not worker_command:
+    if settings.workers and not worker_command:
         raise ConfigError("workers= needs a worker_command=: what each worker process runs")
-    loaded = load(plugins, modules)
-    make_app = partial(App, config=config, state_dir=state_dir, thread_limit=threads)
-    app = make_app(loaded)
-    bounds = limits_of(limits or {}, wait=wait)
-    check_services(app, bounds)
-    async with ZmqTransport(max_frame=bounds.frame_bytes) as transport:
-        serve_here = partial(
-            serve_on,
-            transport,
-            bind=bind,
-            grace=grace,
-            limits=bounds,
-            handle_signals=handle_signals,
-            task_status=task_status,
-        )
-        if not workers:
-            await serve_here(app, backend=backend, capacity=capacity, access_log=access_log)
+    loaded = load(settings.plugins, settings.modules)
+    app = _app(loaded, settings, config)
+    check_services(app, settings.bounds)
+    async with ZmqTransport(max_frame=settings.bounds.frame_bytes) as transport:
+        run = partial(serve_on, transport, handle_signals=handle_signals, task_status=task_status)
+        if not settings.workers:
+            await run(app, settings)
             return
-        broker_side = make_app(loaded.with_hooks(*BROKER_HOOKS))
+        broker_side = _app(loaded.with_hooks(*BROKER_HOOKS), settings, config)
         with private_folder() as folder:
-            await serve_here(
-                broker_side,
-                capacity=0,
-                services=app.services,
-                public=app.public_services,
-                **_staffed(f"ipc://{folder}/backend", backend, worker_command, workers, grace),
-            )
+            endpoint = f"ipc://{folder}/backend"
+            await run(broker_side, settings, _staff(app, endpoint, worker_command, settings))
 
 
-def _staffed(
-    private: str, backend: str | None, command: Sequence[str], count: int, grace: float
-) -> dict[str, Any]:
-    """Return the options of a `Server` with worker processes at the endpoint ``private``."""
-    full_command = [*command, "--connect", private]
-    grace += GOODBYE_SECONDS
-    return {
-        "backend": private if backend is None else f"{private},{backend}",
-        "supervise": partial(Supervisor, full_command, count=count, grace=grace),
-    }
+def _app(plugins: Plugins, settings: Settings, config: Mapping[str, Any] | None) -> App:
+    return App(plugins, config=config, state_dir=settings.state_dir, thread_limit=settings.threads)
+
+
+def _staff(app: App, endpoint: str, command: Sequence[str], settings: Settings) -> Staff:
+    """Return the worker processes of a `Server`, which connect to ``endpoint``."""
+    supervise = partial(
+        Supervisor,
+        [*command, "--connect", endpoint],
+        count=settings.workers,
+        grace=settings.grace + GOODBYE_SECONDS,
+    )
+    return Staff(supervise, endpoint, tuple(app.services), app.public_services)
 
 
 async def serve_broker(
+    settings: Settings,
     *,
-    plugins: Sequence[object] = (),
-    modules: Sequence[str] = (),
-    bind: str = DEFAULT_ENDPOINT,
-    backend: str = DEFAULT_BACKEND,
     config: Mapping[str, Any] | None = None,
-    state_dir: Path | None = None,
-    grace: float = 20.0,
-    wait: float = 1.0,
-    limits: Mapping[str, Any] | None = None,
-    insecure: bool = False,
     handle_signals: bool = False,
     task_status: trio.TaskStatus[tuple[str, str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run a broker alone: clients at ``bind``, workers at ``backend``.
 
-    ``plugins`` are loaded for their broker hooks only; ``task_status`` is told the clients'
-    and the workers' endpoints. All else as `serve`.
+    Plugins are loaded for their broker hooks only, and none if none are named;
+    ``task_status`` is told the clients' and the workers' endpoints. All else as `serve`.
     """
-    check_exposure([bind, backend], insecure=insecure)
-    app = App(load(plugins, modules), config=config, state_dir=state_dir)
-    bounds = limits_of(limits or {}, wait=wait)
-    async with ZmqTransport(max_frame=bounds.frame_bytes) as transport:
+    backend = settings.backend or DEFAULT_BACKEND
+    settings = replace(settings, backend=backend, capacity=0)
+    check_exposure([settings.bind, backend], insecure=settings.insecure)
+    app = _app(load(settings.plugins or (), settings.modules), settings, config)
+    async with ZmqTransport(max_frame=settings.bounds.frame_bytes) as transport:
         await serve_on(
             transport,
             app,
-            bind=bind,
-            backend=backend,
-            capacity=0,
-            grace=grace,
-            limits=bounds,
+            settings,
+            tell=attrgetter("endpoint", "backend"),
             handle_signals=handle_signals,
             task_status=task_status,
-            tell=attrgetter("endpoint", "backend"),
         )
 
 
 async def serve_on(
     transport: Transport,
     app: App,
+    settings: Settings,
+    staff: Staff | None = None,
     *,
-    grace: float = 20.0,
+    tell: Callable[[Server], Any] = attrgetter("endpoint"),
     handle_signals: bool = False,
     task_status: trio.TaskStatus[Any] = trio.TASK_STATUS_IGNORED,
-    tell: Callable[[Server], Any] = attrgetter("endpoint"),
-    **options: Any,
 ) -> None:
     """Serve ``app`` on ``transport``, which stays the caller's to close; else as `serve`.
 
-    ``tell``: what ``task_status`` is told. ``options`` are those of `Server`.
+    ``tell``: what ``task_status`` is told.
     """
+    grace = settings.grace
     async with app.lifespan():
-        server = Server(transport, app, **options)
+        server = Server(transport, app, settings, staff)
         failure: TrizmqError | None = None
 
         async def tell_when_up(nursery: trio.Nursery) -> None:

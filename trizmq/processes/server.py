@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 import trio
 
@@ -19,19 +19,32 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from ..app.application import App
-    from ..limits import Limits
+    from ..settings import Settings
     from ..transport.face import Router, Transport
     from .supervisor import Supervisor
 
-__all__ = [
-    "Muster",
-    "Server",
-    "StartFailed",
-]
+__all__ = ["Muster", "Server", "Staff", "StartFailed"]
 
 
 #: How long replies that are sent may still travel when the server has ended, in seconds.
 FLUSH_SECONDS = 1.0
+
+
+class Staff(NamedTuple):
+    """Worker processes of a server.
+
+    Args:
+      supervise: makes their supervisor, given its ``on_exit`` and ``on_start``.
+      endpoint: where they connect.
+      services: what they will offer: calls wait for it from the start.
+      public: those of the services that will have public routes.
+
+    """
+
+    supervise: Callable[..., Supervisor]
+    endpoint: str
+    services: Iterable[str]
+    public: Collection[str]
 
 
 @final
@@ -41,14 +54,9 @@ class Server:
     Args:
       transport: where sockets come from.
       app: its broker hooks are asked; its handlers run here if there is a ``capacity``.
-      bind: endpoints for clients, separated by commas.
-      backend: endpoints for workers, likewise; None for none; ``bind`` for one socket.
-      capacity: how many handlers may run at once in this process; 0: none do.
-      supervise: makes the supervisor of worker processes, given its ``on_exit``; or None.
-      services: what workers will offer: calls wait for it from the start.
-      public: those of the services that will have public routes.
-      limits: every bound.
-      access_log: one line a call that is handled here.
+      settings: endpoints, ``capacity`` (with 0, no handler runs in this process), limits and
+        access log.
+      staff: worker processes, which run the handlers then; or None.
 
     Raises:
       ConfigError: an endpoint cannot be bound.
@@ -56,37 +64,29 @@ class Server:
     """
 
     def __init__(
-        self,
-        transport: Transport,
-        app: App,
-        *,
-        bind: str,
-        backend: str | None = None,
-        capacity: int = 256,
-        supervise: Callable[..., Supervisor] | None = None,
-        services: Iterable[str] = (),
-        public: Collection[str] = (),
-        limits: Limits | None = None,
-        access_log: bool = False,
+        self, transport: Transport, app: App, settings: Settings, staff: Staff | None = None
     ) -> None:
+        backend = _backend(settings, staff)
         self.broker = broker = Broker(
-            limits,
+            settings.bounds,
             instance=secrets.token_hex(4),
             accepts_workers=backend is not None,
             admit=app.admit,
             admit_reply=app.admit_reply,
         )
-        broker.expect(services, public)
         self._app = app
-        self._supervisor = (
-            supervise(on_exit=self._note_exit, on_start=broker.expect_child) if supervise else None
-        )
+        self._supervisor: Supervisor | None = None
+        if staff is not None:
+            broker.expect(staff.services, staff.public)
+            self._supervisor = staff.supervise(
+                on_exit=self._note_exit, on_start=broker.expect_child
+            )
         self._muster = Muster(lambda: self._supervisor is None or self._supervisor.are_all_ready)
-        self._frontend = transport.bind(bind)
-        self._backend = self._bind_backend(transport, bind, backend)
+        self._frontend = transport.bind(settings.bind)
+        self._backend = self._bind_backend(transport, settings.bind, backend)
         self._loop = BrokerLoop(broker, self._frontend, self._backend, observe=self._observe)
-        if capacity:
-            self._employ(app, capacity, access_log=access_log)
+        if settings.capacity and staff is None:
+            self._employ(app, settings.capacity, access_log=settings.access_log)
 
     def _bind_backend(self, transport: Transport, bind: str, backend: str | None) -> Router | None:
         if backend is None:
@@ -182,6 +182,12 @@ class Server:
             self._muster.note_ready()
         elif event.kind == "worker-lost":
             self._supervisor.note_lost(event.name, event.reason)
+
+
+def _backend(settings: Settings, staff: Staff | None) -> str | None:
+    if staff is None or settings.backend is None:
+        return settings.backend if staff is None else staff.endpoint
+    return f"{staff.endpoint},{settings.backend}"
 
 
 def _takes_any_port(bind: str) -> bool:

@@ -9,10 +9,10 @@ import trio
 
 from ..ticker import Faults, Ticker
 from ..transport.line import Line
-from ..wire.items import DEFAULT_TAKES, MAX_ROUTES, VERSION, Hello
+from ..wire.items import MAX_ROUTES, VERSION, Hello
 from ..wire.mdp import MDP
 from ..wire.native import NATIVE
-from .dialects import MDP_PATIENCE, MDPConversation, NativeConversation
+from .dialects import MDPConversation, NativeConversation
 from .runner import LocalWorker
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ..app.application import App
     from ..messages import Response
+    from ..settings import Settings
     from ..transport.face import Dealer, Transport
     from ..wire.items import Body, Takes
     from .conversation import Conversation, Job, WorkerOutbox
@@ -143,14 +144,12 @@ class WorkerLoop:
     """Serves an app to the brokers at ``connect``.
 
     Args:
+      settings: with the ``dialect`` native, there is one conversation with all services and the
+        whole capacity. With another, one for each service and each unit of capacity,
+        because that is what MDP knows of a worker: one service, one call at a time. The
+        limits hold for what this worker is sent, and for the silence of an MDP broker.
       connect: the brokers' endpoints for workers; each gets conversations of its own.
-      dialect: ``"native"``: one conversation with all services and the whole capacity.
-        Another: one for each service and each unit of capacity, because that is what MDP
-        knows of a worker: one service, one call at a time.
-      capacity: how many handlers may run at once.
       name: what the broker calls this worker.
-      takes: how large may be what it is sent.
-      patience: how long a broker may be silent, in a dialect of MDP.
 
     """
 
@@ -158,30 +157,26 @@ class WorkerLoop:
         self,
         transport: Transport,
         app: App,
+        settings: Settings,
         *,
         connect: Sequence[str],
-        dialect: str,
-        capacity: int,
         name: str,
-        takes: Takes = DEFAULT_TAKES,
-        patience: float = MDP_PATIENCE,
-        access_log: bool = False,
     ) -> None:
         self._worker: LocalWorker[Job] = LocalWorker(
             app,
-            capacity=capacity,
+            capacity=settings.capacity,
             finish=self._finish,
             part=self._part,
             takes=_takes,
             flush=self.act,
-            access_log=access_log,
+            access_log=settings.access_log,
         )
         now = trio.current_time()
         self._talks = []
         for endpoint in connect:
-            for conversation in _conversations(app, dialect, capacity, name, takes, patience, now):
+            for conversation in _conversations(app, settings, name, now):
                 talk = _Talk(self, conversation)
-                talk.open(transport, endpoint, beats=dialect == NATIVE)
+                talk.open(transport, endpoint, beats=settings.dialect == NATIVE)
                 self._talks.append(talk)
         self._talk_of = {talk.conversation: talk for talk in self._talks}
         # Those to which something has happened: a worker at a foreign broker holds hundreds.
@@ -269,21 +264,13 @@ def _takes(job: Job) -> Takes:
     return job.conversation.takes
 
 
-def _conversations(
-    app: App,
-    dialect: str,
-    capacity: int,
-    name: str,
-    takes: Takes,
-    patience: float,
-    now: float,
-) -> Iterator[Conversation]:
-    services = sorted(app.services)
-    if dialect == NATIVE:
+def _conversations(app: App, settings: Settings, name: str, now: float) -> Iterator[Conversation]:
+    services, takes = sorted(app.services), settings.bounds.takes
+    if settings.dialect == NATIVE:
         hello = Hello(
             VERSION,
             name,
-            capacity,
+            settings.capacity,
             tuple(services),
             tuple(sorted(app.public_services)),
             _fitting(app.route_lines),
@@ -291,9 +278,10 @@ def _conversations(
         )
         yield NativeConversation(hello, now)
         return
+    codec, patience = MDP[settings.dialect], settings.bounds.mdp_silence
     for service in services:
-        for _ in range(capacity):
-            yield MDPConversation(MDP[dialect], service, now, takes, patience)
+        for _ in range(settings.capacity):
+            yield MDPConversation(codec, service, now, takes, patience)
 
 
 def _fitting(lines: tuple[str, ...]) -> tuple[str, ...]:

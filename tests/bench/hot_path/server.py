@@ -21,6 +21,7 @@ from trizmq.broker.calls import Flight
 from trizmq.broker.gate import _view
 from trizmq.messages import Response
 from trizmq.processes.server import Server
+from trizmq.settings import Settings
 from trizmq.wire import dialects, items, native
 from trizmq.wire.batches import batches
 from trizmq.worker.pool import Post, WorkerPool
@@ -79,7 +80,7 @@ class _Steps:
         self._token, self._clock = token, clock
         self._messages = written(calls(token))
         self._router = StandInRouter(token)
-        server = Server(Transport(router=self._router), app, bind="")
+        server = Server(Transport(router=self._router), app, Settings(bind=""))
         self._broker, self._loop = server.broker, server._loop
         assert self._loop.local is not None
         self._local = self._loop.local
@@ -198,7 +199,7 @@ async def _nothing(_: object) -> None:
 async def _measure_whole(app: App, token: str, clock: Clock, passes: int, at_once: int) -> None:
     """Let the server run, at a socket that costs nothing; so many calls come in each pass."""
     router = StandInRouter(token, at_once)
-    server = Server(Transport(router=router), app, bind="")
+    server = Server(Transport(router=router), app, Settings(bind=""))
 
     async def go() -> None:
         await router.deliver(passes)

@@ -1,0 +1,67 @@
+"""`trizmq services` and `trizmq health`: what a running broker says of itself, over MMI."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+import orjson
+
+from ..errors import ResponseError
+from .exchange import ask
+from .options import chosen, flags, json_option
+from .output import Exit, Failure, table
+
+if TYPE_CHECKING:
+    from ..messages import Response
+
+__all__ = ["health", "services"]
+
+#: The columns of the services: keys of their JSON.
+SERVICE: Final = ("name", "workers", "queued", "in_flight")
+
+
+@click.command
+@flags("token", "timeout", "connect", "config", "state_dir")
+@json_option
+@click.pass_context
+def services(ctx: click.Context, /, as_json: bool) -> None:
+    """List what a running broker serves now."""
+    response = ask("/mmi/services", chosen(ctx))
+    try:
+        rows = response.raise_for_status().json()
+    except ResponseError as error:
+        raise Failure(str(error), Exit.of_status(response.status)) from error
+    click.echo(orjson.dumps(rows) if as_json else table(SERVICE, rows))
+
+
+@click.command
+@flags("token", "timeout", "connect", "config", "state_dir")
+@json_option
+@click.pass_context
+def health(ctx: click.Context, /, as_json: bool) -> None:
+    """Tell whether a running broker is well.
+
+    The exit code is 0 if its status is ok, 1 if it is not, 3 if nobody is there.
+    """
+    response = ask("/mmi/health", chosen(ctx))
+    report = _report(response)
+    click.echo(response.body if as_json else "\n".join(map(_line, report.items())))
+    ctx.exit(Exit.OK if report["status"] == "ok" else Exit.FAULT)
+
+
+def _report(response: Response) -> dict[str, Any]:
+    """Return what the broker says of itself, whatever the response's own status."""
+    try:
+        report = response.json()
+    except ValueError:
+        report = None
+    if isinstance(report, dict) and isinstance(report.get("status"), str):
+        return report
+    raise Failure(f"no report on its health: {response.status}", Exit.FAULT)
+
+
+def _line(member: tuple[str, Any]) -> str:
+    name, value = member
+    text = ", ".join(map(str, value)) or "none" if isinstance(value, list) else value
+    return f"{name.replace('_', ' ')}: {text}"
