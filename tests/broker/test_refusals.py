@@ -291,3 +291,41 @@ def test_the_bytes_of_all_services_count_together(make_broker: MakeBroker) -> No
     rig.call(2, body=bytes(1000))
     rig.call(3, "/orders", body=bytes(1000))
     assert rig.answers() == [(3, 503)]
+
+
+def test_the_bytes_of_a_connection_count_where_they_wait_and_at_workers(
+    make_broker: MakeBroker,
+) -> None:
+    rig = make_broker(capacity=100, client_bytes=64 * 1024)
+    rig.greet(b"a", b"b")
+    for call_id in (1, 2, 3, 4, 5):
+        rig.call(call_id, body=bytes(40_000))
+    rig.call(1, address=b"b", body=bytes(40_000))
+    assert (rig.answers(b"a"), rig.answers(b"b")) == ([(5, 429)], [])
+    rig.call(6)  # it has no body, and holds nothing
+    rig.finish(rig.dispatched[0])
+    rig.call(7, body=bytes(40_000))
+    assert rig.answers() == [(1, 200)]
+
+
+def test_one_call_is_within_every_bound_of_bytes(make_broker: MakeBroker) -> None:
+    rig = make_broker(client_bytes=64 * 1024, broker_bytes=64 * 1024)
+    rig.greet(b"a")
+    rig.call(1, body=bytes(1024 * 1024))
+    assert len(rig.dispatched) == 1
+
+
+def test_what_clients_have_not_read_counts_with_the_bodies_in_hand(
+    make_broker: MakeBroker, read_problem: ReadProblem
+) -> None:
+    rig = make_broker(capacity=100, broker_bytes=400_000)
+    rig.greet(b"a")
+    rig.broker.note_unsent(200_000)
+    rig.call(1, body=bytes(90_000))
+    rig.call(2, body=bytes(90_000))
+    assert rig.broker.held_bytes == 180_000
+    rig.call(3, body=bytes(90_000))
+    assert_refused(rig, read_problem, 503, retry_after=True)
+    rig.broker.note_unsent(0)
+    rig.call(4, body=bytes(90_000))
+    assert rig.answers() == []

@@ -131,6 +131,16 @@ async def test_many_that_do_not_read_share_a_bound(router, context) -> None:
     assert waits <= 24 * MIB
 
 
+async def test_what_is_in_use_elsewhere_is_left_out_of_the_bound(router, context) -> None:
+    router.bound_unsent(64 * MIB, 64 * MIB, beside=lambda: 48 * MIB)
+    peer, dealer = await meet(router, context)
+    with dealer:
+        assert fill_slowly(router, peer, MIB) < 8 * MIB + ELSEWHERE
+        assert 4 * MIB < router.unsent_bytes <= 8 * MIB
+        router.bound_unsent(64 * MIB, 64 * MIB)
+        assert fill_slowly(router, peer, MIB) > 16 * MIB
+
+
 async def test_what_waits_for_a_peer_that_has_gone_is_counted_no_more(router, context) -> None:
     router.bound_unsent(8 * MIB, 32 * MIB)
     peer, dealer = await meet(router, context)

@@ -31,6 +31,8 @@ class Connection:
 
     calls: int = 0
     queued_bytes: int = 0
+    #: Bytes of the bodies of its calls that wait, or that workers were given.
+    held: int = 0
     lag: Lag = field(default_factory=Lag)
 
 

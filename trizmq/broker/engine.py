@@ -324,6 +324,15 @@ class Broker:
     def slow_clients(self, addresses: set[bytes]) -> None:
         self._dispatcher.slow = addresses
 
+    @property
+    def held_bytes(self) -> int:
+        """How many bytes the bodies have of calls that wait, or that workers were given."""
+        return self._dispatcher.held_bytes
+
+    def note_unsent(self, size: int) -> None:
+        """Note how many bytes wait for clients that have not read them: they are held, too."""
+        self._dispatcher.unsent_bytes = size
+
     def give_up_slow(self, address: bytes, unsent: Sequence[Response] = ()) -> None:
         """Be told that what was sent to a client was dropped: it does not read.
 

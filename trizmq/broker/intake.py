@@ -59,7 +59,8 @@ class Intake:
         self._header_fields = limits.header_fields
         self._target_bytes = limits.target_bytes
         self._client_calls = limits.client_calls
-        self._broker_bytes = limits.broker_bytes
+        self._most_of_one = 2 * limits.client_bytes
+        self._most_of_all = limits.broker_bytes - limits.broker_bytes // 4  # the rest: responses
         self._counters = counters
         self._dispatcher = dispatcher
         self._gate = gate
@@ -120,7 +121,14 @@ class Intake:
             return self._busy(flight, 429, "this client has too many calls in flight")
         if self._dispatcher.slow and peer.address in self._dispatcher.slow:
             return self._busy(flight, 429, refusals.UNREAD)
-        if self._dispatcher.held_bytes > self._broker_bytes:
+        return self._find_excess(flight) if flight.held else None
+
+    def _find_excess(self, flight: Flight) -> Response | None:
+        """Return what to say if the bodies in hand have too many bytes; one call always fits."""
+        dispatcher = self._dispatcher
+        if flight.peer.connection.held - flight.held > self._most_of_one:
+            return self._busy(flight, 429, "this client has too many bytes in flight")
+        if dispatcher.held_bytes + dispatcher.unsent_bytes - flight.held > self._most_of_all:
             return self._busy(flight, 503, "the server holds too many bytes of calls in flight")
         return None
 

@@ -40,6 +40,7 @@ class Ledger:
         self.in_flight = 0
         self.queued_bytes = 0
         self.held_bytes = 0  # bodies of calls that wait, or that workers were given
+        self.unsent_bytes = 0  # sent to clients that have not read it, as last told
         self.slow: set[bytes] = set()  # clients that do not read what they asked for
         self.deadlines: Deadlines[Flight] = Deadlines()
         self.now = 0.0  # as last told: the deadlines that workers are given count from it
@@ -54,8 +55,10 @@ class Ledger:
         peer = flight.peer
         peer.flights[flight.id] = flight
         peer.connection.calls += 1
-        flight.held = held = body_size(flight)
-        self.held_bytes += held
+        if flight.body:
+            flight.held = held = body_size(flight)
+            self.held_bytes += held
+            peer.connection.held += held
         self.deadlines.add(flight.deadline, flight)
         self._counters.calls += 1
         self.in_flight += 1
@@ -151,8 +154,10 @@ class Ledger:
 
     def let_go(self, flight: Flight) -> None:
         """Count the body of ``flight`` no more: nobody keeps it."""
-        self.held_bytes -= flight.held
-        flight.held = 0
+        if flight.held:
+            self.held_bytes -= flight.held
+            flight.peer.connection.held -= flight.held
+            flight.held = 0
 
 
 class Backlog(Ledger):

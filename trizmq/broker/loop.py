@@ -11,6 +11,7 @@ from ..errors import RemoteProtocolError
 from ..ticker import Faults, Ticker
 from ..wire import dialects
 from ..wire.items import Hello
+from ..wire.native import LARGE
 from ..wire.return_path import MalformedCall, MalformedCommand
 from .delivery import Delivery
 
@@ -74,7 +75,10 @@ class BrokerLoop:
         self._frontend = frontend
         self._backend = backend
         self._is_shared = backend is frontend
-        frontend.bound_unsent(broker.limits.client_bytes, broker.limits.broker_bytes)
+        limits = broker.limits
+        frontend.bound_unsent(
+            limits.client_bytes, limits.broker_bytes, beside=lambda: broker.held_bytes
+        )
         self._delivery = Delivery(broker, frontend, backend)
         self._crowded = broker.slow_clients = frontend.crowded
         self._observe = observe
@@ -171,8 +175,8 @@ class BrokerLoop:
         if self._is_shared and self._is_from_worker(address, frames):
             self._receive_worker(address, frames, now)
             return
-        if self._crowded and address in self._crowded:
-            self._frontend.unsent(address)  # it may have read since
+        if self._crowded or (frames and len(frames[-1]) > LARGE):
+            self._note_unsent(address)
         try:
             received = dialects.read(frames, self._request_frames)
         except MalformedCall as error:
@@ -193,6 +197,11 @@ class BrokerLoop:
                 self._greet_worker(address, received, now)
             else:
                 self.broker.receive(address, received, now, sum(map(len, frames)))
+
+    def _note_unsent(self, address: bytes) -> None:
+        if address in self._crowded:
+            self._frontend.unsent(address)  # it may have read since
+        self.broker.note_unsent(self._frontend.unsent_bytes)
 
     def _greet_worker(self, address: bytes, items: list[Item], now: float) -> None:
         if self._is_shared:

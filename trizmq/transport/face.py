@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["Dealer", "PeerGone", "Router", "Transport"]
 
@@ -45,8 +45,15 @@ class Router(_Socket, Protocol):
     def receive_nowait(self) -> tuple[bytes, list[bytes]] | None:
         """Return one message as (peer, frames), or None if there is none now."""
 
-    def bound_unsent(self, each: int, together: int) -> None:
-        """Limit the bytes that may wait for a peer that does not read, and for all peers."""
+    def bound_unsent(self, each: int, together: int, beside: Callable[[], int] = int) -> None:
+        """Limit the bytes that may wait for a peer that does not read, and for all peers.
+
+        ``beside`` returns how many bytes of the limit for all peers are in use elsewhere.
+        """
+
+    @property
+    def unsent_bytes(self) -> int:
+        """About how many bytes wait for all peers."""
 
     @property
     def crowded(self) -> set[bytes]:

@@ -12,7 +12,7 @@ from ..errors import ConfigError
 from .face import PeerGone
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["MemoryDealer", "MemoryRouter", "MemoryTransport"]
 
@@ -75,8 +75,12 @@ class MemoryRouter(_Inbox):
                 dealer.wake()
         return message
 
-    def bound_unsent(self, each: int, together: int) -> None:
+    def bound_unsent(self, each: int, together: int, beside: Callable[[], int] = int) -> None:
         pass  # waiting messages are in the memory of the peer, which is this process
+
+    @property
+    def unsent_bytes(self) -> int:
+        return 0
 
     def unsent(self, peer: bytes) -> int:
         return 0

@@ -208,8 +208,12 @@ class ZmqRouter(ZmqSocket):
         # A peer can send only an address frame by closing half-way; libzmq discards that.
         return peer, self._receive_frames(NOBLOCK)
 
-    def bound_unsent(self, each: int, together: int) -> None:
-        self._unsent.bound(each, together)
+    def bound_unsent(self, each: int, together: int, beside: Callable[[], int] = int) -> None:
+        self._unsent.bound(each, together, beside)
+
+    @property
+    def unsent_bytes(self) -> int:
+        return self._unsent.total
 
     @property
     def crowded(self) -> set[bytes]:

@@ -56,12 +56,16 @@ class Unsent:
         self.crowded: set[bytes] = set()
         self.stalled_after = STALLED
         self._each = self._all = sys.maxsize
+        self._beside: Callable[[], int] = int
         self._accounts: dict[bytes, _Account] = {}
         self._behind: dict[bytes, _Account] = {}
 
-    def bound(self, each: int, together: int) -> None:
-        """Set how many bytes a stalled peer, and all peers together, may be behind."""
-        self._each, self._all = each, together
+    def bound(self, each: int, together: int, beside: Callable[[], int]) -> None:
+        """Set how many bytes a stalled peer, and all peers together, may be behind.
+
+        What ``beside`` returns is taken off the bound of all peers.
+        """
+        self._each, self._all, self._beside = each, together, beside
 
     def admits(self, peer: bytes, size: int, *, beyond: bool) -> bool:
         """Return whether ``size`` bytes may be sent to ``peer``, and count them if so."""
@@ -76,7 +80,7 @@ class Unsent:
     def _has_room(self, peer: bytes, account: _Account, size: int, *, beyond: bool) -> bool:
         if not self.settle(peer):
             return True
-        most = max(0, self._all - self._total() + account.bytes) // 2
+        most = max(0, self._all - self._beside() - self.total + account.bytes) // 2
         behind = account.bytes + account.unmarked + size
         if beyond:
             return behind <= most + GRACE
@@ -89,7 +93,9 @@ class Unsent:
     def _has_stalled(self, account: _Account) -> bool:
         return monotonic() - account.marks[0][2] > self.stalled_after
 
-    def _total(self) -> int:
+    @property
+    def total(self) -> int:
+        """How many bytes all peers are behind now."""
         for peer in list(self._behind):
             self.settle(peer)
         return sum(account.bytes for account in self._behind.values())

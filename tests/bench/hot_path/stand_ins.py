@@ -33,8 +33,12 @@ class StandInRouter:
 
     endpoint = ""
 
-    def bound_unsent(self, each: int, together: int) -> None:
+    def bound_unsent(self, each: int, together: int, beside: object = int) -> None:
         pass
+
+    @property
+    def unsent_bytes(self) -> int:
+        return 0
 
     @property
     def crowded(self) -> set[bytes]:
