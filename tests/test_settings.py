@@ -10,6 +10,7 @@ import pytest
 import trio
 
 import trizmq
+from trizmq.client import trio_client
 from trizmq.errors import ConfigError
 from trizmq.fields import fields_of
 from trizmq.limits import LIMITS, Limits
@@ -73,6 +74,11 @@ def test_every_limit_has_bounds() -> None:
 def test_the_wait_is_a_limit_and_a_setting_with_one_default() -> None:
     assert settings_of({"wait": 3}).bounds.wait == 3
     assert DEFAULTS.wait == fields_of(Limits)["wait"].default
+
+
+def test_a_client_has_the_same_default_timeout_and_the_same_longest_one() -> None:
+    assert DEFAULTS.timeout == trio_client.DEFAULT_SECONDS
+    assert SETTINGS["timeout"].check(math.inf) == trio_client.MAX_SECONDS
 
 
 def test_every_dialect_of_a_worker() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import pytest
 
 from trizmq import __version__
 from trizmq.broker import engine as broker
@@ -50,17 +51,35 @@ def test_the_lines_in_the_list_are_the_commands_own() -> None:
         assert (command.help or "").partition("\n")[0] == line
 
 
-def test_help_imports_neither_trio_nor_zmq() -> None:
+def imported_by(*args: str) -> set[str]:
     result = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "trizmq", "--help"],
+        [sys.executable, "-X", "importtime", "-m", "trizmq", *args, "--help"],
         capture_output=True,
         check=True,
         text=True,
     )
-    imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    return {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+
+
+def test_help_imports_neither_trio_nor_zmq() -> None:
+    imported = imported_by()
     assert "click" in imported
     assert not {"trio", "zmq", "trizmq.processes", "trizmq.app.application"} & imported
-    assert "token" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "others"),
+    [
+        *((name, {"broker", "worker", "processes"}) for name in ("call", "bench", "health")),
+        ("services", {"broker", "worker", "processes"}),
+        ("worker", {"broker", "client"}),
+        ("broker", {"client"}),
+    ],
+)
+def test_a_command_imports_no_role_that_it_does_not_need(command: str, others: set[str]) -> None:
+    imported = imported_by(command)
+    assert "trizmq.settings" in imported
+    assert not {f"trizmq.{role}" for role in others} & imported
 
 
 def test_help_lists_the_house_s_commands_first(trizmq: CommandLine) -> None:

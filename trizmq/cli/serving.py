@@ -12,7 +12,7 @@ import trio
 from ..beside import running
 from ..errors import ConfigError, PluginError
 from ..processes.allocator import keep_freed_memory
-from ..processes.server import StartFailed
+from ..processes.children import StartFailed
 from ..processes.signals import arm, end_within, left_behind
 from ..processes.watchdog import Watchdog
 from .output import Exit, silence_if_closed

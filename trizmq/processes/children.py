@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Final, final
 
 import trio
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from ..errors import ConfigError, TrizmqError
 
-__all__ = ["SUPERVISED", "WORKER_NAME", "WORKER_SECRET", "Child"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["SUPERVISED", "WORKER_NAME", "WORKER_SECRET", "Child", "Muster", "StartFailed"]
 
 
 LOGGER = logging.getLogger("trizmq.supervisor")
@@ -146,3 +148,59 @@ def _in_words(returncode: int) -> str:
         return signal.Signals(-returncode).name
     except ValueError:  # a real-time signal: only the first and the last have a name
         return f"signal {-returncode}"
+
+
+#: Deaths that are no accident any more while not every worker has been ready.
+MAX_DEATHS: Final = 5
+
+#: How a process ends whose settings are wrong.
+USAGE: Final = "exit status 2"
+
+
+class StartFailed(TrizmqError):  # noqa: N818 (the cause is the name)
+    """The worker processes ended before they were ready."""
+
+
+@final
+class Muster:
+    """Decides from the worker processes that are ready or have ended how the start went.
+
+    In one process, a lifespan that fails ends the start. So it does in worker processes: at
+    once if none was ever ready, else after some deaths.
+
+    Args:
+      are_all_ready: whether every process is.
+
+    """
+
+    def __init__(self, are_all_ready: Callable[[], bool]) -> None:
+        self._are_all_ready = are_all_ready
+        self._is_over = trio.Event()
+        self._failure: TrizmqError | None = None
+        self._has_been_ready = False
+        self._deaths = 0
+
+    async def wait(self) -> TrizmqError | None:
+        """Return when the start is over: None, or the error."""
+        await self._is_over.wait()
+        return self._failure
+
+    def note_ready(self) -> None:
+        """Note that one is ready."""
+        self._has_been_ready = True
+        if self._are_all_ready():
+            self._is_over.set()
+
+    def note_exit(self, reason: str) -> None:
+        """Note that one has ended, and how, in the words of the supervisor."""
+        if self._is_over.is_set() or reason == "exit status 0":
+            return
+        self._deaths += 1
+        is_its_own = reason.startswith(("exit status", "not started"))
+        if self._deaths >= MAX_DEATHS or (is_its_own and not self._has_been_ready):
+            kind = ConfigError if reason == USAGE else StartFailed
+            self._failure = kind(
+                f"a worker process ended before all were ready ({reason}): its own lines in this"
+                " log say why"
+            )
+            self._is_over.set()

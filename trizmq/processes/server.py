@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Final, NamedTuple, final
+from typing import TYPE_CHECKING, NamedTuple, final
 
 import trio
 
@@ -11,19 +11,20 @@ from ..admission import Event
 from ..broker.engine import Broker
 from ..broker.loop import BrokerLoop
 from ..broker.workers import Worker
-from ..errors import ConfigError, TrizmqError
 from ..transport.endpoints import split_endpoints
 from ..worker.runner import LocalWorker
+from .children import Muster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from ..app.application import App
+    from ..errors import TrizmqError
     from ..settings import Settings
     from ..transport.face import Router, Transport
     from .supervisor import Supervisor
 
-__all__ = ["Muster", "Server", "Staff", "StartFailed"]
+__all__ = ["Server", "Staff"]
 
 
 #: How long replies that are sent may still travel when the server has ended, in seconds.
@@ -192,60 +193,3 @@ def _backend(settings: Settings, staff: Staff | None) -> str | None:
 
 def _takes_any_port(bind: str) -> bool:
     return any(endpoint.endswith((":*", ":0")) for endpoint in split_endpoints(bind))
-
-
-#: Deaths that are no accident any more while not every worker has been ready.
-MAX_DEATHS: Final = 5
-
-
-#: How a process ends that has found its settings wrong.
-USAGE: Final = "exit status 2"
-
-
-class StartFailed(TrizmqError):  # noqa: N818 (the cause is the name)
-    """The worker processes ended before they were ready."""
-
-
-@final
-class Muster:
-    """Told of each worker process that is ready or has ended, it says how the start went.
-
-    In one process a lifespan that fails ends the start; so it does in worker processes: at
-    once where none was ever ready, and after some deaths where others were.
-
-    Args:
-      are_all_ready: whether every process is.
-
-    """
-
-    def __init__(self, are_all_ready: Callable[[], bool]) -> None:
-        self._are_all_ready = are_all_ready
-        self._is_over = trio.Event()
-        self._failure: TrizmqError | None = None
-        self._has_been_ready = False
-        self._deaths = 0
-
-    async def wait(self) -> TrizmqError | None:
-        """Return when the start is over: None, or what it has failed of."""
-        await self._is_over.wait()
-        return self._failure
-
-    def note_ready(self) -> None:
-        """Be told that one is ready."""
-        self._has_been_ready = True
-        if self._are_all_ready():
-            self._is_over.set()
-
-    def note_exit(self, reason: str) -> None:
-        """Be told that one has ended, and how: as the supervisor says it."""
-        if self._is_over.is_set() or reason == "exit status 0":
-            return
-        self._deaths += 1
-        is_its_own = reason.startswith(("exit status", "not started"))
-        if self._deaths >= MAX_DEATHS or (is_its_own and not self._has_been_ready):
-            kind = ConfigError if reason == USAGE else StartFailed
-            self._failure = kind(
-                f"a worker process ended before all were ready ({reason}): its own lines in this"
-                " log say why"
-            )
-            self._is_over.set()
