@@ -109,7 +109,7 @@ class HTTPError(TrizmqError):
         self, status: int, detail: Any = None, *, headers: Mapping[str, str] | None = None
     ) -> None:
         if not 400 <= status <= 599:
-            raise ValueError(f"HTTPError wants a status of 400..599, got {status}")
+            raise ValueError(f"HTTPError needs a status of 400..599, got {status}")
         super().__init__(detail or str(status))
         self.status = status
         self.detail = detail

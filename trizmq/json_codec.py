@@ -56,7 +56,7 @@ def encode(value: Any) -> bytes:
         if text.partition(b"null")[1]:
             _check_floats(value)
     except RecursionError:
-        raise ValueError("too many levels for JSON, or a value that holds itself") from None
+        raise ValueError("too many levels for JSON, or a value that contains itself") from None
     except BufferError as error:  # a memoryview with gaps
         raise ValueError(str(error)) from None
     return text

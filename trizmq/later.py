@@ -47,7 +47,7 @@ class Later:
 
         """
         if not isinstance(data, bytes):
-            raise TypeError(f"a part is bytes, not {type(data).__name__}")
+            raise TypeError(f"a part must be bytes, not {type(data).__name__}")
         if self.is_over:
             return False
         self.sent += len(data)

@@ -56,7 +56,7 @@ class Principal(msgspec.Struct, frozen=True, array_like=True):
         # Checked here rather than on use: it is created once, and sent with every call.
         given: tuple[Any, Any] = (self.name, self.scopes)
         if list(map(type, given)) != [str, frozenset]:
-            raise TypeError(f"a principal is a name and a frozenset of scopes, not {given!r}")
+            raise TypeError(f"a principal must be a name and a frozenset of scopes, not {given!r}")
         "".join([self.name, *self.scopes]).encode()
 
     def has_scope(self, scope: str) -> bool:
@@ -135,7 +135,7 @@ class Request(msgspec.Struct):
           RuntimeError: if this request was created by a test instead of a worker.
 
         """
-        raise RuntimeError("this request did not come from a caller: nobody waits for an answer")
+        raise RuntimeError("this request has no caller that waits for a response")
 
 
 class Response(msgspec.Struct):

@@ -96,7 +96,7 @@ def check_method(method: str) -> str:
     """
     if not is_method(method):
         raise LocalProtocolError(
-            f"method: wanted a letter and up to 15 letters, digits, '-' or '_', got {method[:40]!r}"
+            f"method: expected a letter and up to 15 letters, digits, '-', '_', not {method[:40]!r}"
         )
     return method.upper()
 
@@ -112,7 +112,7 @@ def check_target(target: str) -> str:
         return target  # the usual case, faster than a match
     if not _TARGET.fullmatch(target):
         raise LocalProtocolError(
-            "path: wanted one that starts with '/' and holds no spaces or control characters "
+            "path: expected one that starts with '/' and contains no spaces or control characters "
             f"(percent-encode them), got {target[:40]!r}"
         )
     return target

@@ -17,7 +17,7 @@ def plain_text(value: str) -> str:
 
     """
     if not isinstance(value, str):
-        raise TypeError(f"wanted text, not {type(value).__name__}")
+        raise TypeError(f"expected text, not {type(value).__name__}")
     return str.__str__(value)
 
 
@@ -32,5 +32,5 @@ def plain_bytes(value: bytes | bytearray | memoryview) -> bytes:
     if type(value) is bytes:
         return value
     if not isinstance(value, (bytes, bytearray, memoryview)):
-        raise TypeError(f"wanted bytes, not {type(value).__name__}")
+        raise TypeError(f"expected bytes, not {type(value).__name__}")
     return memoryview(value).tobytes()

@@ -149,9 +149,9 @@ async def test_an_annotated_path_parameter_keeps_its_limits(handled: Handled) ->
 @pytest.mark.parametrize(
     ("handler", "pattern", "why"),
     [
-        (path_int, "/t/{n}", "parameter `n`: the pattern makes it str, the annotation says int"),
-        (path_uuid, "/t/{u:int}", "the pattern makes it int, the annotation says UUID"),
-        (path_union, "/t/{n:uuid}", r"makes it UUID, the annotation says int \| str"),
+        (path_int, "/t/{n}", "parameter `n`: the pattern makes it str, but the annotation is int"),
+        (path_uuid, "/t/{u:int}", "the pattern makes it int, but the annotation is UUID"),
+        (path_union, "/t/{n:uuid}", r"makes it UUID, but the annotation is int \| str"),
     ],
 )
 def test_pattern_and_annotation_agree(

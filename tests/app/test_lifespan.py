@@ -309,7 +309,7 @@ async def test_errors_on_leaving(both: Any, log: Log, make_plugin: Make, caplog:
     with pytest.raises(KeyError):
         async with app.lifespan():
             raise KeyError
-    assert "plugin 'c': its lifespan failed as it was left" in caplog.text
+    assert "plugin 'c': its lifespan failed on exit" in caplog.text
     with pytest.raises(OSError, match="disk full"), trio.move_on_after(0.01):
         async with app.lifespan():
             await trio.sleep_forever()

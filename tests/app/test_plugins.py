@@ -139,7 +139,7 @@ def test_two_distributions_with_one_name(install: Install) -> None:
     install("a", dist="one")
     install("a", dist="other", value="other_module")
     install("b")
-    both = r"two distributions bring a plugin 'a': (one and other|other and one)"
+    both = r"two distributions contain a plugin 'a': (one and other|other and one)"
     for ask in (load, lambda: load(["a"]), lambda: load(["b", "a"])):
         with pytest.raises(PluginError, match=both):
             ask()
@@ -222,7 +222,7 @@ def test_named_and_broken_stops_with_one_line(install: Install, source: str, why
         load(["good", "bad"])
     text = str(caught.value)
     assert text.startswith("plugin 'bad' is broken: ")
-    assert text.endswith("; installed are: bad, good")
+    assert text.endswith("; installed plugins: bad, good")
     assert why in text
     assert "\n" not in text
 
@@ -240,7 +240,7 @@ def test_merely_installed_and_broken_is_logged_and_left_out(
     assert why in broken.reason
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("trizmq.app", logging.WARNING)
-    assert record.getMessage() == f"plugin 'bad' is left out: {broken.reason}"
+    assert record.getMessage() == f"plugin 'bad' is skipped: {broken.reason}"
 
 
 def test_installed_says_the_same_and_logs_nothing(
@@ -257,11 +257,11 @@ def test_installed_says_the_same_and_logs_nothing(
 
 
 def test_missing_says_what_is_there(install: Install) -> None:
-    with pytest.raises(PluginError, match="no plugin 'x' is installed; installed are: none"):
+    with pytest.raises(PluginError, match="no plugin 'x' is installed; installed plugins: none"):
         load(["x"])
     install("a")
     install("b")
-    with pytest.raises(PluginError, match="no plugin 'x' is installed; installed are: a, b"):
+    with pytest.raises(PluginError, match="no plugin 'x' is installed; installed plugins: a, b"):
         load(["a", "x"])
 
 
@@ -372,5 +372,5 @@ def test_where_a_hook_failed(install: Install, tmp_path: Path) -> None:
 
 
 def test_a_name_is_no_list_of_them() -> None:
-    with pytest.raises(PluginError, match="plugins are a list of them, not 'users'"):
+    with pytest.raises(PluginError, match="plugins must be a list, not 'users'"):
         load("users")

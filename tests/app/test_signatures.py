@@ -367,7 +367,7 @@ async def bytes_or_more(it: bytes | int) -> None: ...
 @pytest.mark.parametrize(
     ("handler", "why"),
     [
-        (7, "its arguments are not known"),
+        (7, "its arguments cannot be determined"),
         (none_at_all, "parameter `it`: nothing in a request is of type NoneType"),
         (a_response, "parameter `it`: nothing in a request is of type Response"),
         (bytes_or_more, "parameter `it`: nothing in a request is of type bytes | int"),
@@ -383,5 +383,5 @@ def test_what_cannot_be_a_handler(handled: Handled, handler: Any, why: str) -> N
 async def test_a_handler_that_wraps_itself(handled: Handled) -> None:
     handler = Recursive()
     handler.__wrapped__ = handler
-    with pytest.raises(PluginError, match="its arguments are not known"):
+    with pytest.raises(PluginError, match="its arguments cannot be determined"):
         handled(handler)

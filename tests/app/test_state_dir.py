@@ -65,7 +65,5 @@ def test_it_is_made_private_and_an_old_one_is_left_alone(tmp_path: Path) -> None
 
 def test_a_file_in_its_place(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(
-        ConfigError, match=r"the state directory .*file cannot be made: File exists"
-    ):
+    with pytest.raises(ConfigError, match=r"cannot create the state directory .*file: File exists"):
         state_dir(tmp_path / "file")

@@ -72,12 +72,12 @@ async def test_without_the_hook_there_is_no_config(make_plugin: Make) -> None:
         (
             Settings,
             {"dsn": "x", "page_size": 1},
-            "[plugin.p]: unknown key `page_size`; known are: dsn, page-size, pool",
+            "[plugin.p]: unknown key `page_size`; known keys: dsn, page-size, pool",
         ),
         (
             Settings,
             {"dsn": "x", "pool": {"sise": 1}},
-            "[plugin.p]: unknown key `pool.sise`; known are: dsn, page-size, pool",
+            "[plugin.p]: unknown key `pool.sise`; known keys: dsn, page-size, pool",
         ),
         (Plain, {"size": "2"}, "[plugin.p]: Expected `int`, got `str` - at `$.size`"),
         (None, {"size": 2}, "[plugin.p]: this plugin has no settings"),
@@ -191,5 +191,5 @@ def test_one_table_is_enough(installed_plugin: tuple[ModuleType, list[Any]]) -> 
 
 
 def test_a_table_of_none_says_which_there_are(make_plugin: Make) -> None:
-    with pytest.raises(ConfigError, match=r"there is no such plugin; loaded are: a.b, c"):
+    with pytest.raises(ConfigError, match=r"there is no such plugin; loaded plugins: a.b, c"):
         App([make_plugin("a.b", admit=None), make_plugin("c", admit=None)], config={"b": {}})

@@ -65,7 +65,7 @@ def works(trizmq: CommandLine, *said: str) -> None:
 def test_one_that_cannot_be_loaded(trizmq: CommandLine, install: Installer, source: str) -> None:
     install("greeter", GREETER)
     install("broken", source)
-    works(trizmq, "trizmq: plugin 'broken' is left out: ")
+    works(trizmq, "trizmq: plugin 'broken' is skipped: ")
     rows = {row["name"]: row for row in orjson.loads(trizmq("plugins", "--json").stdout)}
     assert (rows["broken"]["status"], rows["greeter"]["status"]) == ("failed", "ok")
     listed = trizmq("routes")
@@ -87,11 +87,11 @@ def test_one_that_fails_to_register(trizmq: CommandLine, install: Installer, sou
 def test_two_distributions_of_one_name(trizmq: CommandLine, install: Installer) -> None:
     install("greeter", GREETER)
     install("users", "", distribution="other-users")
-    works(trizmq, "two distributions bring a plugin 'users': ")
+    works(trizmq, "two distributions contain a plugin 'users': ")
     rows = {row["name"]: row for row in orjson.loads(trizmq("plugins", "--json").stdout)}
     assert rows["users"]["status"] == "failed"
     assert trizmq("routes", "--plugins", "auth").exit_code == 0
     for unnamed in ([], ["--plugins", "users"]):
         result = trizmq("routes", *unnamed)
         assert result.exit_code == 2
-        assert "two distributions bring a plugin 'users': " in result.stderr
+        assert "two distributions contain a plugin 'users': " in result.stderr

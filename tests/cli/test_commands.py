@@ -116,7 +116,7 @@ def test_a_plugin_s_faults_hide_nobody_s_commands(trizmq: CommandLine, install: 
     result = trizmq("--help")
     assert result.exit_code == 0
     assert "greet" in result.stdout
-    assert "trizmq: plugin 'broken' is left out: " in result.stderr
+    assert "trizmq: plugin 'broken' is skipped: " in result.stderr
     assert "there is a command 'run' already" in result.stderr
     assert trizmq("run", "--help").stderr == ""
 
@@ -125,7 +125,7 @@ def test_two_plugins_of_one_name_are_told_of(trizmq: CommandLine, install: Insta
     install("users", "", distribution="other-users")
     result = trizmq("--help")
     assert result.exit_code == 0
-    assert "two distributions bring a plugin 'users'" in result.stderr
+    assert "two distributions contain a plugin 'users'" in result.stderr
 
 
 def test_a_house_command_does_not_even_look_at_plugins(

@@ -90,14 +90,14 @@ def test_settings_come_from_the_file_too(trizmq: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("args", "complaint"),
     [
-        (["--plugins", "nope"], "trizmq: no plugin 'nope' is installed; installed are: "),
+        (["--plugins", "nope"], "trizmq: no plugin 'nope' is installed; installed plugins: "),
         (["-p", "nope"], "trizmq: plugin 'nope' is broken: module 'nope': ModuleNotFoundError"),
         (["--plugins", "users", "--bind", "tcp://0.0.0.0:*"], "--insecure"),
         (["--plugins", "users", "--bind", "nonsense"], "trizmq: "),
         (["--bind", "127.0.0.1:5555"], "as in tcp://127.0.0.1:5555\n"),
         (["--bind", "tcp://::1:5555"], "as in tcp://[::1]:5555\n"),
-        (["--bind", "tcp://127.0.0.1:*,"], "is there a comma too many?\n"),
-        (["--bind", "ipc://notes.txt"], "a file that is not a socket is there already"),
+        (["--bind", "tcp://127.0.0.1:*,"], "is there an extra comma?\n"),
+        (["--bind", "ipc://notes.txt"], "the path exists already and is not a socket"),
         (["--config", "none.toml"], "trizmq: none.toml: No such file or directory"),
         (["--capacity", "0"], "Invalid value for '--capacity'"),
         (["--log-level", "loud"], "Invalid value for '--log-level'"),

@@ -129,7 +129,7 @@ def test_without_a_home_it_says_what_to_set(trizmq: CommandLine) -> None:
         pytest.skip("other users cannot read this installation")
     result = shell(trizmq, f"{unknown}trizmq token list", HOME=None, TRIZMQ_STATE_DIR=None)
     assert result.returncode == 2
-    assert "name another with --state-dir or TRIZMQ_STATE_DIR" in only_line(result)
+    assert "set it with --state-dir or TRIZMQ_STATE_DIR" in only_line(result)
 
 
 def test_a_home_that_cannot_be_found_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +137,7 @@ def test_a_home_that_cannot_be_found_is_one_line(monkeypatch: pytest.MonkeyPatch
 
     from trizmq import ConfigError, state_dir
 
-    with pytest.raises(ConfigError, match=r"has no home directory: name another with --state-dir"):
+    with pytest.raises(ConfigError, match=r"has no home directory: set it with --state-dir"):
         state_dir(Path("~no-such-user/state"))
 
 
@@ -161,7 +161,7 @@ def test_a_server_in_a_directory_that_is_gone(trizmq: CommandLine, workers: str)
 def test_a_state_directory_that_cannot_be_written(trizmq: CommandLine, args: str) -> None:
     result = shell(trizmq, f"trizmq {args}", TRIZMQ_STATE_DIR="/proc/trizmq")
     assert result.returncode == 2
-    assert "the state directory /proc/trizmq cannot be made" in only_line(result)
+    assert "cannot create the state directory /proc/trizmq" in only_line(result)
 
 
 @pytest.mark.parametrize("args", ["token new --principal x", "run --plugins auth"])

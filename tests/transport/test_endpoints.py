@@ -26,26 +26,26 @@ async def transport() -> AsyncIterator[ZmqTransport]:
 
 
 BOTH = [
-    ("", "an endpoint is empty: is there a comma too many?"),
-    ("127.0.0.1:5555", "it lacks the transport, as in tcp://127.0.0.1:5555"),
-    ("localhost", "it lacks the transport, as in tcp://127.0.0.1:5555"),
-    ("[::1]:5555", "it lacks the transport, as in tcp://[::1]:5555"),
-    ("/run/trizmq.sock", "it lacks the transport"),
-    ("tcp:127.0.0.1:5555", "it lacks the transport"),
-    ("http://127.0.0.1:5555", "there is no transport 'http': it is tcp, ipc or inproc"),
-    ("TCP://127.0.0.1:5555", "there is no transport 'TCP'"),
-    ("udp://127.0.0.1:5555", "there is no transport 'udp'"),
-    ("://127.0.0.1:5555", "there is no transport ''"),
+    ("", "an endpoint is empty: is there an extra comma?"),
+    ("127.0.0.1:5555", "the transport is missing, as in tcp://127.0.0.1:5555"),
+    ("localhost", "the transport is missing, as in tcp://127.0.0.1:5555"),
+    ("[::1]:5555", "the transport is missing, as in tcp://[::1]:5555"),
+    ("/run/trizmq.sock", "the transport is missing"),
+    ("tcp:127.0.0.1:5555", "the transport is missing"),
+    ("http://127.0.0.1:5555", "unknown transport 'http': use tcp, ipc or inproc"),
+    ("TCP://127.0.0.1:5555", "unknown transport 'TCP'"),
+    ("udp://127.0.0.1:5555", "unknown transport 'udp'"),
+    ("://127.0.0.1:5555", "unknown transport ''"),
     ("tcp://", "nothing follows tcp://"),
     ("ipc://", "nothing follows ipc://"),
     ("inproc://", "nothing follows inproc://"),
-    ("tcp://127.0.0.1", "it lacks the port, as in tcp://127.0.0.1:5555"),
-    ("tcp://127.0.0.1:", "it lacks the port, as in tcp://127.0.0.1:5555"),
+    ("tcp://127.0.0.1", "the port is missing, as in tcp://127.0.0.1:5555"),
+    ("tcp://127.0.0.1:", "the port is missing, as in tcp://127.0.0.1:5555"),
     ("tcp://[::1]", "brackets"),
-    ("tcp://:5555", "it lacks the host, as in tcp://127.0.0.1:5555"),
-    ("tcp://::1:5555", "an IPv6 address has brackets, as in tcp://[::1]:5555"),
-    ("tcp://fe80::1:5555", "an IPv6 address has brackets, as in tcp://[fe80::1]:5555"),
-    ("tcp://[::1:5555", "an IPv6 address has brackets, as in tcp://[::1]:5555"),
+    ("tcp://:5555", "the host is missing, as in tcp://127.0.0.1:5555"),
+    ("tcp://::1:5555", "an IPv6 address needs brackets, as in tcp://[::1]:5555"),
+    ("tcp://fe80::1:5555", "an IPv6 address needs brackets, as in tcp://[fe80::1]:5555"),
+    ("tcp://[::1:5555", "an IPv6 address needs brackets, as in tcp://[::1]:5555"),
     ("tcp://127.0.0.1:65536", "a port is a number from 1 to 65535"),
     ("tcp://127.0.0.1:-1", "a port is a number from 1 to 65535"),
     ("tcp://127.0.0.1:+5", "a port is a number from 1 to 65535"),
@@ -54,7 +54,7 @@ BOTH = [
     ("tcp://127.0.0.1:\u0665", "a port is a number from 1 to 65535"),
     ("tcp://127.0.0.1: 5555", "an endpoint has no white space or ';': separate several by commas"),
     ("tcp://127.0.0.1:1;tcp://127.0.0.1:2", "separate several by commas"),
-    ("tcp:/127.0.0.1:5999", "it lacks the transport, as in tcp://127.0.0.1:5999"),
+    ("tcp:/127.0.0.1:5999", "the transport is missing, as in tcp://127.0.0.1:5999"),
     ("tcp://127.0.0.1:5555 tcp://127.0.0.1:5556", "separate several by commas"),
     ("tcp://127.0.0.1:5555\n", "an endpoint has no white space"),
     ("ipc:///run/a\tb", "an endpoint has no white space"),
@@ -77,7 +77,7 @@ def test_a_mistake_is_one_line_that_says_what_to_write(endpoint: str, complaint:
 @pytest.mark.parametrize("host", ["*", "0.0.0.0", "[::]"])
 def test_every_interface_is_an_address_for_servers_only(host: str) -> None:
     check_bind(f"tcp://{host}:5555")
-    with pytest.raises(ConfigError, match="for servers: name a machine"):
+    with pytest.raises(ConfigError, match="for servers: use the address of a machine"):
         check_connect(f"tcp://{host}:5555")
 
 
@@ -121,7 +121,7 @@ def test_what_stays_on_this_machine() -> None:
 async def test_a_file_is_never_replaced(transport: ZmqTransport, tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("mine")
-    with pytest.raises(ConfigError, match="a file that is not a socket is there already"):
+    with pytest.raises(ConfigError, match="the path exists already and is not a socket"):
         transport.bind(f"ipc://{path}")
     assert path.read_text() == "mine"
 
@@ -140,7 +140,7 @@ async def test_nor_is_anything_else_that_is_not_a_socket(
             target.write_text("mine")
         path.symlink_to(target)
     before = path.lstat()
-    with pytest.raises(ConfigError, match="a file that is not a socket is there already"):
+    with pytest.raises(ConfigError, match="the path exists already and is not a socket"):
         transport.bind(f"ipc://{path}")
     assert path.lstat().st_ino == before.st_ino
     assert target.exists() is (kind == "link to a file")

@@ -174,7 +174,7 @@ class App:
         # Several processes with different plugins may share one file.
         if name not in self._elsewhere and name not in installed_names():
             there = ", ".join(plugin.name for plugin in self.plugins) or "none"
-            raise ConfigError(f"[plugin.{name}]: there is no such plugin; loaded are: {there}")
+            raise ConfigError(f"[plugin.{name}]: there is no such plugin; loaded plugins: {there}")
 
     def _ask_for_routes(self) -> Iterable[Route]:
         for plugin, answer in self._hooks.ask("trizmq_register_routes"):
@@ -196,11 +196,11 @@ class App:
     def _unmatched(self, request: Request) -> Response:
         allowed = self._table.allowed(request.path)
         if not allowed:
-            raise HTTPError(404, "no route has this path")
+            raise HTTPError(404, "no route matches this path")
         fields = {"allow": ", ".join(sorted(allowed | {"OPTIONS"}))}
         if request.method == "OPTIONS":
             return Response(204, Headers(fields))
-        raise HTTPError(405, f"this path takes {fields['allow']}", headers=fields)
+        raise HTTPError(405, f"this path accepts {fields['allow']}", headers=fields)
 
 
 def _routes_in(plugin: str, answer: Any) -> Iterable[Route]:

@@ -110,7 +110,7 @@ def _parameters(route: Route) -> Iterable[inspect.Parameter]:
     try:
         return inspect.signature(route.handler).parameters.values()
     except (TypeError, ValueError) as error:  # some builtins have none; or it is not callable
-        raise refusal(route, f"its arguments are not known: {error}") from error
+        raise refusal(route, f"its arguments cannot be determined: {error}") from error
 
 
 def _check_all_taken(route: Route, names: set[str]) -> None:

@@ -126,7 +126,7 @@ def _checked(verdict: object) -> Verdict:
         case SendTo(str(service), str(worker), None | Principal()) if service or worker:
             return verdict
     _refuse_coroutine(verdict)
-    raise TypeError(f"no verdict: {verdict!r}")
+    raise TypeError(f"not a verdict: {verdict!r}")
 
 
 def _check_rejection(status: object, detail: object, headers: object) -> None:
@@ -135,7 +135,7 @@ def _check_rejection(status: object, detail: object, headers: object) -> None:
         case int(), None | str(), dict() if 400 <= status <= 599:
             check_response(problem(status, detail, headers=headers))
         case _:
-            raise TypeError(f"no rejection: {status!r}, {detail!r}, {headers!r}")
+            raise TypeError(f"not a valid rejection: {status!r}, {detail!r}, {headers!r}")
 
 
 def _refuse_coroutine(answer: object) -> None:

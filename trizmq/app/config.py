@@ -28,11 +28,11 @@ def state_dir(explicit: Path | None = None) -> Path:
         path = path.expanduser().absolute()
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"the state directory {path} cannot be made: {error.strerror}") from error
+        raise ConfigError(f"cannot create the state directory {path}: {error.strerror}") from error
     except RuntimeError as error:  # no HOME, and the user database has no entry
         raise ConfigError(
-            f"the state directory {path} is nowhere, for this user has no home directory:"
-            " name another with --state-dir or TRIZMQ_STATE_DIR"
+            f"the state directory {path} cannot be found, because this user has no home directory:"
+            " set it with --state-dir or TRIZMQ_STATE_DIR"
         ) from error
     return path
 

@@ -107,11 +107,11 @@ async def _entered(plugin: str, one: AbstractAsyncContextManager[object]) -> Asy
             cause = lone(error)
             cause.add_note(f"It came from the lifespan of plugin {plugin!r}.")
             raise cause from None
-        LOGGER.exception("plugin %r: its lifespan failed as it was left", plugin)
+        LOGGER.exception("plugin %r: its lifespan failed on exit", plugin)
     if limit.cancelled_caught:
         LOGGER.error(
             "plugin %r: its lifespan did not end within %g s, and was cancelled: does it cancel "
-            "its nursery behind the yield?",
+            "its nursery after the yield?",
             plugin,
             LEAVE_SECONDS,
         )

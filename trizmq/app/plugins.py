@@ -117,7 +117,7 @@ def load(references: Iterable[Reference] | None = None, modules: Sequence[str] =
 
     """
     if isinstance(references, str):  # otherwise its letters would be treated as names
-        raise PluginError(f"plugins are a list of them, not {references!r}")
+        raise PluginError(f"plugins must be a list, not {references!r}")
     base = _every() if references is None else Plugins(tuple(map(_refer, references)))
     return Plugins(_distinct([*base.loaded, *map(_load_module, modules)]), base.broken)
 
@@ -141,7 +141,7 @@ def _every() -> Plugins:
     for broken in plugins.broken:
         if broken.is_ambiguous:  # serving without it may mean serving without an auth plugin
             raise PluginError(f"{broken.reason}: uninstall one, or name those to load")
-        LOGGER.warning("plugin %r is left out: %s", broken.name, broken.reason)
+        LOGGER.warning("plugin %r is skipped: %s", broken.name, broken.reason)
     return plugins
 
 
@@ -171,7 +171,7 @@ def _entries() -> dict[str, EntryPoint | Broken]:
         taken = entries.setdefault(entry.name, entry)
         if _origin(taken) != _origin(entry):
             both = f"{_origin(taken)[0]} and {_origin(entry)[0]}"
-            reason = f"two distributions bring a plugin {entry.name!r}: {both}"
+            reason = f"two distributions contain a plugin {entry.name!r}: {both}"
             entries[entry.name] = Broken(entry.name, reason, is_ambiguous=True)
     return entries
 
@@ -213,7 +213,7 @@ def _refer(reference: Reference) -> Plugin:
 
 def _load_named(name: str) -> Plugin:
     entries = _entries()
-    there = f"installed are: {', '.join(entries) or 'none'}"
+    there = f"installed plugins: {', '.join(entries) or 'none'}"
     if name not in entries:
         raise PluginError(f"no plugin {name!r} is installed; {there}")
     entry = entries[name]
@@ -235,7 +235,7 @@ def _named_or_broken(name: str, load_it: Callable[[], Plugin], hint: str = "") -
 
 def _load_entry(entry: EntryPoint) -> Plugin:
     if entry.pattern.match(entry.value) is None:
-        raise PluginError(f"its entry point is no module, and no module:object: {entry.value!r}")
+        raise PluginError(f"its entry point is neither a module nor module:object: {entry.value!r}")
     module = _imported(entry.value, lambda _: entry.load())
     return _checked(entry.name, module, *_origin(entry))
 

@@ -81,7 +81,7 @@ def check_response(response: Response) -> Response:
     status: Any = response.status  # a Struct does not validate its fields
     body: Any = response.body
     if not (isinstance(status, int) and 100 <= status <= 599):
-        raise ValueError(f"a status is an int of 100 to 599, not {status!r}")
+        raise ValueError(f"a status must be an int from 100 to 599, not {status!r}")
     if not isinstance(body, bytes):
         raise TypeError(f"a Response's body is bytes, not {type(body).__name__}")
     if type(body) is not bytes:

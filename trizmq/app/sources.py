@@ -60,7 +60,7 @@ def from_path(parameter: Parameter, hint: Any) -> Source:
     name, types = parameter.name, bare_types(hint)
     if parameter.type and not types & {parameter.type, _MISSING, Any, object}:
         wanted, given = _words(hint), parameter.type.__name__
-        raise TypeError(f"the pattern makes it {given}, the annotation says {wanted}")
+        raise TypeError(f"the pattern makes it {given}, but the annotation is {wanted}")
     check_not_ours(hint)  # even if a plugin's converter creates one from a path
     if not is_limited(hint):
         return lambda request, _: request.path_params[name]

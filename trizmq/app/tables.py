@@ -35,7 +35,7 @@ def read_table(plugin: str, kind: Any, table: Mapping[str, Any]) -> Any:
     unknown = ", ".join(f"`{name}`" for name in misfits(table, info).unknown)
     if unknown:
         known = ", ".join(field.encode_name for field in info.fields)
-        raise ConfigError(f"[plugin.{plugin}]: unknown key {unknown}; known are: {known}")
+        raise ConfigError(f"[plugin.{plugin}]: unknown key {unknown}; known keys: {known}")
     try:
         settings = msgspec.convert(table, kind)
     except msgspec.ValidationError as error:

@@ -126,7 +126,7 @@ class Commands(click.Group):
 
         plugins = installed()
         for broken in plugins.broken:
-            _warn(f"plugin {broken.name!r} is left out: {broken.reason}")
+            _warn(f"plugin {broken.name!r} is skipped: {broken.reason}")
         # One by one: what is wrong with one plugin must not hide the others' commands.
         for plugin in plugins.loaded:
             try:

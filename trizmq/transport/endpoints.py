@@ -150,7 +150,7 @@ def check_connect(endpoint: str) -> None:
             host, port = _host_and_port(address)
             if host in EVERY_INTERFACE:
                 raise _EndpointError(
-                    f"{host} is for servers: name a machine, tcp://127.0.0.1:{port}"
+                    f"{host} is only for servers: use the address of a machine, as in tcp://127.0.0.1:{port}"
                 )
             _check_port(port, at_least=1, or_any=False)
     except _EndpointError as wrong:
@@ -176,15 +176,15 @@ def _is_loopback(host: str) -> bool:
 
 def _split(endpoint: str) -> tuple[str, str]:
     if not endpoint:
-        raise _EndpointError("an endpoint is empty: is there a comma too many?")
+        raise _EndpointError("an endpoint is empty: is there an extra comma?")
     is_path = endpoint.startswith("ipc://")  # which may have spaces
     if not endpoint.isprintable() or (not is_path and re.search("[ ;]", endpoint)):
         raise _EndpointError("an endpoint has no white space or ';': separate several by commas")
     transport, separator, address = endpoint.partition("://")
     if not separator:
-        raise _EndpointError(f"it lacks the transport, as in tcp://{_guess(endpoint)}")
+        raise _EndpointError(f"the transport is missing, as in tcp://{_guess(endpoint)}")
     if transport not in ("tcp", "ipc", "inproc"):
-        raise _EndpointError(f"there is no transport {transport!r}: it is tcp, ipc or inproc")
+        raise _EndpointError(f"unknown transport {transport!r}: use tcp, ipc or inproc")
     if not address:
         raise _EndpointError(f"nothing follows {transport}://")
     if transport == "ipc" and len(os.fsencode(address)) > LONGEST_PATH:
@@ -201,12 +201,12 @@ def _host_and_port(address: str) -> tuple[str, str]:
     host, colon, port = address.rpartition(":")
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
         raise _EndpointError(
-            f"an IPv6 address has brackets, as in tcp://[{host.strip('[]')}]:{port}"
+            f"an IPv6 address needs brackets, as in tcp://[{host.strip('[]')}]:{port}"
         )
     if not colon or not port or host.startswith("[") is not host.endswith("]"):
-        raise _EndpointError(f"it lacks the port, as in tcp://{address.rstrip(':')}:5555")
+        raise _EndpointError(f"the port is missing, as in tcp://{address.rstrip(':')}:5555")
     if not host:
-        raise _EndpointError(f"it lacks the host, as in tcp://127.0.0.1:{port}")
+        raise _EndpointError(f"the host is missing, as in tcp://127.0.0.1:{port}")
     return host, port
 
 
@@ -229,7 +229,7 @@ def _check_place(path: str) -> None:
     except OSError as error:
         raise _EndpointError((error.strerror or str(error)).lower()) from None
     if not stat.S_ISSOCK(mode):
-        raise _EndpointError("a file that is not a socket is there already: choose another path")
+        raise _EndpointError("the path exists already and is not a socket: choose another")
     if _is_in_use(path):
         raise _EndpointError("address already in use")
 

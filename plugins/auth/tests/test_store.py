@@ -169,7 +169,7 @@ def test_a_first_start_that_is_killed_leaves_nothing_half_done(tmp_path: Path, s
 def test_what_everybody_may_write_is_refused(store: TokenStore, tmp_path: Path, name: str) -> None:
     store.add("ada", [])
     (tmp_path / name).chmod(0o777 if name == "." else 0o666)
-    with pytest.raises(ConfigError, match=r"every user may write the .*: chmod [67]00 /"):
+    with pytest.raises(ConfigError, match=r"every user can write the .*: run chmod [67]00 /"):
         store.tokens()
     with pytest.raises(ConfigError, match=r"chmod"):
         store.add("bob", [])

@@ -28,7 +28,7 @@ def ensure_admin(store: TokenStore, directory: Path) -> None:
     """
     path = directory / ADMIN_TOKEN
     if store.add_first("admin", ["*"], lambda text: write_private(path, text.encode())):
-        logger.warning("no tokens yet: made one for admin, kept in %s", path)
+        logger.warning("no tokens yet: created one for admin, stored in %s", path)
 
 
 def forget_admin(directory: Path, token_id: str) -> None:

@@ -57,14 +57,14 @@ def _at(text: str) -> float | None:
 def scope(text: str) -> str:
     """Validate the name of a scope."""
     if not SCOPE.fullmatch(text):
-        raise click.BadParameter(f"{text!r} is no scope: printable ASCII without spaces")
+        raise click.BadParameter(f"{text!r} is not printable ASCII without spaces")
     return text
 
 
 def principal(text: str) -> str:
     """Validate the name of a principal."""
     if not text.strip() or not text.isprintable():
-        raise click.BadParameter(f"{text!r} names nobody")
+        raise click.BadParameter(f"{text!r} is not a valid name")
     return text
 
 

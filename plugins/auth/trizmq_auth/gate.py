@@ -29,7 +29,7 @@ __all__ = ["tokens_of", "trizmq_admit", "trizmq_precondition"]
 #: the worker, so that guesses learn nothing from it.
 UNAUTHORIZED: Final = Reject(
     401,
-    "a valid token is wanted: authorization: Bearer TOKEN",
+    "a valid token is required: authorization: Bearer TOKEN",
     {"www-authenticate": "Bearer"},
 )
 
@@ -52,7 +52,7 @@ def tokens_of(directory: Path) -> Iterator[None]:
     try:
         ensure_admin(store, directory)
     except OSError as error:
-        raise ConfigError(f"no token can be made: {error.filename}: {error.strerror}") from error
+        raise ConfigError(f"cannot create a token: {error.filename}: {error.strerror}") from error
     store.tokens()  # a damaged file stops the start
     former = _verifier.set(Verifier(store))
     try:
@@ -140,7 +140,7 @@ def _forbidden(request: Request, route: Route) -> Response:
     scope = " ".join(route.scopes)
     return problem(
         403,
-        f"the token lacks a scope; wanted: {scope}",
+        f"the token lacks a scope; required: {scope}",
         executed="no",
         request_id=request.request_id or None,
         headers={"www-authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},

@@ -95,6 +95,6 @@ def check_private(path: Path, command: str) -> None:
     if sys.platform != "win32" and mode & stat.S_IWOTH and not is_sticky:
         kind = "directory" if stat.S_ISDIR(mode) else "file"
         raise ConfigError(
-            f"every user may write the {kind} {path} (mode {stat.S_IMODE(mode):04o}), and so make"
-            f" tokens: {command} {path}"
+            f"every user can write the {kind} {path} (mode {stat.S_IMODE(mode):04o}), and so"
+            f" create tokens: run {command} {path}"
         )
