@@ -9,13 +9,18 @@ import subprocess
 import sys
 from configparser import RawConfigParser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from trizmq.cli import command_line
+from trizmq.cli.options import chosen
 from trizmq.processes.serve import GOODBYE_SECONDS
+
+if TYPE_CHECKING:
+    from trizmq.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 UNITS = ["trizmq.service", "trizmq-broker.service", "trizmq-worker@.service"]
@@ -41,15 +46,15 @@ def service(text: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def started(service: dict[str, str]) -> click.Context:
-    """What trizmq makes of the command line."""
+def settings(service: dict[str, str]) -> Settings:
+    """The settings of the command in the unit."""
     program, *args = shlex.split(service["ExecStart"])
     assert program == INSTALLED
     group = command_line()
     context = click.Context(group)
     _, command, rest = group.resolve_command(context, args)
     assert command
-    return command.make_context(args[0], rest)
+    return chosen(command.make_context(args[0], rest))
 
 
 def test_these_are_all(page) -> None:
@@ -58,10 +63,10 @@ def test_these_are_all(page) -> None:
 
 
 @pytest.mark.parametrize("name", UNITS)
-def test_a_drain_has_its_time(service: dict[str, str], started: click.Context) -> None:
-    patience, grace = float(service["TimeoutStopSec"]), float(started.params["grace"])
+def test_a_drain_has_its_time(service: dict[str, str], settings: Settings) -> None:
+    patience, grace = float(service["TimeoutStopSec"]), settings.grace
     assert service["KillSignal"] == "SIGTERM"
-    if started.params.get("workers"):
+    if settings.workers:
         assert service["KillMode"] == "mixed"
         assert service["ExecReload"] == "/bin/kill -HUP $MAINPID"
         assert patience > 2 * grace + GOODBYE_SECONDS
