@@ -42,6 +42,12 @@ class RoutesPlugin:
 
 
 @pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start children without coverage, which costs memory, and writes a file at their end."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
+@pytest.fixture
 def plugin() -> Callable[[trizmq.Router], object]:
     """Make a plugin of routes."""
     return RoutesPlugin

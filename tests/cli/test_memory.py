@@ -51,6 +51,7 @@ def resident_mib(pid: int) -> int:
     return int(found[1]) // 1024
 
 
+@pytest.mark.usefixtures("unmeasured")
 async def test_large_bodies_are_served_in_memory_that_is_there(trizmq: CommandLine) -> None:
     trizmq.module("echo", ECHO)
     with trizmq.serving("--plugins", "", "-p", "echo") as server:

@@ -115,6 +115,7 @@ def test_a_server_serves_whatever_its_streams_are(trizmq: CommandLine, streams: 
 # -- places ------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_without_a_home_it_says_what_to_set(trizmq: CommandLine) -> None:
     # A user id that is in no list of users has no home directory either.
     unknown = "setpriv --reuid 54321 --clear-groups "
@@ -164,6 +165,7 @@ def test_a_state_directory_that_cannot_be_written(trizmq: CommandLine, args: str
     assert "cannot create the state directory /proc/trizmq" in only_line(result)
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("args", ["token new --principal x", "run --plugins auth"])
 def test_a_store_that_cannot_be_written(trizmq: CommandLine, args: str) -> None:
     (trizmq.directory / "state").mkdir(mode=0o700)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 PEERS = Path(__file__).parent / "peers"
+
+needs_pyzmq_mdp = pytest.mark.skipif(
+    find_spec("mdp") is None,
+    reason="pyzmq-mdp 0.2 (2013) is not installed: `nox -s tests-3.11` builds it",
+)
 
 
 @pytest.fixture

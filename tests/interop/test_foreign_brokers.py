@@ -14,17 +14,14 @@ from pathlib import Path
 import pytest
 import trio
 
-PEERS = Path(__file__).parent / "peers"
+from tests.interop.conftest import needs_pyzmq_mdp
 
-needs_old_python = pytest.mark.skipif(
-    sys.version_info >= (3, 12),
-    reason="pyzmq-mdp 0.2 (2013) is built by a setuptools that Python 3.12 cannot run",
-)
+PEERS = Path(__file__).parent / "peers"
 
 #: The broker, and the dialect in which our worker speaks to it, and its clients ask.
 BROKERS = [
     pytest.param("majortomo", "majortomo", id="majortomo"),
-    pytest.param("pyzmq_mdp", "mdp01", id="pyzmq-mdp", marks=needs_old_python),
+    pytest.param("pyzmq_mdp", "mdp01", id="pyzmq-mdp", marks=needs_pyzmq_mdp),
 ]
 
 REQUEST = {"majortomo": [b"", b"MDPC02", b"\x02"], "mdp01": [b"", b"MDPC01"]}
@@ -89,7 +86,7 @@ async def test_our_worker_streams_to_majortomo(start, connect, tmp_path) -> None
     ("broker", "dialect", "caller"),
     [
         ("majortomo", "majortomo", "majortomo_client"),
-        pytest.param("pyzmq_mdp", "mdp01", "pyzmq_mdp_client", marks=needs_old_python),
+        pytest.param("pyzmq_mdp", "mdp01", "pyzmq_mdp_client", marks=needs_pyzmq_mdp),
     ],
 )
 async def test_between_a_foreign_broker_and_a_foreign_client(

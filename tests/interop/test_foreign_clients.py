@@ -13,13 +13,9 @@ import trio
 import zmq
 
 import trizmq
+from tests.interop.conftest import needs_pyzmq_mdp
 
 PEERS = Path(__file__).parent / "peers"
-
-needs_old_python = pytest.mark.skipif(
-    sys.version_info >= (3, 12),
-    reason="pyzmq-mdp 0.2 (2013) is built by a setuptools that Python 3.12 cannot run",
-)
 
 AUGUST = {"id": 1, "name": "August"}
 
@@ -46,7 +42,7 @@ def call_by_req_socket(endpoint: str, count: int) -> list:
 
 CLIENTS = [
     pytest.param("majortomo_client", id="majortomo"),
-    pytest.param("pyzmq_mdp_client", id="pyzmq-mdp", marks=needs_old_python),
+    pytest.param("pyzmq_mdp_client", id="pyzmq-mdp", marks=needs_pyzmq_mdp),
 ]
 
 
@@ -93,7 +89,7 @@ async def test_a_token_travels_as_a_header_line(serving, name, tmp_path) -> None
     assert refused["status"] == 401
 
 
-@needs_old_python
+@needs_pyzmq_mdp
 async def test_all_dialects_on_one_port_at_the_same_time(serving) -> None:
     got: dict[str, list] = {}
 

@@ -11,19 +11,15 @@ import pytest
 import trio
 
 import trizmq
+from tests.interop.conftest import needs_pyzmq_mdp
 
 PEERS = Path(__file__).parent / "peers"
-
-needs_old_python = pytest.mark.skipif(
-    sys.version_info >= (3, 12),
-    reason="pyzmq-mdp 0.2 (2013) is built by a setuptools that Python 3.12 cannot run",
-)
 
 WORKERS = pytest.mark.parametrize(
     "worker",
     [
         pytest.param("majortomo_worker", id="majortomo"),
-        pytest.param("pyzmq_mdp_worker", id="pyzmq-mdp", marks=needs_old_python),
+        pytest.param("pyzmq_mdp_worker", id="pyzmq-mdp", marks=needs_pyzmq_mdp),
     ],
 )
 
@@ -31,7 +27,7 @@ CALLERS = pytest.mark.parametrize(
     "caller",
     [
         pytest.param("majortomo_client", id="majortomo"),
-        pytest.param("pyzmq_mdp_client", id="pyzmq-mdp", marks=needs_old_python),
+        pytest.param("pyzmq_mdp_client", id="pyzmq-mdp", marks=needs_pyzmq_mdp),
     ],
 )
 
@@ -83,7 +79,7 @@ async def test_parts_of_a_foreign_worker(open_server, start, connect) -> None:
 
 
 @pytest.mark.slow
-@needs_old_python
+@needs_pyzmq_mdp
 async def test_a_foreign_worker_is_kept_while_it_waits_and_while_it_works(
     open_server, start
 ) -> None:
