@@ -1,4 +1,4 @@
-"""Every bound of the broker, with its default (docs/reference/statuses.md)."""
+"""All limits of the broker, with their defaults (docs/reference/statuses.md)."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ KIB: Final = 1024
 MIB: Final = 1024 * KIB
 GIB: Final = 1024 * MIB
 
-#: What `Limits.body_bytes` may be at most.
+#: The maximum of `Limits.body_bytes`.
 MOST_BODY_BYTES: Final = GIB
 
-#: Bytes of an item besides its body, its target and its headers: above all its principal.
+#: Bytes of an item besides its body, target and headers; most of them for its principal.
 REST_OF_ITEM: Final = 30 * KIB
 
-# Beyond 32 KiB no dialect but ours reads a path or headers (`wire.head.MAX_HEAD`).
+# Only the native dialect supports a path or headers beyond 32 KiB (`wire.head.MAX_HEAD`).
 _HeadBytes = Annotated[int, Meta(ge=KIB, le=32 * KIB)]
 _Bytes = Annotated[int, Meta(ge=64 * KIB, le=1024 * GIB)]
 _Count = Annotated[int, Meta(ge=1, le=10_000_000)]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Counts, bytes and seconds. What goes over a bound is refused, and counted.
+    """Limits in counts, bytes and seconds. Anything that exceeds one is refused and counted.
 
-    Each but ``wait``, which is a setting of its own, is a setting in ``[limits]``: read by
-    `limits_of`, which holds it to the bounds that are annotated here.
+    All of them are settings in ``[limits]``, except ``wait``, which is a separate setting.
+    `limits_of` reads them and checks the bounds that are annotated here.
     """
 
     target_bytes: _HeadBytes = 2 * KIB
@@ -52,35 +52,35 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     service_calls: _Count = 10_000
     service_bytes: _Bytes = 64 * MIB
     broker_bytes: _Bytes = 256 * MIB
-    #: Bytes of the bodies that one worker has in hand; over it the next ones wait.
+    #: Bytes in bodies at one worker; when it is reached, further calls wait.
     worker_bytes: _Bytes = 64 * MIB
     services: Annotated[int, Meta(ge=1, le=100_000)] = 256
     workers: Annotated[int, Meta(ge=1, le=100_000)] = 1024
     max_ttl: Annotated[float, Meta(ge=1, le=3600)] = 3600.0
-    #: At most 2 s: our own peers expect to hear something within 3 s.
+    #: At most 2 s, because our own peers expect a message within 3 s.
     heartbeat: Annotated[float, Meta(ge=0.1, le=2)] = 1.0
     liveness: Annotated[int, Meta(ge=2, le=100)] = 3
-    #: How long an MDP worker may be silent, or a broker to one of ours: those of the zguide and
-    #: of majortomo beat every 2.5 s, and three of these may be missed.
+    #: How long an MDP worker may be silent, or a broker towards one of ours: the zguide's and
+    #: majortomo's send a heartbeat every 2.5 s, and may miss three of them.
     mdp_silence: Annotated[float, Meta(ge=1, le=3600)] = 7.5
-    #: How long a worker may be silent that has a call, and was never seen to beat then:
-    #: old workers do nothing else while they work.
+    #: How long a worker may be silent while it has a call, if it has never sent a heartbeat during
+    #: one: old workers send nothing while they work.
     busy_silence: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
-    #: How long calls wait for a service that nobody has ever offered.
+    #: How long calls wait for a service that no worker has ever offered.
     wait: Annotated[float, Meta(ge=0, le=3600)] = 1.0
-    #: How long calls may wait for a service whose last worker has left, as if one were to
-    #: come: then its name is forgotten.
+    #: How long calls may wait for a service whose last worker has left; after that, the service
+    #: is forgotten.
     remembered: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
     retry_after_ms: Annotated[int, Meta(ge=1, le=60_000)] = 100
 
     @property
     def part_bytes(self) -> int:
-        """In a message of so few bytes no header field and no body is over a bound."""
+        """A message of up to this size has no header field or body that exceeds a limit."""
         return min(self.header_bytes, self.headers_bytes, self.body_bytes)
 
     @property
     def takes(self) -> Takes:
-        """What our hello says of them. Whoever heeds it never meets `frame_bytes`."""
+        """The limits in our hello. A peer that observes them never reaches `frame_bytes`."""
         return Takes(
             self.body_bytes,
             self.body_bytes + self._around_body,
@@ -92,21 +92,21 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def frame_bytes(self) -> int:
-        """The most that libzmq takes in one frame: it cuts the connection for more.
+        """The maximum size of a frame for libzmq, which closes the connection if it is exceeded.
 
-        That ends all calls on the connection. Hence the distance from `takes`: a body of up to
-        twice the limit is read, so that it can be refused with an answer; and a hello fits
-        that comes before ours has told the limits.
+        That ends all calls on the connection, so it is well above `takes`: a body of up to twice
+        the limit is read and then refused with a response; and it is enough for a hello that
+        arrives before ours has announced the limits.
         """
         return 2 * max(self.body_bytes, MIB) + self._around_body
 
     @property
     def _around_body(self) -> int:
-        # Twice the headers: a request id may be as long as its header field.
+        # Twice the headers, because a request id may be as long as its header field.
         return self.target_bytes + 2 * self.headers_bytes + REST_OF_ITEM
 
 
-#: Each limit that is a setting, by its name.
+#: The limits that are settings, by name.
 LIMITS: Final = {name: field for name, field in fields_of(Limits).items() if name != "wait"}
 
 _UNITS: Final = {"": 1, "kib": KIB, "mib": MIB, "gib": GIB}
@@ -114,10 +114,10 @@ _NUMBER: Final = re.compile(r"(\d[\d_]*(?:\.\d+)?)\s*([a-z]*)", re.ASCII | re.IG
 
 
 def limits_of(values: Mapping[str, Any]) -> Limits:
-    """Return the defaults but for ``values``: numbers, or text like ``"7.5"`` and ``"32 MiB"``.
+    """Return the defaults with ``values``: numbers, or text such as ``"7.5"`` and ``"32 MiB"``.
 
     Raises:
-      ConfigError: there is no such limit, or it cannot be that; one line that says what can.
+      ConfigError: if there is no such limit, or the value is invalid; one line with the reason.
 
     """
     numbers: dict[str, Any] = {name: limit_of(name, value) for name, value in values.items()}
@@ -125,13 +125,13 @@ def limits_of(values: Mapping[str, Any]) -> Limits:
 
 
 def limit_of(name: str, value: object, where: str = "limits: ") -> int | float:
-    """Return the value of the limit ``name``: a number, or text like ``"32 MiB"``.
+    """Return the value of the limit ``name``: a number, or text such as ``"32 MiB"``.
 
     Args:
-      where: what the message of an error begins with.
+      where: the beginning of error messages.
 
     Raises:
-      ConfigError: there is no such limit, or it cannot be that; one line that says what can.
+      ConfigError: if there is no such limit, or the value is invalid; one line with the reason.
 
     """
     if name == "wait":
@@ -148,7 +148,7 @@ def limit_of(name: str, value: object, where: str = "limits: ") -> int | float:
 
 
 def _number(text: str) -> object:
-    """Return the number that ``text`` is, or ``text`` if it is none."""
+    """Return ``text`` as a number, or unchanged if it is not one."""
     match = _NUMBER.fullmatch(text.strip())
     if match is None or match[2].lower() not in _UNITS:
         return text

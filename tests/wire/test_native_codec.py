@@ -97,10 +97,10 @@ def test_what_a_later_version_adds_at_the_end_is_ignored() -> None:
     [
         ([b"\x90"], "length >= 1"),
         ([msgspec.msgpack.encode([[6]] * (native.MAX_ITEMS + 1))], "length <= 256"),
-        ([msgspec.msgpack.encode([[6]]), b"x"], "1 frames that no item"),
+        ([msgspec.msgpack.encode([[6]]), b"x"], "1 frames do not belong"),
         ([msgspec.msgpack.encode([[4, 1, 0, 1]])], "0 are left"),
         ([msgspec.msgpack.encode([[4, 1, 0, 2], [4, 1, 0, 2]]), b"", b"", b""], "1 are left"),
-        ([msgspec.msgpack.encode([[4, 1, 0, 1]]), b"x", b"y"], "1 frames that no item"),
+        ([msgspec.msgpack.encode([[4, 1, 0, 1]]), b"x", b"y"], "1 frames do not belong"),
         ([msgspec.msgpack.encode([[4, 1, 0, 0]])], ">= 1"),
         ([msgspec.msgpack.encode([[4, 1, 0, -1]]), b"x"], ">= 1"),
         ([msgspec.msgpack.encode([[4, 1, 0, 2**64 - 1]]), b"x"], "<= 1024"),

@@ -1,1 +1,1 @@
-"""Frames to values and back, one file a dialect. No sockets, tasks or clocks."""
+"""Conversion between frames and values, for all dialects. No sockets, tasks or clocks."""

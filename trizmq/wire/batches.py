@@ -1,4 +1,4 @@
-"""Items of one peer, however many, as native messages."""
+"""Encoding any number of items for one peer as native messages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TOGETHER", "batches"]
 
-#: Bytes in one message of several items. Nothing else passes while it is on its way, and the
+#: The maximum size of a message with several items. Other messages wait while it is sent, and the
 #: receiver can read none of it until all of it has arrived.
 TOGETHER: Final = 4 * 1024 * 1024
 
@@ -25,11 +25,11 @@ def batches(
     message_bytes: int = DEFAULT_TAKES.message_bytes,
     left_out: list[Item] | None = None,
 ) -> list[tuple[list[bytes], int]]:
-    """Write ``items`` as messages of at most `native.BATCH` items and ``message_bytes`` each.
+    """Encode ``items`` as messages of at most `native.BATCH` items and ``message_bytes`` each.
 
-    A response that is larger by itself, or in which a handler has put what cannot be written,
-    becomes a 500: it must take no other response with it. Any other such item is left out,
-    and put into ``left_out``, if that is given.
+    A response that is too large on its own, or that contains a handler's value that cannot be
+    encoded, becomes a 500, so that other responses are not affected. Any other such item is
+    omitted, and added to ``left_out`` if that is given.
 
     Returns:
       (frames, number of items) of each message.
@@ -70,5 +70,5 @@ def _written(
 def _message(batch: Sequence[Item]) -> list[bytes]:
     try:
         return native.encode(batch)
-    except Exception:  # because of whatever a handler has put into a response
+    except Exception:  # caused by a handler's value in a response
         return []

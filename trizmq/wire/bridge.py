@@ -1,7 +1,7 @@
-"""Between MDP's commands and trizmq's items: what any client needs to reach any worker.
+"""Conversion between MDP's commands and trizmq's items, so that any client reaches any worker.
 
-MDP knows a service and a body; an item also has a method, headers, a deadline, a status.
-Frame boundaries are kept.
+MDP has only a service and a body; items also have a method, headers, a deadline and a status.
+Frame boundaries are preserved.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from .mdp import ClientFinal, ClientPartial, ClientRequest, Reply
 
 __all__ = ["DEFAULT_TTL_MS", "call_of", "media_type", "reply_of", "request_of", "unsent"]
 
-#: Milliseconds for a call that comes without a deadline: MDP has no word for one (promise P6).
+#: Milliseconds for a call without a deadline, because MDP cannot express one (promise P6).
 DEFAULT_TTL_MS: Final = 30_000
 
 
 def call_of(request: ClientRequest) -> Call:
-    """Return what an MDP client asks for, as a call with the id 0.
+    """Convert an MDP client's request to a call with the id 0.
 
     Raises:
-      RemoteProtocolError: if the service frame is no head.
+      RemoteProtocolError: if the service frame is not a valid head.
 
     """
     method, target, headers = head.read(request.service)
@@ -31,10 +31,10 @@ def call_of(request: ClientRequest) -> Call:
 
 
 def request_of(call: Call) -> ClientRequest:
-    """Return a call as an MDP client asks for it; id and deadline are lost.
+    """Convert a call to an MDP client's request, without its id and deadline.
 
     Raises:
-      LocalProtocolError: if method, target or headers cannot be said in a head.
+      LocalProtocolError: if method, target or headers are not valid in a head.
 
     """
     service = head.write(head.Head(call.method, call.target, call.headers))
@@ -42,28 +42,28 @@ def request_of(call: Call) -> ClientRequest:
 
 
 def reply_of(item: Response | Part, service: bytes) -> Reply:
-    """Return what an MDP client is told: a part as PARTIAL, a response as FINAL."""
+    """Convert a part to an MDP client's PARTIAL, and a response to its FINAL."""
     if isinstance(item, Part):
         return ClientPartial(service, tuple(frames_of(item.body)))
     return ClientFinal(service, tuple(_told(item)))
 
 
 def _told(response: Response) -> list[bytes]:
-    # MDP has no status. So a body alone says that all went well, and everything else says
-    # what it is by itself.
+    # MDP has no status. A plain body therefore means success, and every other response describes
+    # itself.
     if 200 <= response.status < 300 or media_type(response.headers) == PROBLEM:
         return frames_of(response.body)
     return [problem(response.status).body]
 
 
 def unsent(response: Response, detail: str = "the response cannot be written") -> Response:
-    """Return what takes the place of a response that cannot be sent."""
+    """Return the replacement for a response that cannot be sent."""
     failure = problem(500, detail, executed="maybe")
     return Response(response.id, failure.status, failure.headers, failure.body)
 
 
 def media_type(headers: dict[str, str]) -> str:
-    """Return the type of a body with these headers, without parameters; JSON if none is given."""
+    """Return the media type of a body with these headers, without parameters; by default JSON."""
     for name, value in headers.items():
         if name.lower() == "content-type":
             return value.partition(";")[0].strip().lower()

@@ -1,17 +1,17 @@
-r"""The head of a request as text: how an MDP client says method, target and header fields.
+r"""The head of a request as text: how an MDP client sends method, target and header fields.
 
-RFC 7 and RFC 18 leave the service frame to the application, and so it may hold
+RFC 7 and RFC 18 leave the service frame to the application. It can contain
 
-- a request line, ``GET /users/1?full=1``: delivered as that;
-- a service name, ``users``: delivered as ``POST /users``. Any other printable text is a
-  name, too: ``my service`` is delivered as ``POST /my%20service``.
+- a request line, ``GET /users/1?full=1``, which is used as it is;
+- a service name, ``users``, which is delivered as ``POST /users``. Any other printable text is
+  a name too: ``my service`` is delivered as ``POST /my%20service``.
 
-A method, one space and a slash make a request line, so no service may have such a name.
+A method, one space and a slash are a request line, so no service can have such a name.
 
-Further lines are header fields, as in HTTP's head, so that an MDP client can carry a token:
-``GET /users\nauthorization: Bearer abc``. Lines end in LF or CRLF; the last need not.
+Further lines are header fields, as in the head of an HTTP request, so that an MDP client can send
+a token: ``GET /users\nauthorization: Bearer abc``. Lines end in LF or CRLF, optional for the last.
 
-The same checks hold for the dialect ``plain``.
+The dialect ``plain`` uses the same checks.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ __all__ = [
     "write",
 ]
 
-#: Bytes of a head. Above the broker's own limits (a target of 2 KiB, headers of 16 KiB), so
-#: that those are what a caller meets; this one bounds what a parse may cost.
+#: The maximum size of a head. It exceeds the broker's own limits (a target of 2 KiB, headers of
+#: 16 KiB), so that callers meet those; this one limits the cost of parsing.
 MAX_HEAD: Final = 32 * 1024
 
 _LINE_END: Final = re.compile(r"\r?\n")
 
-_WANTED: Final = "a service name is printable UTF-8 of 1 to 255 bytes, and no request line"
+_WANTED: Final = "a service name is printable UTF-8 of 1 to 255 bytes, and not a request line"
 
 
 class Head(NamedTuple):
-    """A request but for its body; ``target`` is the path, with the query behind a ``?``."""
+    """A request without its body; ``target`` is the path, with the query after a ``?``."""
 
     method: str
     target: str
@@ -53,12 +53,12 @@ class Head(NamedTuple):
 
 
 def check(method: str, target: str, fields: Iterable[tuple[str, str]] = ()) -> Head:
-    """Return a head in its normal form: method in upper case, names in lower case, values trimmed.
+    """Return a head in normal form: method in upper case, names in lower case, values trimmed.
 
-    Fields of one name are joined by a comma (RFC 9110, section 5.3).
+    Fields with the same name are joined by a comma (RFC 9110, section 5.3).
 
     Raises:
-      LocalProtocolError: if any of it is not allowed. (Who reads a peer's makes it Remote.)
+      LocalProtocolError: if any of it is invalid. (Callers convert it for a peer's message.)
 
     """
     headers = names.check_fields(fields)
@@ -66,15 +66,15 @@ def check(method: str, target: str, fields: Iterable[tuple[str, str]] = ()) -> H
 
 
 def read(frame: bytes) -> Head:
-    """Read a client's service frame.
+    """Decode a client's service frame.
 
     Raises:
-      RemoteProtocolError: if it is neither a service name nor a request line, each with header
-        fields or without. No other exception leaves.
+      RemoteProtocolError: if it is neither a service name nor a request line, with or without
+        header fields. It raises no other exception.
 
     """
     first, *lines = _lines(frame)
-    if not lines and names.is_service(first):  # the usual case, and there is nothing more to check
+    if not lines and names.is_service(first):  # the usual case, which needs no further checks
         return Head("POST", f"/{first}", {})
     try:
         return check(*_request_line(first), map(_split_field, lines))
@@ -99,7 +99,7 @@ def _request_line(line: str) -> tuple[str, str]:
     if names.is_mdp_service(line):
         return "POST", names.path_of_service(line)
     raise LocalProtocolError(
-        "service: wanted a printable name of 1 to 255 bytes, or a request line like "
+        "service: expected a printable name of 1 to 255 bytes, or a request line like "
         f"'GET /users/1', got {line[:40]!r}"
     )
 
@@ -107,15 +107,15 @@ def _request_line(line: str) -> tuple[str, str]:
 def _split_field(line: str) -> tuple[str, str]:
     name, colon, value = line.partition(":")
     if not colon:
-        raise LocalProtocolError(f"headers: wanted 'name: value', got {line[:40]!r}")
+        raise LocalProtocolError(f"headers: expected 'name: value', got {line[:40]!r}")
     return name, value
 
 
 def write(head: Head) -> bytes:
-    """Write a service frame: the inverse of `read`; the bare service name where that says it all.
+    """Encode a service frame, the inverse of `read`; as a bare service name if that is enough.
 
     Raises:
-      LocalProtocolError: if the head holds what `check` does not allow, or is too long.
+      LocalProtocolError: if the head is not valid according to `check`, or too long.
 
     """
     method, target, headers = check(head.method, head.target, head.headers.items())
@@ -128,7 +128,7 @@ def write(head: Head) -> bytes:
 
 
 def _bare_name(target: str) -> str | None:
-    """Return the service name that `read` makes this target of, or None."""
+    """Return the service name that `read` converts to this target, or None."""
     name = names.service_of(target)
     if name and names.path_of_service(name) == target and names.is_mdp_service(name):
         return name
@@ -136,10 +136,10 @@ def _bare_name(target: str) -> str | None:
 
 
 def service_name(frame: bytes) -> str:
-    """Read the service that a worker offers.
+    """Decode the service that a worker offers.
 
     Raises:
-      RemoteProtocolError: if it is not a service name; the message says which.
+      RemoteProtocolError: if it is not a service name; the message contains it.
 
     """
     try:
@@ -152,7 +152,7 @@ def service_name(frame: bytes) -> str:
 
 
 def service_frame(name: str) -> bytes:
-    """Write the service that a worker offers.
+    """Encode the service that a worker offers.
 
     Raises:
       LocalProtocolError: if it is not a service name.

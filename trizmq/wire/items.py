@@ -1,11 +1,11 @@
-"""What passes between peers, whatever the dialect: the native dialect's items.
+"""The items of the native dialect, which represent messages of all dialects.
 
-Every other dialect is read into these and written from them, so that any client reaches
-any worker: everything meets in service, method, path, headers and body.
+Messages of all other dialects are converted to and from items, so that any client reaches any
+worker: they all have a service, a method, a path, headers and a body.
 
-An item is a msgspec Struct written as a msgpack array whose first element is the tag.
-Ids are the sender's: a response repeats the id of its call. A peer that does not know a
-field that was added at the end ignores it; hence fields are only ever added at the end.
+An item is a msgspec Struct, encoded as a msgpack array whose first element is the tag. The sender
+chooses the ids: a response repeats the id of its call. A peer ignores fields at the end that it
+does not know, so fields are only ever added at the end.
 """
 
 from __future__ import annotations
@@ -41,28 +41,28 @@ __all__ = [
     "frames_of",
 ]
 
-#: The native dialect's version, in every hello.
+#: The version of the native dialect, sent in every hello.
 VERSION: Final = 1
 
-#: Frames of one body. An MDP message holds 32; the parts of a stream may be gathered.
+#: Frames of one body. An MDP message has up to 32; the parts of a stream may be joined.
 MAX_BODY_FRAMES: Final = 1024
 
-#: Services that one worker may name. A broker's own limit is lower, and it can say so.
+#: Services in one worker's hello. The broker's own limit is lower, and it reports that it is met.
 _MAX_SERVICES: Final = 100_000
 
-#: Calls that one client has in flight at one broker.
+#: Calls that one client may have in flight at one broker.
 MAX_IN_FLIGHT: Final = 65_536
 
 _Ids: TypeAlias = Annotated[tuple[int, ...], msgspec.Meta(max_length=MAX_IN_FLIGHT)]
 
 _MAX_KEY: Final = 64
 
-#: Routes that one worker may tell of: more than any program has.
+#: Routes in one worker's hello: more than any program has.
 MAX_ROUTES: Final = 20_000
 
-#: ``bytes``: one frame, the usual case. A list: as many frames (an MDP peer's body). An
-#: int: the body is that many frames of the message itself, after the batch (large bodies,
-#: which so travel without a copy); it never leaves the codec.
+#: ``bytes``: one frame, the usual case. A list: several frames (an MDP peer's body). An int: the
+#: body is that number of frames of the message, after the batch (large bodies travel this way to
+#: avoid a copy); it occurs only inside the codec.
 Body: TypeAlias = (
     bytes
     | Annotated[list[bytes], msgspec.Meta(max_length=MAX_BODY_FRAMES)]
@@ -73,17 +73,17 @@ Headers: TypeAlias = dict[str, str]
 
 
 class _Bodiless(msgspec.Struct, frozen=True):
-    """An item that never has a body, so that the codec need not ask each item what it is."""
+    """An item without a body, with an attribute so that the codec can treat all items alike."""
 
     body: ClassVar[bytes] = b""
 
 
 class Takes(msgspec.Struct, array_like=True, frozen=True):
-    """How large may be what a peer is sent: it says so in its hello, and a sender looks first.
+    """The size limits that a peer announces in its hello, and that senders observe.
 
-    ``message_bytes``: of all frames of one message together. Of a request ``target_bytes`` are
-    those of method and path, ``header_bytes`` of the name and value of one field,
-    ``headers_bytes`` of all fields; a response has no target.
+    ``message_bytes`` limits all frames of one message together. For a request,
+    ``target_bytes`` limits method and path, ``header_bytes`` the name and value of one field,
+    and ``headers_bytes`` all fields; a response has no target.
     """
 
     body_bytes: int = 16 * 1024 * 1024
@@ -95,31 +95,31 @@ class Takes(msgspec.Struct, array_like=True, frozen=True):
 
     @property
     def part_bytes(self) -> int:
-        """In a message of so few bytes no header field and no body is over a bound."""
+        """A message of up to this size has no header field or body that exceeds a limit."""
         return min(self.header_bytes, self.headers_bytes, self.body_bytes)
 
 
-#: What a peer takes that does not say: the default limits.
+#: The limits of a peer that announces none: the defaults.
 DEFAULT_TAKES: Final = Takes()
 
 
 class Hello(_Bodiless, array_like=True, tag=0, frozen=True):
-    """The first item either way: who speaks, and what it can take.
+    """The first item in each direction: the sender and its limits.
 
-    ``instance`` names one life of one process: a client that reads a new one knows that
-    what the old one held is gone. ``credit`` is how many calls the sender takes at once;
-    more wait at the other side. ``services``: what a worker offers, empty from a client;
-    ``public``: those of them that have a route for which nobody needs a token; ``routes``:
-    its routes, for people to read. ``takes``: how large may be what the sender is sent.
+    ``instance`` identifies one run of one process: if a client sees a new one, the state of the
+    old one is gone. ``credit`` is the number of calls that the sender accepts at once; further
+    calls wait at the other side. ``services`` are the services of a worker, empty from a client;
+    ``public`` are the services with a route that needs no token; ``routes`` are the worker's
+    routes, for display. ``takes`` is the size limits for messages to the sender.
 
-    A client whose connection has ended resumes on the next one. It says ``key``, a secret by
-    which the broker knows it again, ``resumes``, the ``instance`` of the broker that it was
-    connected to, and ``in_flight``, the ids of its calls there. A broker that is that instance
-    still has these calls, but for those above ``seen``, the highest id that it has looked at,
-    and those in ``lost``, to which no response will come.
+    A client whose connection has ended resumes on the next one. It sends ``key``, a secret by
+    which the broker recognizes it; ``resumes``, the ``instance`` of the broker that it was
+    connected to; and ``in_flight``, the ids of its calls there. If the broker is that instance,
+    it still has these calls, except for those above ``seen``, the highest id that it has
+    processed, and those in ``lost``, which will get no response.
 
-    ``window`` comes from a broker: how many bytes that it has not read may be on their way to it;
-    0: it sets no bound. A client counts bodies over 32 KiB, and learns from heartbeats which of its
+    ``window`` comes from a broker: the number of unread bytes that may be in transit to it; 0
+    means no limit. A client counts bodies over 32 KiB, and learns from heartbeats which of its
     calls were read; a worker counts messages of several frames, and gets credit for their bytes.
     """
 
@@ -139,13 +139,14 @@ class Hello(_Bodiless, array_like=True, tag=0, frozen=True):
 
 
 class Call(msgspec.Struct, array_like=True, tag=1, gc=False):
-    """One call. What a broker needs comes first.
+    """A call. The fields that a broker needs come first.
 
-    ``ttl``: milliseconds that remain until the deadline, seen from the sender. ``target``
-    is the path, with the query behind a ``?``. ``principal`` and ``request_id`` are written
-    by a broker for a worker; from a client they are ignored (promise P10). ``sent``: when, in
-    milliseconds of the sender's own clock: what was longer on its way than others has less of
-    its ``ttl`` left. 0 for its first call; or for all, if it does not say.
+    ``ttl`` is the remaining time until the deadline in milliseconds, as the sender sees it.
+    ``target`` is the path, with the query after a ``?``. A broker sets ``principal`` and
+    ``request_id`` for a worker; values from a client are ignored (promise P10). ``sent`` is the
+    sender's own clock in milliseconds: if a call took longer to arrive than others, the
+    difference is subtracted from its ``ttl``. It is 0 for the sender's first call, or for all
+    calls if the sender does not use it.
     """
 
     id: int
@@ -160,7 +161,7 @@ class Call(msgspec.Struct, array_like=True, tag=1, gc=False):
 
 
 class Cancel(_Bodiless, array_like=True, tag=2, frozen=True):
-    """The caller of ``id`` has gone: stop it, answer nothing."""
+    """The caller of ``id`` has gone: stop the call, and send no response."""
 
     id: int
 
@@ -168,10 +169,10 @@ class Cancel(_Bodiless, array_like=True, tag=2, frozen=True):
 class Response(msgspec.Struct, array_like=True, tag=3, gc=False):
     """The end of call ``id``.
 
-    ``taken`` is false where a broker that drains has turned the call away: no worker was
-    given it, so that another broker may be. ``parts``: how many parts went before; who has
-    read fewer has lost some. ``stopped``: a worker's word that it has stopped its handler,
-    because it was told to or the deadline had passed: then this is no response.
+    ``taken`` is false if a draining broker has rejected the call: no worker received it, so
+    another broker may. ``parts`` is the number of parts that preceded the response; a receiver
+    with fewer has lost some. ``stopped`` means that a worker has stopped the handler, because of
+    a cancellation or the deadline; then this is not a response.
     """
 
     id: int
@@ -192,7 +193,7 @@ class Part(msgspec.Struct, array_like=True, tag=4, gc=False):
 
 
 class Credit(_Bodiless, array_like=True, tag=5, frozen=True):
-    """Send ``more`` further parts of stream ``id``.
+    """The receiver may send ``more`` further parts of stream ``id``.
 
     With id 0, from a broker to a worker: ``more`` further bytes, see `Hello.window`.
     """
@@ -202,23 +203,24 @@ class Credit(_Bodiless, array_like=True, tag=5, frozen=True):
 
 
 class Heartbeat(_Bodiless, array_like=True, tag=6, frozen=True):
-    """Still here. Any item says as much.
+    """A sign of life. All other items count as one too.
 
-    A broker that names a ``window`` in its hello has looked at all calls up to the id ``seen``.
+    A broker with a ``window`` in its hello has processed all calls up to the id ``seen``.
     """
 
     seen: int = 0
 
 
 class Goaway(_Bodiless, array_like=True, tag=7, frozen=True):
-    """Send no further calls on this connection; ``reason`` is one of the words below.
+    """The receiver should send no further calls on this connection, for a ``reason``.
 
-    ``"draining"``: what runs will be finished. ``"unknown"``: we do not know you (a broker
-    that has restarted): say hello on a new connection. ``"version"``: we do not speak yours.
-    ``"closing"``: this is the last word. A broker that says ``"unknown"`` or ``"closing"`` to a
-    client has not looked at its calls whose ids are above ``seen``, if that is not negative.
-    ``"services"``: a worker cannot offer these. ``"full"``: a limit of ours is reached.
-    ``"frontend"``, ``"backend"``: this port is for clients, or for workers, and you are not.
+    ``"draining"``: running calls will be finished. ``"unknown"``: the sender does not know the
+    receiver (it has restarted), which should say hello on a new connection. ``"version"``: the
+    sender does not support this version. ``"closing"``: this is the last message. A broker that
+    sends ``"unknown"`` or ``"closing"`` to a client has not processed its calls with ids above
+    ``seen``, unless that is negative. ``"services"``: a worker's services are invalid.
+    ``"full"``: a limit is reached. ``"frontend"``, ``"backend"``: this port is only for clients,
+    or only for workers.
     """
 
     reason: str
@@ -229,13 +231,13 @@ Item: TypeAlias = Hello | Call | Cancel | Response | Part | Credit | Heartbeat |
 
 
 def frames_of(body: Body) -> list[bytes]:
-    """Return a decoded body as frames; at least one, which may be empty."""
+    """Return a decoded body as frames: at least one, which may be empty."""
     if isinstance(body, bytes):
         return [body]
-    assert isinstance(body, list)  # an int never leaves the codec
+    assert isinstance(body, list)  # an int occurs only inside the codec
     return body or [b""]
 
 
 def body_of(frames: Sequence[bytes]) -> bytes | list[bytes]:
-    """Return frames as a body: a single one as itself; the inverse of `frames_of`."""
+    """Return frames as a body, a single frame as bytes; the inverse of `frames_of`."""
     return frames[0] if len(frames) == 1 else list(frames)

@@ -1,7 +1,7 @@
-"""The native dialect: a batch of items in one frame, large bodies in frames of their own.
+"""The native dialect: a batch of items in one frame, and large bodies in separate frames.
 
-The hot path of everything. One C call reads a whole batch; what Python adds is one look
-at each body. (Measured for a batch of 16 calls: 0.25 us a call to read, 0.13 to write.)
+Every native call passes through this module. One C call decodes a whole batch; Python only checks
+each body. (Measured for a batch of 16: 0.25 us per call to decode, 0.13 us to encode.)
 """
 
 from __future__ import annotations
@@ -30,45 +30,44 @@ __all__ = [
 #: The name of this dialect.
 NATIVE: Final = "native"
 
-#: Items that we send in one message. With 16 the sockets cost a tenth more; with 64 both sides
-#: fall into lock-step where 64 calls are in flight, and make a third less.
+#: Items that we send in one message. With 16, the sockets cost a tenth more; with 64, and 64 calls
+#: in flight, both sides wait for each other in turn, which costs a third of the rate.
 BATCH: Final = 32
 
-#: Items that we accept in one message: a peer may have measured otherwise.
+#: Items that we accept in one message: other peers may prefer larger batches.
 MAX_ITEMS: Final = 256
 
-#: Frames of one message: a batch, and a body of as many frames as there may be.
+#: Frames of one message: a batch, and a body with the maximum number of frames.
 MAX_FRAMES: Final = 1 + MAX_BODY_FRAMES
 
-#: Above this many bytes a body travels as a frame of its own: there a copy costs more
-#: than a frame does.
+#: A larger body travels in a separate frame: from this size on, copying it costs more than a frame.
 LARGE: Final = 32 * 1024
 
-#: How a msgpack array begins: fixarray, array 16, array 32.
+#: The first byte of a msgpack array: fixarray, array 16, array 32.
 FIRST_BYTES: Final = frozenset(bytes([byte]) for byte in [*range(0x90, 0xA0), 0xDC, 0xDD])
 
-# A length beyond these bounds is refused before anything is allocated for it.
+# Lengths beyond these bounds are refused before anything is allocated.
 _Batch: TypeAlias = Annotated[list[Item], msgspec.Meta(min_length=1, max_length=MAX_ITEMS)]
 _WithBody: TypeAlias = Call | Response | Part
 
 _decode = msgspec.msgpack.Decoder(_Batch).decode
 _encode = msgspec.msgpack.Encoder().encode
 
-#: What msgspec may raise for foreign bytes: bad UTF-8 and deep nesting are not its own errors.
-#: IndexError: there is no frame; so a transport hands on what has too many of them.
+#: Exceptions from msgspec for invalid bytes, including bad UTF-8 and deep nesting. IndexError means
+#: that there are no frames, which is how a transport delivers a message with too many of them.
 _UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError, IndexError)
 _UNWRITABLE: Final = (msgspec.MsgspecError, ValueError, TypeError, OverflowError)
 
 
 def decode(frames: Sequence[bytes]) -> list[Item]:
-    """Read one message.
+    """Decode one message.
 
     Args:
-      frames: the batch, then the frames of the large bodies in the order of their items.
+      frames: the batch, followed by the frames of the large bodies in the order of their items.
 
     Raises:
-      RemoteProtocolError: if the first frame is no batch of 1 to `MAX_ITEMS` items, or if the
-        bodies do not use up the other frames exactly. No other exception leaves, ever.
+      RemoteProtocolError: if the first frame is not a batch of 1 to `MAX_ITEMS` items, or if
+        the bodies do not use up the other frames exactly. It raises no other exception.
 
     """
     try:
@@ -80,12 +79,12 @@ def decode(frames: Sequence[bytes]) -> list[Item]:
         if type(item.body) is int:
             taken = _attach(item, frames, taken)
     if taken != len(frames):
-        raise RemoteProtocolError(f"{len(frames) - taken} frames that no item in the batch claims")
+        raise RemoteProtocolError(f"{len(frames) - taken} frames do not belong to any item")
     return items
 
 
 def _attach(item: _WithBody, frames: Sequence[bytes], start: int) -> int:
-    """Give ``item`` the frames that its body counts; return where the next ones start."""
+    """Attach the frames that the body of ``item`` counts; return the index of the next frame."""
     count = cast("int", item.body)
     end = start + count
     if end > len(frames):
@@ -95,12 +94,12 @@ def _attach(item: _WithBody, frames: Sequence[bytes], start: int) -> int:
 
 
 def encode(items: Sequence[Item]) -> list[bytes]:
-    """Write ``items``, at least one, as one message; they are left as they are.
+    """Encode ``items``, at least one, as one message, without changing them.
 
     Raises:
-      LocalProtocolError: if there is none, or one that cannot be written: a lone surrogate in
-        a header, an id beyond 64 bits, a body of too many frames, or several that are too
-        many together. Nothing of the batch is written then.
+      LocalProtocolError: if there are no items, or one cannot be encoded: a lone surrogate in a
+        header, an id beyond 64 bits, or too many frames in one body or in all together.
+        Nothing of the batch is encoded then.
 
     """
     if not items:
@@ -121,7 +120,7 @@ def _encode_apart(items: Sequence[Item]) -> list[bytes]:
 
 
 def _set_apart(item: Item, large: list[bytes]) -> Item:
-    """Return ``item``, or a copy whose body has moved to ``large``."""
+    """Return ``item``, or a copy whose body has been moved to ``large``."""
     body = frames_of(item.body)
     if len(body) > MAX_BODY_FRAMES:
         raise LocalProtocolError(f"a body of {len(body)} frames; at most {MAX_BODY_FRAMES}")

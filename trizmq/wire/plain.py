@@ -1,8 +1,8 @@
-"""Dialect ``plain``: a call is one JSON object, for any REQ socket in any language.
+"""The dialect ``plain``: a call is one JSON object, for any REQ socket in any language.
 
-``{"method": "GET", "path": "/users"}`` is answered ``{"status": 200, "body": [...]}``. A body
-that is not JSON travels raw, as the frames after the object. JSON is passed on as it was
-written, never parsed here, so it costs no memory and loses nothing.
+The response to ``{"method": "GET", "path": "/users"}`` is ``{"status": 200, "body": [...]}``. A
+body that is not JSON travels in separate frames after the object. JSON bodies are passed on as
+they were written, never parsed here, which saves memory and loses nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["decode_reply", "decode_request", "encode_reply", "encode_request"]
 
-#: What a REQ socket puts in front of what it sends.
+#: The frame that a REQ socket sends before each message.
 DELIMITER: Final = b""
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ _Raw: TypeAlias = msgspec.Raw | msgspec.UnsetType
 
 
 class _Request(msgspec.Struct, forbid_unknown_fields=True):
-    """The keys of a request. Objects stay unparsed until their length is known to be sane."""
+    """The keys of a request. Nested objects stay unparsed until their length is checked."""
 
     path: str
     method: str = "GET"
@@ -47,7 +47,7 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Reply(msgspec.Struct, omit_defaults=True):
-    """The keys of a reply. A client ignores others: a later broker may say more."""
+    """The keys of a reply. Clients ignore other keys, so a later broker may add some."""
 
     status: Annotated[int, msgspec.Meta(ge=100, le=599)]
     headers: dict[str, str] = {}
@@ -57,7 +57,7 @@ class _Reply(msgspec.Struct, omit_defaults=True):
 _REQUEST: Final = msgspec.json.Decoder(_Request)
 _REPLY: Final = msgspec.json.Decoder(_Reply)
 _HEADERS: Final = msgspec.json.Decoder(dict[str, str])
-#: Each value as it is written: `_query_value` takes it from there.
+#: Each value as it is written, for `_query_value`.
 _QUERY: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ANY: Final = msgspec.json.Decoder(msgspec.Raw)
 _STRING: Final = msgspec.json.Decoder(str)
@@ -67,11 +67,11 @@ _SLICE: Final = 64 * 1024
 
 
 def decode_request(frames: Sequence[bytes]) -> Call:
-    """Read a request: the delimiter, the JSON object, then the body if that is raw.
+    """Decode a request: the delimiter, the JSON object, then the body if it is separate.
 
     Raises:
-      RemoteProtocolError: if it is none; the message says which key is wrong, and is meant for
-        the caller's eyes. No other exception leaves.
+      RemoteProtocolError: if it is invalid; the message names the wrong key and is shown to the
+        caller. It raises no other exception.
 
     """
     payload, raw = _split(frames)
@@ -88,13 +88,13 @@ def decode_request(frames: Sequence[bytes]) -> Call:
 
 def _split(frames: Sequence[bytes]) -> tuple[bytes, Sequence[bytes]]:
     if len(frames) < 2 or frames[0] != DELIMITER:
-        raise RemoteProtocolError("plain: wanted an empty frame, then one JSON object")
+        raise RemoteProtocolError("plain: expected an empty frame, then one JSON object")
     return frames[1], frames[2:]
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], text: bytes, what: str) -> T:
-    # Everything that a peer wrote is decoded here. RecursionError: deep nesting, even in what
-    # is only skipped. ValueError: not UTF-8, which msgspec does not look for in a Raw.
+    # All data from peers is decoded here. RecursionError: deep nesting, even in skipped values.
+    # ValueError: not UTF-8, which msgspec does not check in a Raw.
     try:
         _check_utf8(text)
         return decoder.decode(text)
@@ -103,7 +103,7 @@ def _decoded(decoder: msgspec.json.Decoder[T], text: bytes, what: str) -> T:
 
 
 def _check_utf8(text: bytes) -> None:
-    # In slices: one character beyond the usual ones makes a string of four bytes for each.
+    # In slices, because one unusual character makes a string use four bytes for each character.
     if text.isascii():
         return
     decoder = _Utf8Decoder()
@@ -113,7 +113,7 @@ def _check_utf8(text: bytes) -> None:
 
 
 def _bounded(value: _Raw, key: str) -> bytes:
-    # Three megabytes of JSON can become a hundred of objects: look at the length first.
+    # Three megabytes of JSON can become a hundred as objects, so check the length first.
     text = b"{}" if value is msgspec.UNSET else bytes(value)
     if len(text) > head.MAX_HEAD:
         raise RemoteProtocolError(f"{key}: {len(text)} bytes; at most {head.MAX_HEAD} are read")
@@ -130,18 +130,18 @@ def _with_query(path: str, query: dict[str, msgspec.Raw]) -> str:
 
 
 def _query_value(value: msgspec.Raw) -> str:
-    # Numbers pass as they are written: 1.50 stays that, and no size of integer matters.
+    # Numbers are passed on as written: 1.50 stays 1.50, and integers can have any size.
     text = bytes(value)
     if text[:1] == b'"':
         return quote_plus(_decoded(_STRING, text, "query"))
     if text[:1] in b"{[n":
-        raise RemoteProtocolError(f"query: wanted strings, numbers, booleans, got {text[:40]!r}")
+        raise RemoteProtocolError(f"query: use strings, numbers, booleans, not {text[:40]!r}")
     return quote_plus(text)
 
 
 def _milliseconds(timeout: float) -> int:
-    # Rounded up, so that no deadline becomes none; but 2.007 * 1000 is 2007.0000000000002, and
-    # such a tail is not a millisecond.
+    # Round up, so that no deadline becomes 0; but 2.007 * 1000 is 2007.0000000000002, and that
+    # remainder must not become a millisecond.
     return math.ceil(round(timeout * 1000, 6)) or 1
 
 
@@ -149,15 +149,15 @@ def _body(inline: _Raw, raw: Sequence[bytes]) -> bytes | list[bytes]:
     if inline is msgspec.UNSET:
         return body_of(raw) if raw else b""
     if raw:
-        raise RemoteProtocolError("body: given twice, in the object and as a frame behind it")
+        raise RemoteProtocolError("body: given twice, in the object and in a separate frame")
     return bytes(inline)
 
 
 def encode_request(call: Call) -> list[bytes]:
-    """Write a request as a client sends it; the id is lost.
+    """Encode a request as a client sends it, without the id.
 
     Raises:
-      LocalProtocolError: if method, target or headers are not allowed, or if the deadline is not
+      LocalProtocolError: if method, target or headers are invalid, or if the deadline is not
         within an hour from now.
 
     """
@@ -171,14 +171,14 @@ def encode_request(call: Call) -> list[bytes]:
 
 
 def encode_reply(response: Response) -> list[bytes]:
-    """Write a reply: JSON in the object, anything else in frames of its own.
+    """Encode a reply: JSON in the object, anything else in separate frames.
 
-    What claims to be JSON and is not, is not believed: the object is valid JSON, always.
+    A body that is declared as JSON is checked, so that the object is always valid JSON.
     """
     body, raw = _carried(response.headers, frames_of(response.body))
-    # A type that claims JSON is left out where the object shows it, and stays beside frames.
+    # A JSON content type is omitted if the body is in the object, and kept if it is in frames.
     headers = dict(response.headers) if raw else _without_json_type(response.headers)
-    reply = _Reply(response.status, headers, body)  # only an empty `dict` is left out, no subclass
+    reply = _Reply(response.status, headers, body)  # omits an empty `dict`, but no subclass of it
     return [DELIMITER, msgspec.json.encode(reply), *raw]
 
 
@@ -191,7 +191,7 @@ def _without_json_type(headers: dict[str, str]) -> dict[str, str]:
 
 
 def _carried(headers: dict[str, str], frames: list[bytes]) -> tuple[_Raw, list[bytes]]:
-    """Return a body as the part that goes into the object, and the frames that go behind it."""
+    """Return the body as the part for the object, and the frames that follow the object."""
     if frames == [b""]:
         return msgspec.UNSET, []
     if len(frames) == 1 and _is_json_type(media_type(headers)) and _is_json(frames[0]):
@@ -204,8 +204,8 @@ def _is_json_type(kind: str) -> bool:
 
 
 def _is_json(body: bytes) -> bool:
-    # To read it as Raw is to walk through it without making anything of it. Only the bytes
-    # within strings are not looked at: hence the second test.
+    # Decoding as Raw checks the syntax without creating objects. It does not check the bytes
+    # inside strings, hence the second test.
     try:
         _ANY.decode(body)
         _check_utf8(body)
@@ -215,10 +215,10 @@ def _is_json(body: bytes) -> bool:
 
 
 def decode_reply(frames: Sequence[bytes]) -> Response:
-    """Read a reply, as a client gets it; its id is 0.
+    """Decode a reply as a client receives it; its id is 0.
 
     Raises:
-      RemoteProtocolError: if it is none. No other exception leaves.
+      RemoteProtocolError: if it is invalid. It raises no other exception.
 
     """
     payload, raw = _split(frames)
