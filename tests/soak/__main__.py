@@ -41,9 +41,19 @@ def _measure_memory() -> None:
         with TemporaryDirectory() as folder:
             peak = memory.hoard(dialect, Path(folder))
         print(f"a {dialect} client that never reads: the server holds {peak:.0f} MiB", flush=True)
+    for dialect, count, size in (
+        ("native", 1000, 1),
+        ("native", 100, 10),
+        ("mdp01", 1000, 1),
+        ("mdp02", 100, 10),
+    ):
+        with TemporaryDirectory() as folder:
+            peak = memory.pile_up(Path(folder), dialect, count=count, size=size * memory.MIB)
+        what = f"{count} bodies of {size} MiB for a stopped {dialect} worker"
+        print(f"{what}: the broker holds {peak:.0f} MiB", flush=True)
     with TemporaryDirectory() as folder:
-        peak = memory.pile_up(Path(folder))
-    print(f"a stopped worker: the broker holds {peak:.0f} MiB", flush=True)
+        peak = memory.pile_up(Path(folder), count=1000, size=memory.MIB, with_hoarder=True)
+    print(f"with a client that never reads: the broker holds {peak:.0f} MiB", flush=True)
 
 
 def _measure_overload() -> None:

@@ -141,6 +141,28 @@ async def test_what_is_in_use_elsewhere_is_left_out_of_the_bound(router, context
         assert fill_slowly(router, peer, MIB) > 16 * MIB
 
 
+async def test_a_stranger_that_does_not_read_is_disconnected(router, context) -> None:
+    router.bound_unsent(8 * MIB, 64 * MIB)
+    peers = []
+    with ExitStack() as stack:
+        for _ in range(3):
+            peer, dealer = await meet(router, context)
+            stack.enter_context(dealer)
+            router.watch(peer)
+            peers.append(peer)
+        stranger, known, idle = peers
+        fill_slowly(router, stranger, MIB)
+        fill_slowly(router, known, MIB)
+        router.disconnect(lambda peer: peer != known)
+        with trio.fail_after(10):
+            assert await router.wait_gone() == [stranger]
+            while router.unsent(stranger):
+                assert router.receive_nowait() is None  # libzmq works in this call
+                await trio.sleep(0.01)
+        assert router.unsent(known)
+        router.send_nowait(idle, [b"x"])
+
+
 async def test_what_waits_for_a_peer_that_has_gone_is_counted_no_more(router, context) -> None:
     router.bound_unsent(8 * MIB, 32 * MIB)
     peer, dealer = await meet(router, context)

@@ -293,6 +293,9 @@ class BrokerLoop:
             level = logging.WARNING if event.kind == "worker-lost" else logging.INFO
             services = ", ".join(event.services)
             LOGGER.log(level, "%s: %s (%s): %s", event.kind, event.name, services, event.reason)
+            if event.kind == "worker-lost" and self._backend is not None and not self._is_shared:
+                # Unread messages stay in memory for as long as a worker that hangs is connected.
+                self._backend.disconnect(lambda address: not self.broker.is_worker(address))
         elif event.kind == "oversize":
             LOGGER.error("%s", event.reason)
         self._observe(event)

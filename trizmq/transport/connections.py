@@ -15,7 +15,15 @@ import zmq
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["FIRST", "NEXT", "Monitor", "check_descriptors", "cut"]
+__all__ = [
+    "FIRST",
+    "NEXT",
+    "Monitor",
+    "check_descriptors",
+    "connection_at",
+    "cut",
+    "shut_down",
+]
 
 
 NOBLOCK: Final = int(zmq.NOBLOCK)
@@ -109,6 +117,21 @@ def cut(frame: zmq.Frame, endpoints: Sequence[str]) -> bool:
     except (OSError, zmq.ZMQError):
         pass  # no descriptor, not a socket, or not connected: it has ended by itself
     return False
+
+
+def shut_down(fd: int, connection: int) -> None:
+    """Close the connection at ``fd``, if `connection_at` still returns the same for it."""
+    with suppress(OSError), socket.socket(fileno=os.dup(fd)) as copy:
+        if connection_at(copy.fileno()) == connection:
+            copy.shutdown(socket.SHUT_RDWR)
+
+
+def connection_at(fd: int) -> int:
+    """Return a number that no other connection has; 0 if the descriptor is closed."""
+    try:
+        return os.fstat(fd).st_ino
+    except OSError:
+        return 0
 
 
 def _is_it(connection: socket.socket, peer: str, endpoints: Sequence[str]) -> bool:

@@ -76,6 +76,12 @@ class Router(_Socket, Protocol):
     def watch(self, peer: bytes) -> None:
         """Let `wait_gone` report ``peer``, the sender of the last received message."""
 
+    def disconnect(self, is_stranger: Callable[[bytes], bool]) -> None:
+        """Disconnect watched peers that are strangers, and have not read what they were sent.
+
+        This frees the memory of what waits for them.
+        """
+
     async def wait_gone(self) -> list[bytes]:
         """Sleep until watched peers have disconnected, and return them.
 

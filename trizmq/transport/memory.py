@@ -82,6 +82,9 @@ class MemoryRouter(_Inbox):
     def unsent_bytes(self) -> int:
         return 0
 
+    def disconnect(self, is_stranger: Callable[[bytes], bool]) -> None:
+        pass
+
     def unsent(self, peer: bytes) -> int:
         return 0
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Final, cast, final
 
 import trio
 import zmq
 
-from .connections import cut
+from .connections import connection_at, cut, shut_down
 from .endpoints import split_endpoints
 from .face import PeerGone
 from .unsent import Unsent
@@ -168,7 +167,12 @@ class ZmqRouter(ZmqSocket):
     def watch(self, peer: bytes) -> None:
         if self._first is not None:
             fd = self._first.get(zmq.SRCFD)
-            self._watched[fd] = peer, _connection_at(fd)
+            self._watched[fd] = peer, connection_at(fd)
+
+    def disconnect(self, is_stranger: Callable[[bytes], bool]) -> None:
+        for fd, (peer, connection) in self._watched.items():
+            if is_stranger(peer) and self.unsent(peer):
+                shut_down(fd, connection)
 
     async def wait_gone(self) -> list[bytes]:
         while True:
@@ -186,7 +190,7 @@ class ZmqRouter(ZmqSocket):
         gone = []
         for fd in ended:
             peer, connection = self._watched.get(fd, (b"", 0))
-            if peer and _connection_at(fd) != connection:
+            if peer and connection_at(fd) != connection:
                 gone.append(peer)
                 del self._watched[fd]
         return gone
@@ -255,11 +259,3 @@ class ZmqRouter(ZmqSocket):
 
     def _send_last(self, frame: Any) -> None:
         self._send(frame, NOBLOCK, False)
-
-
-def _connection_at(fd: int) -> int:
-    """Return a number that no other connection has; 0 if the descriptor is closed."""
-    try:
-        return os.fstat(fd).st_ino
-    except OSError:
-        return 0

@@ -40,6 +40,9 @@ class StandInRouter:
     def unsent_bytes(self) -> int:
         return 0
 
+    def disconnect(self, is_stranger: object) -> None:
+        pass
+
     @property
     def crowded(self) -> set[bytes]:
         return set()
