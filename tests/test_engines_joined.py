@@ -18,7 +18,6 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from trizmq import messages
 from trizmq.broker.engine import Broker
-from trizmq.broker.workers import Worker
 from trizmq.client.engine import Client
 from trizmq.client.links import Pending
 from trizmq.errors import CallError
@@ -43,7 +42,8 @@ class Server:
     def __init__(self, name: str) -> None:
         self.name = name
         self.broker = Broker(LIMITS, instance=name)
-        self.broker.join(Worker(("users",), 2))
+        self.frontend = self.broker.add_frontend()
+        self.broker.add_worker(["users"], 2)
         self.busy: list[Flight] = []
 
 
@@ -61,7 +61,7 @@ class Joined(RuleBasedStateMachine):
         self.addresses: dict[Wire, bytes] = {}
         self.up: dict[Wire, list[Item]] = {}  # on the way to a broker
         self.down: dict[Wire, list[Item]] = {}  # on the way to a client
-        self.dispatched: Counter[str] = Counter()
+        self.started: Counter[str] = Counter()
         self.lives: Counter[tuple[str, str]] = Counter()
         self.pendings: list[Pending] = []
         self.owners: dict[int, Client] = {}
@@ -105,7 +105,7 @@ class Joined(RuleBasedStateMachine):
         servers = [server for server in self.servers.values() if server and server.busy]
         server = data.draw(st.sampled_from(servers))
         flight = server.busy.pop(data.draw(st.integers(0, len(server.busy) - 1)))
-        server.broker.finish(flight, None if stopped else messages.Response(200))
+        server.broker.finish(flight, None if stopped else messages.Response(200), self.now)
         self.act()
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 5.0]))
@@ -126,7 +126,7 @@ class Joined(RuleBasedStateMachine):
         if address is not None and server:
             self.stale.append((server, address, self.up[wire][:arrive]))
             if is_noticed:
-                server.broker.miss(address, [], self.now)
+                server.frontend.miss(address, [], self.now)
             down = self.down[wire][:arrive]
             if down:
                 self.clients[number].receive(self.link(wire), down, self.now)
@@ -141,7 +141,7 @@ class Joined(RuleBasedStateMachine):
     def read_late(self) -> None:
         server, address, items = self.stale.pop(0)
         if items and server in self.servers.values():
-            server.broker.receive(address, items, self.now, 5000)
+            server.frontend.receive(address, items, self.now, 5000)
             self.act()
 
     @rule(endpoint=st.sampled_from(ENDPOINTS))
@@ -206,7 +206,7 @@ class Joined(RuleBasedStateMachine):
         server = self.servers[endpoint]
         if server and wire in self.addresses and self.up[wire]:
             up, self.up[wire] = self.up[wire], []
-            server.broker.receive(self.addresses[wire], up, self.now, 5000)
+            server.frontend.receive(self.addresses[wire], up, self.now, 5000)
         self.act()
 
     def act(self) -> None:
@@ -229,15 +229,16 @@ class Joined(RuleBasedStateMachine):
 
     def act_for(self, endpoint: str, server: Server) -> None:
         wires = {self.addresses[wire]: wire for wire in self.addresses if wire[1] == endpoint}
-        while not (outbox := server.broker.take_outbox()).is_empty:
-            for flight in outbox.dispatched:
+        broker, sent = server.broker, server.frontend.outbox
+        while not (broker.context.outbox.is_empty and sent.is_empty):
+            for flight in broker.take_outbox().started:
                 self.note_dispatch(flight, server)
                 server.busy.append(flight)
-            for address, items in outbox.items.items():
+            for address, items in sent.take_items().items():
                 if address in wires:
                     self.down[wires[address]] += items
                 else:
-                    server.broker.miss(address, items, self.now)
+                    server.frontend.miss(address, items, self.now)
 
     def pass_time(self, seconds: float) -> None:
         """Tick whoever wants to be told the time, at that time."""
@@ -260,8 +261,8 @@ class Joined(RuleBasedStateMachine):
         target = flight.target
         self.lives[server.name, target] += 1
         assert self.lives[server.name, target] == 1, "it was sent twice to one life of a broker"
-        self.dispatched[target] += 1
-        assert self.dispatched[target] <= (1 if flight.method == "POST" else MAX_ATTEMPTS)
+        self.started[target] += 1
+        assert self.started[target] <= (1 if flight.method == "POST" else MAX_ATTEMPTS)
 
     def note_end(self, pending: Pending) -> None:
         self.ends[id(pending)] += 1
@@ -269,7 +270,7 @@ class Joined(RuleBasedStateMachine):
         assert id(pending) not in self.given_up, "it was given up, and ended all the same"
         # A broker's word is about its own attempt; what we say is about all of them.
         if executed(pending) == "no" and (pending.attempts <= 1 or is_ours(pending)):
-            assert not self.dispatched[pending.target]
+            assert not self.started[pending.target]
         if pending.is_timed:
             assert self.now <= pending.deadline
 
@@ -285,7 +286,7 @@ class Joined(RuleBasedStateMachine):
                 self.carry(wire)
             for server in self.servers.values():
                 while server and server.busy:
-                    server.broker.finish(server.busy.pop(), messages.Response(200))
+                    server.broker.finish(server.busy.pop(), messages.Response(200), self.now)
                     self.act()
             self.pass_time(0.5)
         assert all(pending.ended for pending in self.pendings)
@@ -299,9 +300,9 @@ class Joined(RuleBasedStateMachine):
         for server in self.servers.values():
             assert server
             assert (server.broker.in_flight, server.broker.queued_bytes) == (0, 0)
-            assert not any(peer.flights for peer in server.broker._clients.native.values())
-            assert server.broker._clients.native.keys() <= set(self.addresses.values())
-            assert not server.broker._clients._absence._bytes
+            assert not any(peer.flights for peer in server.frontend.native.values())
+            assert server.frontend.native.keys() <= set(self.addresses.values())
+            assert not server.frontend._absence._bytes
 
 
 def is_ours(pending: Pending) -> bool:

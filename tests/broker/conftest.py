@@ -9,7 +9,6 @@ import pytest
 
 from trizmq import messages
 from trizmq.broker.engine import Broker
-from trizmq.broker.workers import Worker
 from trizmq.limits import Limits
 from trizmq.wire import mdp, native
 from trizmq.wire.items import VERSION, Call, Hello, Response
@@ -33,22 +32,23 @@ class BrokerRig:
         self, *, capacity: int = 1, services: tuple[str, ...] = ("users",), **limits: Any
     ) -> None:
         self.broker = Broker(Limits(**limits), instance="broker")
-        self.worker = Worker(services, capacity)
-        self.broker.join(self.worker)
+        self.frontend = self.broker.add_frontend()
+        self.worker = self.broker.add_worker(services, capacity)
         self.now = 0.0
         self.items: list[tuple[bytes, Item]] = []
         self.messages: list[tuple[bytes, list[bytes]]] = []
-        self.dispatched: list[Flight] = []
-        self.abandoned: list[Flight] = []
+        self.started: list[Flight] = []
+        self.stopped: list[Flight] = []
 
     def act(self) -> None:
         """Collect what the broker wants done, and check it."""
-        outbox = self.broker.take_outbox()
-        self.items += [(to, item) for to, batch in outbox.items.items() for item in batch]
-        self.messages += outbox.messages
-        self.dispatched += outbox.dispatched
-        self.abandoned += outbox.abandoned
+        outbox, sent = self.broker.take_outbox(), self.frontend.outbox
+        self.items += [(to, item) for to, batch in sent.take_items().items() for item in batch]
+        self.messages += sent.take_messages()
+        self.started += outbox.started
+        self.stopped += outbox.stopped
         assert self.broker.take_outbox().is_empty
+        assert sent.is_empty
         self.check()
 
     def check(self) -> None:
@@ -58,7 +58,7 @@ class BrokerRig:
         assert 0 <= self.worker.busy <= self.worker.capacity
 
     def receive(self, *items: Item, address: bytes = b"a", size: int = 100_000) -> None:
-        self.broker.receive(address, items, self.now, size)
+        self.frontend.receive(address, items, self.now, size)
         self.act()
 
     def greet(self, *addresses: bytes) -> None:
@@ -74,7 +74,7 @@ class BrokerRig:
         self.receive(Call(call_id, target=target, **(fields | details)), **where)
 
     def finish(self, flight: Flight, response: messages.Response | None = OK) -> None:
-        self.broker.finish(flight, response)
+        self.broker.finish(flight, response, self.now)
         self.act()
 
     def tick(self, now: float) -> None:
@@ -94,11 +94,11 @@ class BrokerRig:
     def assert_nothing_is_left(self) -> None:
         broker = self.broker
         assert (broker.in_flight, broker.queued_bytes) == (0, 0)
-        assert broker._dispatcher.held_bytes == 0
-        assert broker._clients.foreign == {}
-        assert all(
-            not peer.flights and not peer.queued_bytes for peer in broker._clients.native.values()
-        )
+        assert broker._dispatcher.calls.held_bytes == 0
+        assert self.frontend.foreign == {}
+        for peer in self.frontend.native.values():
+            assert not peer.flights
+            assert not peer.connection.queued_bytes
         assert self.worker.busy == 0
         for service in broker.services.values():
             assert (service.in_flight, service.queue.count, service.queue.bytes) == (0, 0, 0)
@@ -120,6 +120,8 @@ class BackendRig:
             admit=admit or (admit_reply and (lambda _: None)),
             admit_reply=admit_reply,
         )
+        self.frontend = self.broker.add_frontend()
+        self.backend = self.broker.add_backend()
         self.now = 0.0
         self.items: list[tuple[bytes, Item]] = []
         self.messages: list[tuple[bytes, list[bytes]]] = []
@@ -130,13 +132,13 @@ class BackendRig:
 
     def act(self) -> None:
         """Collect what the broker wants done, as the driver would write it, and check it."""
-        outbox = self.broker.take_outbox()
-        self.items += [(to, item) for to, batch in outbox.items.items() for item in batch]
-        self.messages += outbox.messages
-        self.events += outbox.events
-        for address, batch in outbox.worker_items.items():
+        self.events += self.broker.take_outbox().events
+        sent, told = self.frontend.outbox, self.backend.outbox
+        self.items += [(to, item) for to, batch in sent.take_items().items() for item in batch]
+        self.messages += sent.take_messages()
+        for address, batch in told.take_items().items():
             self.told += [(address, item) for item in native.decode(native.encode(batch))]
-        for address, frames in outbox.worker_messages:
+        for address, frames in told.take_messages():
             command = MDP[self.dialects[address]].decode_worker(frames)
             self.told.append((address, command))
         self.check()
@@ -154,9 +156,9 @@ class BackendRig:
         waiting = [service.queue.bytes for service in broker.services.values()]
         waiting += [worker.queue.bytes for worker in broker.workers]
         assert broker.queued_bytes == sum(waiting)
-        called = [f for peer in broker._clients.all() for f in peer.flights.values()]
+        called = [f for peer in self.frontend.peers() for f in peer.flights.values()]
         given = [f for worker in broker.workers for f in worker.flights.values()]
-        assert broker._dispatcher.held_bytes == sum(f.held for f in {*called, *given})
+        assert broker._dispatcher.calls.held_bytes == sum(f.held for f in {*called, *given})
 
     # -- clients -----------------------------------------------------------------------
 
@@ -166,7 +168,7 @@ class BackendRig:
         self.items.clear()
 
     def receive(self, *items: Item, address: bytes = b"a") -> None:
-        self.broker.receive(address, items, self.now, 100_000)
+        self.frontend.receive(address, items, self.now, 100_000)
         self.act()
 
     def call(self, call_id: int, target: str = "/users", **details: Any) -> None:
@@ -191,19 +193,19 @@ class BackendRig:
         """Let an MDP worker say something."""
         self.dialects.setdefault(address, dialect)
         frames = MDP[dialect].encode_worker(command)
-        self.broker.receive_command(address, dialect, MDP[dialect].decode_worker(frames), self.now)
+        self.backend.receive_command(address, dialect, MDP[dialect].decode_worker(frames), self.now)
         self.act()
 
     def refuse(self, address: bytes, reason: str, dialect: str | None) -> None:
         """Let a worker say what could not be read."""
         if dialect is not None:
             self.dialects.setdefault(address, dialect)
-        self.broker.mdp.refuse(address, dialect, reason, self.now)
+        self.backend.refuse_unreadable(address, dialect, reason, self.now)
         self.act()
 
     def work(self, address: bytes, *items: Item) -> None:
         """Let a native worker say something."""
-        self.broker.receive_worker(address, native.decode(native.encode(items)), self.now)
+        self.backend.receive(address, native.decode(native.encode(items)), self.now)
         self.act()
 
     def employ(self, address: bytes, *services: str, capacity: int = 1) -> None:

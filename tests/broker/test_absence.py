@@ -34,7 +34,7 @@ def come_back(rig: BrokerRig, *in_flight: int, at: bytes = b"b", **fields: Any) 
 
 
 def miss(rig: BrokerRig, *items: Item, address: bytes = b"a") -> None:
-    rig.broker.miss(address, items, rig.now)
+    rig.frontend.miss(address, items, rig.now)
     rig.act()
 
 
@@ -51,7 +51,7 @@ def test_calls_move_to_the_new_connection(rig: BrokerRig, *, is_noticed: bool) -
         miss(rig)
     hello = said(come_back(rig, 1, 2))
     assert (hello.seen, hello.lost) == (2, ())
-    for flight in rig.dispatched:
+    for flight in rig.started:
         rig.finish(flight)
     assert rig.answers(b"b") == [(1, 200), (2, 200)]
     assert rig.answers(b"a") == []
@@ -69,16 +69,16 @@ def test_what_still_comes_on_the_connection_before_is_a_strangers(rig: BrokerRig
     rig.call(2, address=b"a")  # it was in the socket; the client sends it again
     assert rig.items == [(b"a", Goaway("unknown", 1))]
     rig.call(3, address=b"b")
-    assert len(rig.dispatched) == 2
+    assert len(rig.started) == 2
 
 
 def test_a_response_that_met_nobody_is_kept(rig: BrokerRig) -> None:
     rig.call(1)
     rig.call(2)
-    rig.finish(rig.dispatched[0])
+    rig.finish(rig.started[0])
     [response] = rig.responses()
     miss(rig, response, Heartbeat())
-    rig.finish(rig.dispatched[1])
+    rig.finish(rig.started[1])
     [another] = rig.responses()
     miss(rig, Part(2, 0, b"part"), another)
     hello, *rest = come_back(rig, 1, 2)
@@ -91,7 +91,7 @@ def test_a_response_that_met_nobody_is_kept(rig: BrokerRig) -> None:
 def test_a_response_that_was_lost_on_its_way_is_said_to_be(rig: BrokerRig) -> None:
     rig.call(1)
     rig.call(2)
-    rig.finish(rig.dispatched[0])
+    rig.finish(rig.started[0])
     rig.items.clear()  # sent, and never received
     assert said(come_back(rig, 1, 2)).lost == (1,)
 
@@ -101,19 +101,19 @@ def test_what_is_kept_is_bounded_in_bytes(make_broker: MakeBroker) -> None:
     rig.receive(Hello(VERSION, "a", key="secret"))
     rig.call(1)
     rig.call(2)
-    for flight in rig.dispatched:
+    for flight in rig.started:
         rig.finish(flight)
     rig.items.clear()
     miss(rig, Response(1, 200, {}, bytes(9_000)), Response(2, 200, {}, bytes(9_000)))
     assert said(come_back(rig, 1, 2)).lost == (2,)
-    assert rig.broker._clients._absence._bytes == 0
+    assert rig.frontend._absence._bytes == 0
 
 
 def test_calls_that_are_not_listed_are_given_up(rig: BrokerRig) -> None:
     rig.call(1)
     rig.call(2)
     come_back(rig, 2)
-    assert rig.abandoned == [rig.dispatched[0]]
+    assert rig.stopped == [rig.started[0]]
     assert rig.broker.counters.cancelled == 1
 
 
@@ -121,12 +121,12 @@ def test_who_does_not_come_back_is_given_up(rig: BrokerRig) -> None:
     rig.call(1)
     miss(rig, Response(9, 200, {}, b""))
     rig.tick(PATIENCE - 0.1)
-    assert rig.abandoned == []
+    assert rig.stopped == []
     rig.tick(PATIENCE)
-    assert rig.abandoned == rig.dispatched
+    assert rig.stopped == rig.started
     assert rig.broker.counters.gone == 1
     assert rig.broker.clients == 0
-    rig.finish(rig.dispatched[0], None)
+    rig.finish(rig.started[0], None)
     rig.assert_nothing_is_left()
 
 
@@ -140,10 +140,10 @@ def test_who_comes_back_too_late_hears_what_was_looked_at(rig: BrokerRig) -> Non
 
 def test_of_who_is_not_known_any_more_everything_may_have_been_looked_at(rig: BrokerRig) -> None:
     rig.call(1)
-    rig.broker.lose(b"a")
+    rig.frontend.lose(b"a", rig.now)
     for number in range(MAX_REMEMBERED):
         rig.receive(Hello(VERSION, "x", key=f"{number}"), address=b"x")
-        rig.broker.lose(b"x")
+        rig.frontend.lose(b"x", rig.now)
     rig.items.clear()
     hello = said(come_back(rig, 1, 2))
     assert (hello.seen, hello.lost) == (2, (1, 2))
@@ -160,7 +160,7 @@ def test_without_the_key_nobody_gets_what_is_anothers(rig: BrokerRig, key: str) 
     miss(rig, Response(1, 200, {}, b"secret"))
     told = come_back(rig, 1, key=key)
     assert [type(item) for item in told] == [Hello]
-    rig.finish(rig.dispatched[0])
+    rig.finish(rig.started[0])
     assert rig.answers(b"b") == []
 
 
@@ -168,22 +168,22 @@ def test_a_client_without_a_key_is_lost_at_once(rig: BrokerRig) -> None:
     rig.receive(Hello(VERSION, "old"), address=b"o")
     rig.call(1, address=b"o")
     miss(rig, address=b"o")
-    assert rig.abandoned == rig.dispatched
+    assert rig.stopped == rig.started
 
 
 def test_so_is_one_that_says_goodbye(rig: BrokerRig) -> None:
     rig.call(1)
     rig.receive(Goaway("closing"))
-    assert rig.abandoned == rig.dispatched
+    assert rig.stopped == rig.started
 
 
 def test_the_last_word_of_a_broker_tells_what_it_has_looked_at(rig: BrokerRig) -> None:
     rig.call(7)
     rig.broker.drain()
-    rig.broker.give_up_all()
+    rig.broker.give_up_all(0.0)
     rig.act()
     rig.items.clear()
-    rig.broker.say_goodbye()
+    rig.broker.say_goodbye(0.0)
     rig.act()
     assert rig.items == [(b"a", Goaway("closing", 7))]
 
@@ -198,6 +198,6 @@ def test_a_worker_whose_connection_has_ended_is_lost_at_once(backend: BackendRig
     backend.employ(b"w1")
     backend.call(1, method="GET")
     backend.employ(b"w2")
-    backend.broker.lose_worker(b"w1", "its connection has ended")
+    backend.backend.lose(b"w1", backend.now, "its connection has ended")
     backend.act()
     assert len(backend.given(b"w2")) == 1

@@ -39,7 +39,7 @@ PLAIN = [b"", b'{"method": "POST", "path": "/users"}']
 def ask(rig: BrokerRig, frames: Frames, address: bytes = b"f") -> None:
     received = dialects.read(frames)
     assert isinstance(received, ForeignCall)
-    rig.broker.receive_foreign(address, received.call, received.return_path, rig.now)
+    rig.frontend.receive_foreign(address, received.call, received.return_path, rig.now)
     rig.act()
 
 
@@ -49,7 +49,7 @@ def test_the_answer_goes_back_the_way_the_call_came(
 ) -> None:
     rig = make_broker()
     ask(rig, frames)
-    [flight] = rig.dispatched
+    [flight] = rig.started
     assert (flight.method, flight.target, flight.body) == ("POST", "/users", b"{}")
     assert flight.deadline == 30.0
     rig.finish(flight, Response(200, body=b"[1]"))
@@ -71,7 +71,7 @@ def test_so_does_a_refusal(make_broker: MakeBroker, frames: Frames, opening: Fra
 def test_plain(make_broker: MakeBroker) -> None:
     rig = make_broker()
     ask(rig, [b"q", *PLAIN])
-    rig.finish(rig.dispatched[0], Response(200, body=b"[1]"))
+    rig.finish(rig.started[0], Response(200, body=b"[1]"))
     [(address, [*envelope, document])] = rig.messages
     assert (address, envelope) == (b"f", [b"q", b""])
     answer = orjson.loads(document)
@@ -95,7 +95,7 @@ def test_any_response_can_be_answered(
 ) -> None:
     rig = make_broker()
     ask(rig, frames)
-    rig.finish(rig.dispatched[0], response)
+    rig.finish(rig.started[0], response)
     assert len(rig.messages) == 1
 
 
@@ -104,12 +104,12 @@ def test_expiry_and_loss(make_broker: MakeBroker) -> None:
     ask(rig, CALLS["mdp01"][0], b"f")
     ask(rig, CALLS["mdp02"][0], b"g")
     ask(rig, CALLS["majortomo"][0], b"h")
-    rig.broker.lose(b"g")
+    rig.frontend.lose(b"g", rig.now)
     rig.act()
-    assert rig.abandoned == [rig.dispatched[1]]
+    assert rig.stopped == [rig.started[1]]
     rig.tick(30.0)
     assert [address for address, _ in rig.messages] == [b"f", b"h"]
-    for flight in rig.dispatched:
+    for flight in rig.started:
         rig.finish(flight)
     assert len(rig.messages) == 2
     assert (rig.broker.counters.expired, rig.broker.counters.cancelled) == (2, 1)
@@ -122,8 +122,8 @@ def test_clients_behind_one_queue_are_told_apart(make_broker: MakeBroker) -> Non
     for client in (b"1", b"1", b"2", b"1", b"2"):
         ask(rig, [client, *behind])
     assert [frames[0] for _, frames in rig.messages] == [b"1"]  # the third of one: 429
-    assert [flight.id for flight in rig.dispatched] == [1, 2, 3, 5]
-    for flight in rig.dispatched:
+    assert [flight.id for flight in rig.started] == [1, 2, 3, 5]
+    for flight in rig.started:
         rig.finish(flight)
     assert [frames[0] for _, frames in rig.messages] == [b"1", b"1", b"1", b"2", b"2"]
     rig.assert_nothing_is_left()
@@ -133,11 +133,11 @@ def test_the_end_of_draining_is_answered_too(make_broker: MakeBroker) -> None:
     rig = make_broker()
     ask(rig, CALLS["mdp01"][0])
     ask(rig, PLAIN)
-    rig.broker.give_up_all()
+    rig.broker.give_up_all(0.0)
     rig.act()
     bodies = [orjson.loads(frames[-1]) for _, frames in rig.messages]
     assert [body["status"] for body in bodies] == [502, 503]
-    rig.finish(rig.dispatched[0], None)
+    rig.finish(rig.started[0], None)
     rig.assert_nothing_is_left()
 
 
@@ -153,7 +153,7 @@ def test_a_malformed_call_is_answered_and_counted(make_broker: MakeBroker) -> No
     rig = make_broker()
     with pytest.raises(MalformedCall) as caught:
         dialects.read([b"q", b"", b"MDPC01", b"GET /a b", b""])
-    rig.broker.refuse_malformed(b"f", caught.value.return_path, 400, "no path")
+    rig.frontend.refuse_malformed(b"f", caught.value.return_path, 400, "no path")
     rig.act()
     [(_, [*opening, body])] = rig.messages
     assert opening == [b"q", b"", b"MDPC01", b"GET /a b"]

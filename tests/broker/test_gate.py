@@ -146,7 +146,7 @@ def test_when_the_named_worker_goes_so_do_those_that_wait_for_it(make_backend, m
     backend.employ(b"m")
     backend.call(1, method=method)
     backend.call(2, method=method)
-    backend.broker.lose_worker(b"n")
+    backend.backend.lose(b"n", backend.now)
     backend.act()
     if method == "GET":  # the one that it had may go to any other
         answer(backend, b"m")
@@ -258,7 +258,7 @@ def test_a_foreign_client_is_answered_in_its_dialect(make_backend) -> None:
     backend.employ(b"n")
     found = dialects.read([b"", b"MDPC01", b"users", b"one", b"two"])
     assert isinstance(found, dialects.ForeignCall)
-    backend.broker.receive_foreign(b"f", found.call, found.return_path, 0.0)
+    backend.frontend.receive_foreign(b"f", found.call, found.return_path, 0.0)
     backend.act()
     (asked,) = hooks.asked
     assert (asked.dialect, asked.body) == ("mdp01", (b"one", b"two"))

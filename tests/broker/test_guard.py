@@ -55,7 +55,7 @@ def test_a_native_call_and_not_its_neighbours(make_backend: MakeBackend, read_pr
 def test_a_call_of_another_dialect_is_answered_in_it(make_backend: MakeBackend, dialect) -> None:
     rig = make_backend(admit=broken)
     for target in ["/users/broken", "/users/broken/again"]:
-        rig.broker.receive_foreign(b"f", call(0, target), PATHS[dialect], rig.now)
+        rig.frontend.receive_foreign(b"f", call(0, target), PATHS[dialect], rig.now)
         rig.act()
     assert [address for address, _ in rig.messages] == [b"f", b"f"]
     assert all(b"500" in b"".join(frames) for _, frames in rig.messages)
@@ -64,7 +64,7 @@ def test_a_call_of_another_dialect_is_answered_in_it(make_backend: MakeBackend, 
 
 def test_every_fault_is_handed_to_the_driver_once(make_backend: MakeBackend) -> None:
     rig = make_backend(admit=broken)
-    rig.broker.receive(b"a", [call(1, "/broken")], rig.now, 100)
+    rig.frontend.receive(b"a", [call(1, "/broken")], rig.now, 100)
     outbox = rig.broker.take_outbox()
     assert [type(error) for error in outbox.faults] == [ZeroDivisionError]
     assert rig.broker.take_outbox().is_empty
@@ -102,7 +102,7 @@ def test_the_local_worker_survives_its_broker(make_broker) -> None:
     rig = make_broker()
     rig.greet(b"a")
     rig.call(1)
-    (flight,) = rig.dispatched
+    (flight,) = rig.started
     rig.finish(flight, _Broken())
     assert rig.answers() == [(1, 500)]
     assert rig.worker.busy == 0

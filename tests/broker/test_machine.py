@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from trizmq import messages
 from trizmq.bounds import size_of
+from trizmq.broker.clients import ForeignPeer, NativePeer
 from trizmq.broker.engine import Broker
-from trizmq.broker.workers import Worker
 from trizmq.calls import Work
 from trizmq.limits import Limits
 from trizmq.wire import dialects
@@ -39,9 +39,11 @@ class BrokerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.broker = Broker(LIMITS, instance="broker")
-        self.workers = [Worker(("users", "orders"), 2), Worker(("orders",), 1)]
-        for worker in self.workers:
-            self.broker.join(worker)
+        self.frontend = self.broker.add_frontend()
+        self.workers = [
+            self.broker.add_worker(["users", "orders"], 2),
+            self.broker.add_worker(["orders"], 1),
+        ]
         self.now = 0.0
         self.foreign_count = 0
         self.known: set[bytes] = set()
@@ -53,7 +55,7 @@ class BrokerMachine(RuleBasedStateMachine):
 
     @rule(address=st.sampled_from(NATIVE), version=st.sampled_from([VERSION, VERSION, VERSION + 1]))
     def hello(self, address: bytes, version: int) -> None:
-        self.broker.receive(address, [Hello(version, "c")], self.now, 1)
+        self.frontend.receive(address, [Hello(version, "c")], self.now, 1)
         if version == VERSION:
             self.known.add(address)
 
@@ -68,7 +70,7 @@ class BrokerMachine(RuleBasedStateMachine):
         call = Call(call_id, ttl * 1000, "POST", f"/{service}", {}, bytes(size))
         if address in self.known:
             self.live.setdefault((address, call_id), (service, size_of(Work(call, 0, ""))))
-        self.broker.receive(address, [call], self.now, 2000)
+        self.frontend.receive(address, [call], self.now, 2000)
 
     @rule(address=st.sampled_from(FOREIGN), service=st.sampled_from(SERVICES), queue=st.booleans())
     def foreign_call(self, address: bytes, service: str, *, queue: bool) -> None:
@@ -77,18 +79,18 @@ class BrokerMachine(RuleBasedStateMachine):
         found = dialects.read([b"q"] * queue + [b"", b"MDPC01", head, b""])
         assert isinstance(found, ForeignCall)
         self.live[address, head] = (service, size_of(Work(found.call, 0, "")))
-        self.broker.receive_foreign(address, found.call, found.return_path, self.now)
+        self.frontend.receive_foreign(address, found.call, found.return_path, self.now)
 
     @rule(address=st.sampled_from(NATIVE), call_id=st.integers(0, 6))
     def cancel(self, address: bytes, call_id: int) -> None:
-        self.broker.receive(address, [Cancel(call_id)], self.now, 1)
+        self.frontend.receive(address, [Cancel(call_id)], self.now, 1)
         self.forget([(address, call_id)])
 
     @precondition(lambda self: self.busy)
     @rule(data=st.data(), stopped=st.booleans())
     def finish(self, data: st.DataObject, *, stopped: bool) -> None:
         _, flight = self.busy.pop(data.draw(st.integers(0, len(self.busy) - 1)))
-        self.broker.finish(flight, None if stopped else own_response(flight))
+        self.broker.finish(flight, None if stopped else own_response(flight), self.now)
 
     @rule(seconds=st.sampled_from([0.0, 0.5, 1.0, 3.0]))
     def advance(self, seconds: float) -> None:
@@ -99,9 +101,9 @@ class BrokerMachine(RuleBasedStateMachine):
     @rule(address=st.sampled_from([*NATIVE, *FOREIGN]), says_goodbye=st.booleans())
     def lose(self, address: bytes, *, says_goodbye: bool) -> None:
         if says_goodbye and address in NATIVE:
-            self.broker.receive(address, [Goaway("closing")], self.now, 1)
+            self.frontend.receive(address, [Goaway("closing")], self.now, 1)
         else:
-            self.broker.lose(address)
+            self.frontend.lose(address, self.now)
         self.known.discard(address)
         self.forget([key for key in self.live if key[0] == address])
 
@@ -113,7 +115,7 @@ class BrokerMachine(RuleBasedStateMachine):
     @rule(chance=st.integers(0, 10))
     def give_up_all(self, chance: int) -> None:
         if chance == 0:
-            self.broker.give_up_all()
+            self.broker.give_up_all(0.0)
             self.hear()
             assert not self.live
 
@@ -129,21 +131,22 @@ class BrokerMachine(RuleBasedStateMachine):
     def hear(self) -> None:
         """Take what the broker wants done, and hold it against the model."""
         outbox = self.broker.take_outbox()
-        for flight in outbox.dispatched:
+        for flight in outbox.started:
             self.note_dispatch(flight)
-        for flight in outbox.abandoned:
+        for flight in outbox.stopped:
             assert flight.ended
             assert flight in [busy for _, busy in self.busy]
-        for address, batch in outbox.items.items():
+        for address, batch in self.frontend.outbox.take_items().items():
             for item in batch:
                 if isinstance(item, Response):
                     self.hear_one((address, item.id), item.status, item.body)
-        for address, frames in outbox.messages:
+        for address, frames in self.frontend.outbox.take_messages():
             head, body = frames[-2:]
             self.hear_one((address, head), 299 if body.isdigit() else 0, body)
 
     def note_dispatch(self, flight: Flight) -> None:
         head = flight.return_path.service if flight.return_path else flight.id
+        assert isinstance(flight.peer, NativePeer | ForeignPeer)
         key = (flight.peer.address, head)
         # It may have ended since, in the same pass; but it is dispatched once, and in time.
         assert flight not in [busy for _, busy in self.busy]
@@ -196,15 +199,15 @@ class BrokerMachine(RuleBasedStateMachine):
         self.hear()
         assert not self.live
         while self.busy:
-            self.broker.finish(self.busy.pop()[1], None)
+            self.broker.finish(self.busy.pop()[1], None, self.now)
         broker = self.broker
-        assert (broker.in_flight, broker.queued_bytes, broker._clients.foreign) == (0, 0, {})
+        assert (broker.in_flight, broker.queued_bytes, self.frontend.foreign) == (0, 0, {})
         assert [worker.busy for worker in self.workers] == [0, 0]
         assert not any(service.queue._lines for service in broker.services.values())
         assert not any(
-            peer.flights or peer.queued_bytes for peer in broker._clients.native.values()
+            peer.flights or peer.connection.queued_bytes for peer in self.frontend.native.values()
         )
-        assert broker._dispatcher.deadlines._live == 0
+        assert broker._dispatcher.calls.deadlines._live == 0
 
 
 def own_response(flight: Flight) -> messages.Response:

@@ -39,7 +39,7 @@ def test_rfc_8(
     opening, reply = OPENINGS[dialect]
     received = dialects.read([*opening, service, body])
     assert isinstance(received, ForeignCall)
-    rig.broker.receive_foreign(b"f", received.call, received.return_path, 0.0)
+    rig.frontend.receive_foreign(b"f", received.call, received.return_path, 0.0)
     rig.act()
     assert rig.messages == [(b"f", [*reply, service, code])]
     rig.assert_nothing_is_left()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def test_hello_is_answered_with_instance_and_credit(make_broker: MakeBroker) -> None:
     rig = make_broker(client_calls=5, client_bytes=400_000)
-    rig.broker.receive(b"a", [Hello(VERSION, "client")], 0.0, 100)
+    rig.frontend.receive(b"a", [Hello(VERSION, "client")], 0.0, 100)
     rig.act()
     assert rig.items == [(b"a", Hello(VERSION, "broker", 5, window=100_000))]
 
@@ -50,7 +50,7 @@ def test_of_small_calls_nothing_is_told(make_broker: MakeBroker) -> None:
 def test_the_first_message_may_hold_calls_too(make_broker: MakeBroker) -> None:
     rig = make_broker()
     rig.receive(Hello(VERSION, "c"), Call(1, 1000, "GET", "/users", {}, b""))
-    assert [flight.id for flight in rig.dispatched] == [1]
+    assert [flight.id for flight in rig.started] == [1]
 
 
 @pytest.mark.parametrize("version", [0, VERSION + 1, -1])
@@ -58,8 +58,8 @@ def test_another_version_is_told_so_and_forgotten(rig: BrokerRig, version: int) 
     call = Call(1, 1000, "GET", "/users", {}, b"")
     rig.receive(Hello(version, "c"), call, address=b"b")
     assert rig.items == [(b"b", Goaway("version"))]
-    assert not rig.dispatched
-    assert b"b" not in rig.broker._clients.native
+    assert not rig.started
+    assert b"b" not in rig.frontend.native
 
 
 @pytest.mark.parametrize(
@@ -70,8 +70,8 @@ def test_a_stranger_is_told_so_and_nothing_of_it_is_done(rig: BrokerRig, item: I
     rig.receive(item, address=b"b")
     unseen = Goaway("unknown", 0) if isinstance(item, Call) else Goaway("unknown")
     assert rig.items == [(b"b", unseen)]
-    assert not rig.dispatched
-    assert b"b" not in rig.broker._clients.native
+    assert not rig.started
+    assert b"b" not in rig.frontend.native
 
 
 @pytest.mark.parametrize("item", [Response(1, 200, {}, b""), Part(1, 0, b""), Credit(0, 1)])
@@ -79,24 +79,24 @@ def test_what_a_client_has_no_business_to_send(rig: BrokerRig, item: Item) -> No
     rig.call(1)
     rig.receive(item, Heartbeat(), Hello(VERSION, "again"))
     assert rig.broker.counters.unexpected == 1
-    rig.finish(rig.dispatched[0])
+    rig.finish(rig.started[0])
     assert rig.answers() == [(1, 200)]
 
 
 def test_an_instance_is_kept_to_a_bounded_length(make_broker: MakeBroker) -> None:
     rig = make_broker()
     rig.receive(Hello(VERSION, "x" * 1_000_000))
-    assert len(rig.broker._clients.native[b"a"].instance) <= 64
+    assert len(rig.frontend.native[b"a"].instance) <= 64
 
 
 def test_goodbye_gives_up_what_is_in_flight(rig: BrokerRig) -> None:
     rig.call(1)
     rig.call(2)
     rig.receive(Goaway("closing"), Call(3, 1000, "GET", "/users", {}, b""))
-    assert rig.abandoned == rig.dispatched
+    assert rig.stopped == rig.started
     assert rig.broker.counters.cancelled == 2
-    assert rig.broker._clients.native == {}
-    rig.finish(rig.dispatched[0])
+    assert rig.frontend.native == {}
+    rig.finish(rig.started[0])
     assert rig.items == []
     rig.assert_nothing_is_left()
 
@@ -106,13 +106,13 @@ def test_losing_a_client_touches_no_other(make_broker: MakeBroker) -> None:
     rig.greet(b"a", b"b")
     rig.call(1, address=b"a")
     rig.call(1, address=b"b")
-    rig.broker.lose(b"a")
-    rig.broker.lose(b"a")
-    rig.broker.lose(b"nobody")
+    rig.frontend.lose(b"a", rig.now)
+    rig.frontend.lose(b"a", rig.now)
+    rig.frontend.lose(b"nobody", rig.now)
     rig.act()
-    assert rig.abandoned == rig.dispatched[:1]
-    rig.finish(rig.dispatched[0])
-    rig.finish(rig.dispatched[1])
+    assert rig.stopped == rig.started[:1]
+    rig.finish(rig.started[0])
+    rig.finish(rig.started[1])
     assert (rig.answers(b"a"), rig.answers(b"b")) == ([], [(1, 200)])
     rig.assert_nothing_is_left()
 
@@ -135,7 +135,7 @@ def test_a_heartbeat_goes_only_to_who_heard_nothing(make_broker: MakeBroker) -> 
 
 
 def test_without_clients_there_is_nothing_to_wake_up_for(rig: BrokerRig) -> None:
-    rig.broker.lose(b"a")
+    rig.frontend.lose(b"a", rig.now)
     rig.tick(1.0)
     assert (rig.items, rig.broker.next_tick) == ([], float("inf"))
     rig.now = 7.0
@@ -167,13 +167,13 @@ def test_the_end_of_draining_answers_what_is_left(
     rig.call(1)
     rig.call(2)
     rig.broker.drain()
-    rig.broker.give_up_all()
+    rig.broker.give_up_all(0.0)
     rig.act()
     dispatched, queued = rig.responses()
     assert (dispatched.id, dispatched.status) == (1, 502)
     assert read_problem(dispatched)["executed"] == "maybe"
     assert (queued.id, queued.status) == (2, 503)
     assert read_problem(queued)["executed"] == "no"
-    assert rig.abandoned == rig.dispatched
-    rig.finish(rig.dispatched[0], None)
+    assert rig.stopped == rig.started
+    rig.finish(rig.started[0], None)
     rig.assert_nothing_is_left()

@@ -52,14 +52,14 @@ def test_no_such_service(
 ) -> None:
     rig.call(1, target)
     assert_refused(rig, read_problem, status)
-    assert not rig.dispatched
+    assert not rig.started
     rig.assert_nothing_is_left()
 
 
 @pytest.mark.parametrize("target", ["/users", "/users/", "/users/1/x", "/users?a=/b", "/users?"])
 def test_the_first_segment_is_the_service(rig: BrokerRig, target: str) -> None:
     rig.call(1, target)
-    assert rig.dispatched[0].service.name == "users"
+    assert rig.started[0].service.name == "users"
 
 
 AT_THE_LIMIT: list[dict[str, Any]] = [
@@ -87,12 +87,12 @@ def test_at_the_limit(make_broker: MakeBroker, details: dict[str, Any]) -> None:
     rig = make_broker(body_bytes=KIB)
     rig.greet(b"a")
     rig.call(1, **details)
-    assert len(rig.dispatched) == 1
+    assert len(rig.started) == 1
 
 
 def test_a_service_is_known_by_its_percent_encoded_form_too(rig: BrokerRig) -> None:
     rig.call(1, "/%75sers/%31?a=%20")
-    assert [flight.target for flight in rig.dispatched] == ["/%75sers/%31?a=%20"]
+    assert [flight.target for flight in rig.started] == ["/%75sers/%31?a=%20"]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_what_passed_once_lets_nothing_else_pass(rig: BrokerRig) -> None:
 def test_a_native_call_is_brought_into_its_normal_form(rig: BrokerRig) -> None:
     headers = {"X-Tenant": " blue ", "x-tenant": "red", "Accept": "é"}
     rig.call(1, "/users/é", method="get", headers=headers)
-    [flight] = rig.dispatched
+    [flight] = rig.started
     assert (flight.method, flight.target) == ("GET", "/users/é")
     assert flight.headers == {"x-tenant": "blue, red", "accept": "é"}
 
@@ -193,7 +193,7 @@ def test_limits_hold_in_small_messages_too(
 
 def test_a_small_message_of_ordinary_parts_passes(rig: BrokerRig) -> None:
     rig.call(1, size=100)
-    assert len(rig.dispatched) == 1
+    assert len(rig.started) == 1
 
 
 def test_draining(rig: BrokerRig, read_problem: ReadProblem) -> None:
@@ -201,7 +201,7 @@ def test_draining(rig: BrokerRig, read_problem: ReadProblem) -> None:
     rig.broker.drain()
     rig.call(2)
     assert_refused(rig, read_problem, 503, retry_after=True)
-    rig.finish(rig.dispatched[0])
+    rig.finish(rig.started[0])
     assert rig.answers() == [(1, 200)]
     rig.assert_nothing_is_left()
 
@@ -211,10 +211,10 @@ def test_only_what_no_worker_was_given_is_not_taken(rig: BrokerRig) -> None:
     rig.call(2)  # waits for the worker
     rig.broker.drain()
     rig.call(3)
-    rig.finish(rig.dispatched[0], Outcome(503, body=b'{"executed":"no"}'))
-    rig.finish(rig.dispatched[1])
+    rig.finish(rig.started[0], Outcome(503, body=b'{"executed":"no"}'))
+    rig.finish(rig.started[1])
     rig.call(4, ttl=0)
-    rig.broker.give_up_all()
+    rig.broker.give_up_all(0.0)
     rig.act()
     said = {response.id: (response.status, response.taken) for response in rig.responses()}
     assert said == {1: (503, True), 2: (200, True), 3: (503, False), 4: (504, True)}
@@ -224,7 +224,7 @@ def test_what_waits_at_the_end_of_draining_is_not_taken(rig: BrokerRig) -> None:
     rig.call(1)
     rig.call(2)
     rig.broker.drain()
-    rig.broker.give_up_all()
+    rig.broker.give_up_all(0.0)
     rig.act()
     assert [(one.id, one.taken) for one in rig.responses()] == [(1, True), (2, False)]
 
@@ -238,7 +238,7 @@ def test_too_many_calls_of_one_client(make_broker: MakeBroker, read_problem: Rea
     assert_refused(rig, read_problem, 429, retry_after=True)
     rig.call(3, address=b"b")
     assert rig.answers(b"b") == []  # another's bound is another's
-    rig.finish(rig.dispatched[0])
+    rig.finish(rig.started[0])
     rig.call(4)
     assert rig.answers() == [(1, 200)]
 
@@ -263,11 +263,11 @@ def test_a_full_queue(
     assert rig.answers() == []
     rig.call(4, body=bytes(1000))
     assert_refused(rig, read_problem, status, retry_after=True)
-    rig.finish(rig.dispatched[0])  # one place is free again
+    rig.finish(rig.started[0])  # one place is free again
     rig.call(5, body=bytes(1000))
-    rig.finish(rig.dispatched[1])
-    rig.finish(rig.dispatched[2])
-    rig.finish(rig.dispatched[3])
+    rig.finish(rig.started[1])
+    rig.finish(rig.started[2])
+    rig.finish(rig.started[3])
     assert rig.answers() == [(1, 200), (2, 200), (3, 200), (5, 200)]
     rig.assert_nothing_is_left()
 
@@ -303,7 +303,7 @@ def test_the_bytes_of_a_connection_count_where_they_wait_and_at_workers(
     rig.call(1, address=b"b", body=bytes(40_000))
     assert (rig.answers(b"a"), rig.answers(b"b")) == ([(5, 429)], [])
     rig.call(6)  # it has no body, and holds nothing
-    rig.finish(rig.dispatched[0])
+    rig.finish(rig.started[0])
     rig.call(7, body=bytes(40_000))
     assert rig.answers() == [(1, 200)]
 
@@ -312,7 +312,7 @@ def test_one_call_is_within_every_bound_of_bytes(make_broker: MakeBroker) -> Non
     rig = make_broker(client_bytes=64 * 1024, broker_bytes=64 * 1024)
     rig.greet(b"a")
     rig.call(1, body=bytes(1024 * 1024))
-    assert len(rig.dispatched) == 1
+    assert len(rig.started) == 1
 
 
 def test_what_clients_have_not_read_counts_with_the_bodies_in_hand(
@@ -320,12 +320,12 @@ def test_what_clients_have_not_read_counts_with_the_bodies_in_hand(
 ) -> None:
     rig = make_broker(capacity=100, broker_bytes=400_000)
     rig.greet(b"a")
-    rig.broker.note_unsent(200_000)
+    rig.frontend.note_unsent(200_000)
     rig.call(1, body=bytes(90_000))
     rig.call(2, body=bytes(90_000))
     assert rig.broker.held_bytes == 180_000
     rig.call(3, body=bytes(90_000))
     assert_refused(rig, read_problem, 503, retry_after=True)
-    rig.broker.note_unsent(0)
+    rig.frontend.note_unsent(0)
     rig.call(4, body=bytes(90_000))
     assert rig.answers() == []

@@ -34,7 +34,7 @@ class Shop:
             if any(call.target == self.poison for call in calls):
                 self.alive.remove(name)
                 self.dead += 1
-                self.backend.broker.lose_worker(name)
+                self.backend.backend.lose(name, self.backend.now)
                 self.backend.act()
                 self.hire()
             elif calls:
@@ -64,7 +64,7 @@ def test_a_suspect_is_alone_with_its_worker(backend) -> None:
     for call_id in (1, 2):
         backend.call(call_id, method="GET")
     backend.given(b"x")
-    backend.broker.lose_worker(b"x")
+    backend.backend.lose(b"x", backend.now)
     backend.act()
     backend.employ(b"y", capacity=4)
     (first,) = backend.given(b"y")
@@ -82,7 +82,7 @@ def test_a_worker_that_has_calls_is_emptied_for_a_suspect(backend) -> None:
     backend.call(2)
     backend.given(b"x")
     (other,) = backend.given(b"y")
-    backend.broker.lose_worker(b"x")
+    backend.backend.lose(b"x", backend.now)
     backend.act()
     backend.call(3)
     assert backend.given(b"y") == []
@@ -102,7 +102,7 @@ def test_no_worker_is_emptied_for_long(backend) -> None:
     backend.employ(b"y", capacity=4)
     backend.call(3)
     backend.given(b"y")
-    backend.broker.lose_worker(b"x")
+    backend.backend.lose(b"x", backend.now)
     backend.act()
     backend.call(4)
     assert backend.given(b"y") == []
@@ -121,7 +121,7 @@ def test_half_of_the_workers_go_on_with_what_is_no_suspect(backend) -> None:
     for call_id in range(45):
         backend.call(call_id, method="GET")
     given = {name: backend.given(name) for name in names}
-    backend.broker.lose_worker(b"dead")
+    backend.backend.lose(b"dead", backend.now)
     backend.act()
     for name in names[:4]:
         backend.work(name, *(Response(token, 200, {}, b"") for token in given[name]))
@@ -139,7 +139,7 @@ def test_a_worker_that_says_goodbye_has_not_died_of_its_calls(backend) -> None:
             backend.given(b"x")
             backend.work(b"x", Goaway("closing"))
     (token,) = backend.given(b"y")
-    backend.broker.lose_worker(b"y")
+    backend.backend.lose(b"y", backend.now)
     backend.employ(b"z")
     (token,) = backend.given(b"z")
     backend.work(b"z", Response(token, 200, {}, b""))
@@ -150,7 +150,7 @@ def test_a_lost_worker_is_named_with_what_it_had(backend) -> None:
     backend.employ(b"x", capacity=9)
     for call_id in range(5):
         backend.call(call_id, f"/users/{call_id}?secret=1", method="GET")
-    backend.broker.lose_worker(b"x")
+    backend.backend.lose(b"x", backend.now)
     backend.act()
     (reason,) = [event.reason for event in backend.events if event.kind == "worker-lost"]
     assert reason.startswith("it is not connected; it had GET /users/0 (a-0), GET /users/1 (a-1)")
@@ -165,7 +165,7 @@ def test_suspects_that_nobody_waits_for_any_more_hold_up_nothing(backend) -> Non
     backend.employ(b"y", capacity=4)
     backend.call(2)
     (other,) = backend.given(b"y")
-    backend.broker.lose_worker(b"x")
+    backend.backend.lose(b"x", backend.now)
     backend.act()
     backend.tick(0.6)
     assert backend.answers() == [(1, 504)]
@@ -183,7 +183,7 @@ def test_a_call_that_could_not_be_sent_goes_to_another_worker(backend, method) -
         backend.employ(name, capacity=4)
     backend.call(1, method=method)
     (token,) = backend.given(b"x")
-    backend.broker.lose_worker(b"x", undelivered=[token])
+    backend.backend.lose(b"x", backend.now, undelivered=[token])
     backend.act()
     (again,) = backend.given(b"y")
     backend.call(2)
@@ -196,7 +196,7 @@ def test_a_call_that_could_not_be_sent_waits_if_there_is_no_other(backend, read_
     backend.employ(b"x")
     backend.call(1, ttl=1000)
     (token,) = backend.given(b"x")
-    backend.broker.lose_worker(b"x", undelivered=[token])
+    backend.backend.lose(b"x", backend.now, undelivered=[token])
     backend.tick(1.5)
     (response,) = backend.responses()
     assert (response.status, read_problem(response)["executed"]) == (504, "no")
@@ -207,7 +207,7 @@ def test_of_what_a_lost_worker_has_only_what_was_sent_is_lost(backend) -> None:
     backend.call(1)
     backend.call(2)
     _, second = backend.given(b"x")
-    backend.broker.lose_worker(b"x", undelivered=[second])
+    backend.backend.lose(b"x", backend.now, undelivered=[second])
     backend.act()
     assert backend.answers() == [(1, 502)]
     backend.employ(b"y")
@@ -219,7 +219,7 @@ def test_an_mdp_worker_that_could_not_be_reached_has_not_had_the_call(backend) -
     backend.say(b"x", Ready("users"))
     backend.call(1)
     (token,) = backend.given(b"x")
-    backend.broker.lose_worker(b"x", undelivered=[b"", b"MDPW02", b"\x02", token, b"", b""])
+    backend.backend.lose(b"x", backend.now, undelivered=[b"", b"MDPW02", b"\x02", token, b"", b""])
     backend.say(b"y", Ready("users"))
     assert len(backend.given(b"y")) == 1
     backend.say(b"y", Disconnect())
@@ -248,7 +248,7 @@ def test_a_child_is_known_by_its_secret_and_called_by_its_name(backend) -> None:
     backend.broker.expect_child("w1-abc", "secret")
     backend.employ(b"secret")
     assert backend.kinds() == [("worker-ready", "w1-abc")]
-    backend.broker.lose_named("w1-abc", "SIGKILL")
+    backend.broker.lose_named("w1-abc", "SIGKILL", 0.0)
     backend.act()
     assert backend.kinds() == [("worker-lost", "w1-abc")]
     backend.employ(b"secret")  # its process has ended: nobody is that child any more
@@ -260,12 +260,12 @@ def test_nothing_else_has_the_name_of_a_child(backend) -> None:
     backend.broker.expect_child("w1-abc", "secret")
     backend.employ(b"w1-abc")
     backend.employ(b"secret")
-    backend.broker.lose_worker(b"w1-abc")
+    backend.backend.lose(b"w1-abc", backend.now)
     backend.act()
     assert [name for _, name in backend.kinds()] == [
         "w1-abc (no child)",
         "w1-abc",
         "w1-abc (no child)",
     ]
-    backend.broker.lose_named("w1-abc", "SIGKILL")
+    backend.broker.lose_named("w1-abc", "SIGKILL", 0.0)
     assert backend.broker.workers == []

@@ -192,8 +192,8 @@ def test_a_reply_after_the_deadline_is_late_and_frees_its_worker(backend, dialec
 
 def test_who_changes_its_dialect_is_sent_away_in_the_one_it_began_with(backend) -> None:
     backend.say(b"w", READY, "mdp01")
-    frames = backend.broker
-    frames.receive_command(b"w", "mdp02", Heartbeat(), 0.0)
+    port = backend.backend
+    port.receive_command(b"w", "mdp02", Heartbeat(), 0.0)
     backend.act()
     assert backend.heard(b"w") == [Disconnect()]
     assert backend.broker.workers == []
@@ -202,7 +202,7 @@ def test_who_changes_its_dialect_is_sent_away_in_the_one_it_began_with(backend) 
 def test_a_native_worker_that_says_something_of_mdp_is_sent_away(backend) -> None:
     backend.employ(b"n")
     for command in (Heartbeat(), READY, Final(TOKEN, (b"",))):
-        backend.broker.receive_command(b"n", "mdp02", command, 0.0)
+        backend.backend.receive_command(b"n", "mdp02", command, 0.0)
         backend.dialects[b"n"] = "mdp02"
         backend.act()
         assert backend.broker.workers == [] or command is READY
@@ -352,7 +352,7 @@ def test_a_worker_gets_credit_for_large_messages_that_were_read(make_backend) ->
         backend.call(call_id)
     tokens = backend.given(b"n")
     for token in tokens:
-        backend.broker.receive_worker(b"n", [Response(token, 200, {}, b"")], 0.0, 60_000)
+        backend.backend.receive(b"n", [Response(token, 200, {}, b"")], 0.0, 60_000)
         backend.act()
     assert backend.heard(b"n") == [Credit(0, 120_000), Credit(0, 120_000)]
 
@@ -464,8 +464,8 @@ def test_who_drains_is_given_nothing_more_and_may_finish(backend) -> None:
 def test_the_broker_sends_everybody_away_once(backend) -> None:
     backend.say(b"w", READY)
     backend.employ(b"n")
-    backend.broker.dismiss_workers()
-    backend.broker.dismiss_workers()
+    backend.backend.say_goodbye(0.0)
+    backend.backend.say_goodbye(0.0)
     backend.act()
     assert backend.heard(b"w") == [Disconnect()]
     assert backend.heard(b"n") == [Goaway("closing")]
@@ -475,7 +475,7 @@ def test_the_end_of_a_named_process_ends_its_sessions(backend) -> None:
     backend.employ(b"n")
     backend.employ(b"m")
     backend.call(1, method="GET")
-    backend.broker.lose_named("n", "killed")
+    backend.broker.lose_named("n", "killed", 0.0)
     backend.act()
     assert [worker.name for worker in backend.broker.workers] == ["m"]
     assert len(backend.given(b"m")) == 1

@@ -95,9 +95,9 @@ def lose(backend, address: bytes, way: str) -> None:
         case "goaway":
             backend.work(address, Goaway("closing"))
         case "gone":
-            backend.broker.lose_worker(address)
+            backend.backend.lose(address, backend.now)
         case "killed":
-            backend.broker.lose_named(address.decode(), "killed")
+            backend.broker.lose_named(address.decode(), "killed", 0.0)
         case "silence":
             backend.pass_time(backend.now + 4)
     backend.act()
@@ -138,7 +138,7 @@ def test_the_body_of_a_call_counts_until_its_end_if_its_worker_is_lost(
         lose(backend, b"x", way)
         backend.pass_time(backend.now + 60)
         assert all(status != 503 for _, status in backend.answers())
-        assert backend.broker._dispatcher.held_bytes == 0
+        assert backend.broker._dispatcher.calls.held_bytes == 0
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -266,9 +266,9 @@ def test_whoever_was_given_a_call_once_is_told_maybe(make_backend, read_problem)
         backend.call(1, method="GET")
         lose(backend, b"x", "gone")
         if refuse == "suspend":
-            backend.broker.suspend()
+            backend.broker.suspend(0.0)
         else:
-            backend.broker.give_up_all()
+            backend.broker.give_up_all(0.0)
         backend.act()
         (response,) = backend.responses()
         assert read_problem(response)["executed"] == "maybe"
@@ -319,7 +319,7 @@ def test_a_flood_of_names_is_bounded(make_backend) -> None:
 def call_by_plain(backend) -> None:
     found = dialects.read([b"", b'{"method": "GET", "path": "/users"}'])
     assert isinstance(found, dialects.ForeignCall)
-    backend.broker.receive_foreign(b"p", found.call, found.return_path, backend.now)
+    backend.frontend.receive_foreign(b"p", found.call, found.return_path, backend.now)
     backend.act()
 
 

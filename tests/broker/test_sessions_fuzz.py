@@ -100,7 +100,7 @@ class Chaos:
             case 3:
                 backend.tick(backend.now + rng.choice([0.1, 0.2, 0.2, 0.2, 1.0]))
             case 4 if rng.random() < 0.2:
-                backend.broker.lose_worker(rng.choice(ADDRESSES))
+                backend.backend.lose(rng.choice(ADDRESSES), backend.now)
                 backend.act()
             case _:
                 address = rng.choice(ADDRESSES)
@@ -109,7 +109,7 @@ class Chaos:
 
     def hear(self, address: bytes, frames: list[bytes]) -> None:
         backend = self.backend
-        is_known = backend.broker.is_worker(address)
+        is_known = address in backend.backend.workers
         try:
             received = dialects.read_worker(frames)
         except MalformedCommand as error:
@@ -124,9 +124,9 @@ class Chaos:
         if isinstance(received, dialects.ForeignCommand):
             if not is_known:
                 backend.dialects[address] = received.dialect
-            backend.broker.receive_command(address, *received, backend.now)
+            backend.backend.receive_command(address, *received, backend.now)
         else:
-            backend.broker.receive_worker(address, received, backend.now)
+            backend.backend.receive(address, received, backend.now)
         backend.act()
 
 

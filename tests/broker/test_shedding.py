@@ -58,7 +58,7 @@ class Simulation:
 
     def load(self, address: bytes, rate: float, start: float, end: float, ttl: float) -> None:
         """Let a client call at random moments."""
-        if address not in self.backend.broker._clients.native:
+        if address not in self.backend.frontend.native:
             self.backend.greet(address)
         when = start
         while (when := when + self.rng.expovariate(rate)) < end:
@@ -102,7 +102,7 @@ class Simulation:
             while self.backend.broker.next_tick <= when:
                 self.backend.tick(max(self.backend.now, self.backend.broker.next_tick))
                 if self.at_work:
-                    self.backend.broker._sessions.workers[b"w"].heard_at = self.backend.now
+                    self.backend.backend.workers[b"w"].heard_at = self.backend.now
                 self.look()
             self.backend.now = when
             what(*args)
@@ -249,7 +249,7 @@ def test_a_route_that_is_slow_does_not_count_against_those_that_are_fast(backend
             backend.work(b"w", Response(token, 200, {}, b""))
     backend.answers()
     service = backend.broker.services["users"]
-    peer = backend.broker._clients.native[b"a"]
+    peer = backend.frontend.native[b"a"]
     from trizmq.broker.calls import Flight
 
     def usual(path: str) -> float:
@@ -272,7 +272,7 @@ def test_mdp_clients_have_no_deadline_so_their_newest_call_goes_first(backend, d
             "mdp02": [b"MDPC02", b"\x01", b"GET /users/%d" % number, b""],
         }[dialect]
         found: Any = dialects.read(frames)
-        backend.broker.receive_foreign(b"m", found.call, found.return_path, backend.now)
+        backend.frontend.receive_foreign(b"m", found.call, found.return_path, backend.now)
         backend.act()
 
     def serve() -> str:

@@ -135,7 +135,7 @@ def call_plain(backend, address: bytes, envelope: bytes, dialect: str = "plain")
     }[dialect]
     found = dialects.read(frames if envelope or dialect == "mdp02" else frames[1:])
     assert isinstance(found, dialects.ForeignCall)
-    backend.broker.receive_foreign(address, found.call, found.return_path, backend.now)
+    backend.frontend.receive_foreign(address, found.call, found.return_path, backend.now)
     backend.act()
 
 
@@ -223,7 +223,7 @@ def test_what_a_connection_was_counted_for_is_given_back(backend) -> None:
     backend.tick(2.0)  # nobody offers the service
     assert len(backend.messages) == 9
     backend.employ(b"w", capacity=99)
-    connections = {peer.connection for peer in backend.broker._clients.all()}
+    connections = {peer.connection for peer in backend.frontend.peers()}
     assert [(one.calls, one.queued_bytes) for one in connections] == [(0, 0)]
 
 

@@ -1,99 +1,109 @@
-"""What the broker knows of its clients and of the calls in flight."""
+"""The broker's calls: one record for each, and the states that it passes through.
+
+Rules. Everything about where a call stands is decided here: no other module sets its state, its
+worker, or what is counted of it. Each method of `Calls` is one step of `TRANSITIONS`; a step that
+is not in that table is a fault of the broker's, and raises.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias, final
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final, final
 
-from ..calls import Work
-from ..deadlines import Lag
+from ..bounds import body_size, size_of
+from ..deadlines import Deadlines
 from ..messages import IDEMPOTENT_METHODS
+from .queues import Queued
 
 if TYPE_CHECKING:
-    from ..wire.items import Call, Takes
+    from collections.abc import Mapping
+
+    from ..wire.items import Call
     from ..wire.return_path import ReturnPath
+    from .clients import Peer
     from .queues import RequestQueue
     from .services import Service
-    from .workers import Worker
+    from .workers import Token, Worker
 
-__all__ = ["Connection", "Flight", "Peer", "Token"]
+__all__ = ["TRANSITIONS", "CallState", "Calls", "Flight"]
 
-
-#: What a worker knows a call by: an id in the native dialect; in MDP a client address that
-#: was minted for this one dispatch, so that a routing id is never seen, nor of use.
-Token: TypeAlias = int | bytes
-
-
-@final
-@dataclass(eq=False)
-class Connection:
-    """What all clients behind one routing id have together: they share its bounds, and its turn."""
-
-    calls: int = 0
-    queued_bytes: int = 0
-    #: Bytes of the bodies of its calls that wait, or that workers were given.
-    held: int = 0
-    lag: Lag = field(default_factory=Lag)
+# Integers of our own, because compiled code looks up an enum's member like any attribute.
+_OPEN: Final = 0
+_QUEUED: Final = 1
+_ASSIGNED: Final = 2
+_LINGERING: Final = 3
+_ENDED: Final = 4
 
 
-@final
-@dataclass(eq=False)
-class Peer:
-    """A client, and its calls in flight by id (its own ids, if it is native).
+class CallState(IntEnum):
+    """Where a call stands in the broker.
 
-    ``address`` is the routing id. Behind one that is not native there may be a queue device
-    with many clients: ``envelope`` tells them apart. A native peer has none: it said hello,
-    reads batches, and hears heartbeats.
+    =========  ========================================================================
+    OPEN       it was read, and neither waits nor is at a worker
+    QUEUED     it waits for a worker
+    ASSIGNED   a worker has it
+    LINGERING  its caller has had its outcome, or has gone; its worker still has it
+    ENDED      nothing is left to be done
+    =========  ========================================================================
+
+    The room of a worker comes back only when the worker says so: a handler that ignores its
+    cancellation keeps its room, and so its call lingers.
     """
 
-    address: bytes
-    instance: str
-    envelope: tuple[bytes, ...] | None = None
-    flights: dict[int, Flight] = field(default_factory=dict)
-    connection: Connection = field(default_factory=Connection)
-    #: Something was sent to it since the last heartbeat was due.
-    was_told: bool = False
-    #: How large may be what it is sent, if that is less than what we take.
-    takes: Takes | None = None
-    #: Header fields of a call of its that are as they have to be.
-    headers: dict[str, str] = field(default_factory=dict)
-    #: How its last call's path began, and of which service that is.
-    service_path: str = "//"
-    service_name: str = ""
-    #: By which a native client is known again when it has a new connection.
-    key: str = ""
-    #: The highest id of its calls that was looked at, and how many bytes were read since a
-    #: heartbeat has told it so.
-    seen: int = 0
-    read: int = 0
+    OPEN = _OPEN
+    QUEUED = _QUEUED
+    ASSIGNED = _ASSIGNED
+    LINGERING = _LINGERING
+    ENDED = _ENDED
 
-    @property
-    def queued_bytes(self) -> int:
-        """About how many bytes the calls keep that wait, of everybody on its connection."""
-        return self.connection.queued_bytes
+
+#: The states that may follow each state, by the method of `Calls` that leads there.
+TRANSITIONS: Final[Mapping[CallState, Mapping[str, CallState]]] = {
+    CallState.OPEN: {
+        "queue": CallState.QUEUED,
+        "assign": CallState.ASSIGNED,
+        "end": CallState.ENDED,
+    },
+    CallState.QUEUED: {
+        "take": CallState.OPEN,
+        "end": CallState.ENDED,
+    },
+    CallState.ASSIGNED: {
+        "release": CallState.OPEN,  # its worker was lost, or never got it
+        "end": CallState.LINGERING,
+    },
+    CallState.LINGERING: {
+        "release": CallState.ENDED,
+    },
+    CallState.ENDED: {},
+}
+
+#: The same as bits, for each state in its order.
+_MAY_BECOME: Final = [
+    sum(1 << following for following in TRANSITIONS[state].values()) for state in CallState
+]
 
 
 @final
-class Flight(Work):
-    """One call in flight, from the broker's reading it to its end.
-
-    When it has ``ended`` its caller has had its outcome;
-    the worker may still be busy with it, and says so by `Broker.finish`.
+class Flight(Queued):
+    """One call in flight, from its being read to its end.
 
     Attributes:
-      attempts: how often it was given to a worker.
-      deaths: how often the worker was lost that had it.
-      given_at: when it was given to its worker.
-      is_measured: how long its worker has it counts.
-      held: bytes of its body, as long as they are counted.
-      is_queued: it waits for a worker.
-      parts: how many parts of its response its caller has been sent.
-      sent: how many bytes these have.
-      gathered: parts that wait for the end.
+      peer: the client that made it.
+      return_path: how to answer it, in a dialect where that is not the same for all calls.
+      worker: the worker that has it, or had it last.
+      token: what that worker knows it by.
       wanted: the one worker that may have it, if a hook has said so.
+      attempts: how often it was given to a worker.
+      given_at: when it was given to its worker.
+      is_measured: whether the time that its worker takes counts for the service's estimate.
+      held: bytes of its body, as long as they are counted.
+      parts: how many parts of its response its caller was sent; ``sent``: how many bytes.
+      gathered: frames of parts that wait for the end.
 
     """
 
+    # Written out, not a dataclass: one is made for each call.
     def __init__(
         self,
         peer: Peer,
@@ -102,25 +112,43 @@ class Flight(Work):
         service: Service,
         return_path: ReturnPath | None = None,
     ) -> None:
-        super().__init__(call, deadline, "")
+        super().__init__(call, deadline, "", peer.connection, peer)
         if not self.request_id:
             self.request_id = f"{peer.instance}-{self.id}"
         self.peer = peer
         self.service = service
         self.return_path = return_path
         self.worker: Worker | None = None
-        self.size = 0
+        self.wanted: Worker | None = None
         self.token: Token = 0
         self.attempts = 0
-        self.deaths = 0
         self.given_at = 0.0
         self.is_measured = False
         self.held = 0
-        self.is_queued = False
         self.parts = 0
         self.sent = 0
         self.gathered: list[bytes] = []
-        self.wanted: Worker | None = None
+        self._state = _OPEN
+
+    @property
+    def state(self) -> CallState:
+        """Where it stands."""
+        return CallState(self._state)
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether it waits for a worker."""
+        return self._state == _QUEUED
+
+    @property
+    def is_assigned(self) -> bool:
+        """Whether a worker has it, and its caller waits for that."""
+        return self._state == _ASSIGNED
+
+    @property
+    def has_worker(self) -> bool:
+        """Whether a worker has it, even though its caller may have gone."""
+        return self._state == _ASSIGNED or self._state == _LINGERING
 
     @property
     def may_be_repeated(self) -> bool:
@@ -129,11 +157,117 @@ class Flight(Work):
         return is_idempotent and not self.parts
 
     @property
-    def is_local(self) -> bool:
-        """Whether the worker of this process was given it."""
-        return self.worker is not None and self.worker.address is None
-
-    @property
-    def queue(self) -> RequestQueue:
-        """Where it waits for a worker."""
+    def queue(self) -> RequestQueue[Flight]:
+        """The queue in which it waits for a worker."""
         return self.service.queue if self.wanted is None else self.wanted.queue
+
+    def become(self, state: int) -> None:
+        """Change its state; for `Calls` alone."""
+        if not _MAY_BECOME[self._state] >> state & 1:
+            raise RuntimeError(f"a call that is {self.state.name} cannot become {state}")
+        self._state = state
+
+
+@final
+class Calls:
+    """Moves each call from state to state, and counts calls and bytes.
+
+    Attributes:
+      in_flight: calls that have not ended for their callers.
+      queued_bytes: about how many bytes the calls keep that wait.
+      held_bytes: bytes of the bodies of calls that wait, or that workers have.
+      unsent_bytes: bytes that were sent to clients that have not read them, as last told.
+      deadlines: when each call that has not ended is due.
+
+    """
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self.queued_bytes = 0
+        self.held_bytes = 0
+        self.unsent_bytes = 0
+        self.deadlines: Deadlines[Flight] = Deadlines()
+
+    def open(self, flight: Flight) -> None:
+        """Take in a call; from now on it ends exactly once."""
+        peer = flight.peer
+        peer.flights[flight.id] = flight
+        flight.connection.calls += 1
+        if flight.body:
+            flight.held = held = body_size(flight)
+            self.held_bytes += held
+            flight.connection.held += held
+        self.deadlines.add(flight.deadline, flight)
+        self.in_flight += 1
+
+    def queue(self, flight: Flight, *, at_front: bool = False) -> None:
+        """Let it wait for a worker: behind all others of its connection, or before all."""
+        flight.become(_QUEUED)
+        flight.size = size_of(flight)
+        self.queued_bytes += flight.size
+        if at_front:
+            flight.queue.push_front(flight)
+        else:
+            flight.queue.push(flight)
+
+    def take(self, queue: RequestQueue[Flight]) -> Flight | None:
+        """Take the next call out of its queue, or return None if none waits."""
+        return self._took(queue.pop())
+
+    def take_suspect(self, queue: RequestQueue[Flight]) -> Flight | None:
+        """Likewise, of the calls that are given to a worker alone."""
+        return self._took(queue.pop_suspect() if queue.has_suspects else None)
+
+    def _took(self, flight: Flight | None) -> Flight | None:
+        if flight is not None:
+            flight.become(_OPEN)
+            self.queued_bytes -= flight.size
+        return flight
+
+    def assign(self, flight: Flight, worker: Worker) -> None:
+        """Note that ``worker`` is given it."""
+        flight.become(_ASSIGNED)
+        flight.worker = worker
+        flight.attempts += 1
+        flight.service.in_flight += 1
+        worker.busy += 1
+        worker.held += flight.held
+
+    def release(self, flight: Flight) -> None:
+        """Note that its worker does not have it any more.
+
+        If its caller still waits it is open again, and another worker may have it.
+        """
+        worker = flight.worker
+        assert worker is not None
+        flight.become(_ENDED if flight.ended else _OPEN)
+        if worker.flights:  # a worker in this process needs no tokens
+            worker.flights.pop(flight.token, None)
+        worker.busy -= 1
+        worker.held -= flight.held
+        flight.service.in_flight -= 1
+        if flight.ended:
+            self._drop_body(flight)
+
+    def end(self, flight: Flight) -> None:
+        """Note that its caller has had its outcome, or has gone."""
+        if flight._state == _QUEUED:
+            flight.queue.leave(flight)
+            self.queued_bytes -= flight.size
+        flight.become(_LINGERING if flight._state == _ASSIGNED else _ENDED)
+        flight.ended = True
+        self.in_flight -= 1
+        self.deadlines.forget()
+        flight.body = b""  # the record stays in the heap of deadlines for a while
+        if flight.gathered:
+            flight.gathered = []
+        del flight.peer.flights[flight.id]
+        flight.connection.calls -= 1
+        if flight._state == _ENDED:
+            self._drop_body(flight)
+
+    def _drop_body(self, flight: Flight) -> None:
+        if flight.held:
+            self.held_bytes -= flight.held
+            flight.connection.held -= flight.held
+            flight.held = 0

@@ -1,222 +1,220 @@
-"""The broker's clients: who is connected, who is away, and what is kept for them."""
+"""The broker's clients: ports by which it answers them, and what is kept for those away."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, final
 
-import msgspec
-
-from ..bounds import narrower
 from ..deadlines import NEVER
 from ..names import label
-from ..wire.items import VERSION, Goaway, Heartbeat, Hello, Part, Response, frames_of
-from .calls import Peer
+from ..wire.items import MAX_BODY_FRAMES, Part, Response, frames_of
+from ..wire.return_path import PLAIN
+from .queues import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..limits import Limits
-    from ..wire.items import Item
+    from ..wire.items import Body, Item, Takes
     from ..wire.return_path import ReturnPath
-    from .outbox import Counters, Outbox
+    from .outbox import Outbox, SocketOutbox
 
-__all__ = ["Absence", "Clients"]
-
+__all__ = ["PATIENCE", "Absence", "ForeignPeer", "LocalPeer", "NativePeer", "Peer"]
 
 #: As much as is kept of what a client calls itself: it is kept as long as the client stays.
 MAX_INSTANCE: Final = 64
 
-#: A native client may have a quarter of its bytes on the way to us, and is told when we have read
-#: a quarter of that.
-WINDOWS: Final = 4
-
-
-@final
-class Clients:
-    """A registry, and the heartbeats to native clients."""
-
-    def __init__(
-        self, limits: Limits, counters: Counters, outbox: Outbox, *, instance: str
-    ) -> None:
-        self.native: dict[bytes, Peer] = {}
-        self.foreign: dict[bytes, dict[tuple[bytes, ...], Peer]] = {}
-        self.next_heartbeat = float("inf")
-        self._by_key: dict[str, Peer] = {}
-        self._absence = Absence(limits.client_bytes)
-        self._interval = limits.heartbeat
-        self._counters = counters
-        self._outbox = outbox
-        self._takes = limits.takes
-        window = limits.client_bytes // WINDOWS
-        self._read_bytes = window // WINDOWS
-        self._hello = Hello(
-            VERSION, instance, limits.client_calls, takes=self._takes, window=window
-        )
-
-    def greet(self, address: bytes, hello: Hello, now: float) -> Peer | None:
-        """Answer the hello on a new connection; return the client, None if it cannot stay."""
-        if hello.version != VERSION:
-            self._outbox.say(address, Goaway("version"))
-            return None
-        if not self.native:
-            self.next_heartbeat = now + self._interval
-        peer = self._by_key.get(hello.key)
-        if peer is None:
-            peer = Peer(address, label(hello.instance, MAX_INSTANCE), key=hello.key)
-            peer.seen = self._seen_of(hello)
-        else:
-            # The connection before may not be known to have ended: what still comes on it is
-            # a stranger's from now on.
-            self.native.pop(peer.address, None)
-            peer.address = address
-        peer.takes = narrower(hello.takes, self._takes)
-        self.native[address] = peer
-        if hello.key:
-            self._by_key[hello.key] = peer
-        self._resume(peer, hello)
-        return peer
-
-    def message_bytes(self, address: bytes) -> int:
-        """Return how large a message to the native client at ``address`` may be."""
-        peer = self.native.get(address)
-        takes = self._takes if peer is None or peer.takes is None else peer.takes
-        return takes.message_bytes
-
-    def note_read(self, peer: Peer, size: int) -> None:
-        """Count what was read of a native client's large messages; tell it now and then."""
-        peer.read += size
-        if peer.read >= self._read_bytes:
-            peer.read = 0
-            peer.was_told = True
-            self._outbox.say(peer.address, Heartbeat(peer.seen))
-
-    def _seen_of(self, hello: Hello) -> int:
-        """Return which calls of a client were looked at that is not known any more."""
-        seen = self._absence.recall(hello.key)
-        if seen is None and hello.resumes == self._hello.instance:
-            seen = max(hello.in_flight, default=0)  # any of them may have been
-        return seen or 0
-
-    def _resume(self, peer: Peer, hello: Hello) -> None:
-        """Say hello, what of the client's calls has become of nothing, and what it has missed."""
-        kept = self._absence.end(peer)
-        if hello.resumes != self._hello.instance:
-            self.say_hello(peer.address)
-            return
-        answered = {item.id for item in kept if isinstance(item, Response)}
-        lost = [
-            one
-            for one in hello.in_flight
-            if one <= peer.seen and one not in peer.flights and one not in answered
-        ]
-        answer = msgspec.structs.replace(self._hello, seen=peer.seen, lost=tuple(lost))
-        self._outbox.say(peer.address, answer)
-        for item in kept:
-            self._outbox.say(peer.address, item)
-
-    def say_hello(self, address: bytes) -> None:
-        """Tell a native client who we are, and how much we take."""
-        self._outbox.say(address, self._hello)
-
-    def miss(self, address: bytes, items: Iterable[Item], now: float) -> bool:
-        """Keep what a client was to be told that is not connected; return False for a stranger."""
-        peer = self.native.get(address)
-        if peer is None or not peer.key:
-            return False
-        self._absence.begin(peer, now)
-        self._absence.keep(peer, items)
-        return True
-
-    def overdue(self, now: float) -> list[Peer]:
-        """Return the clients that have been away for too long."""
-        return self._absence.due(now)
-
-    @property
-    def next_tick(self) -> float:
-        """When to ask `overdue`, or call `tick`, at the latest."""
-        return min(self.next_heartbeat, self._absence.next_tick)
-
-    def foreign_peer(self, address: bytes, return_path: ReturnPath) -> Peer:
-        """Return the client of another dialect that calls by ``return_path``."""
-        peers = self.foreign.setdefault(address, {})
-        peer = peers.get(return_path.envelope)
-        if peer is None:
-            peer = Peer(address, return_path.dialect, return_path.envelope)
-            for other in peers.values():
-                peer.connection = other.connection
-                break
-            peers[return_path.envelope] = peer
-        return peer
-
-    def forget_if_idle(self, peer: Peer) -> None:
-        """Forget a client that never said hello, and has no call in flight any more."""
-        if peer.envelope is None or peer.flights:
-            return
-        peers = self.foreign.get(peer.address, {})
-        peers.pop(peer.envelope, None)
-        if not peers:
-            self.foreign.pop(peer.address, None)
-
-    def at(self, address: bytes) -> list[Peer]:
-        """Return every client at ``address``."""
-        there = list(self.foreign.get(address, {}).values())
-        if address in self.native:
-            there.append(self.native[address])
-        return there
-
-    def forget(self, address: bytes) -> list[Peer]:
-        """Forget everybody at ``address``; return who that was."""
-        gone = list(self.foreign.pop(address, {}).values())
-        if address in self.native:
-            peer = self.native.pop(address)
-            self._by_key.pop(peer.key, None)
-            self._counters.gone += len(self._absence.end(peer))
-            self._absence.remember(peer)
-            gone.append(peer)
-        return gone
-
-    def all(self) -> list[Peer]:
-        """Return every client."""
-        foreign = [peer for peers in self.foreign.values() for peer in peers.values()]
-        return [*self.native.values(), *foreign]
-
-    def say_to_all(self, goaway: Goaway) -> None:
-        """Tell every native client."""
-        for address in self.native:
-            self._outbox.say(address, goaway)
-
-    def say_goodbye(self) -> None:
-        """Tell every native client which of its calls were not looked at, and never will be."""
-        for peer in self.native.values():
-            self._outbox.say(peer.address, Goaway("closing", peer.seen))
-
-    def tick(self, now: float) -> None:
-        """Say that we live to who has heard nothing for a while."""
-        if now < self.next_heartbeat:
-            return
-        for peer in self.native.values():
-            if not peer.was_told:
-                self._outbox.say(peer.address, Heartbeat())
-            peer.was_told = False
-        self.next_heartbeat = now + self._interval if self.native else float("inf")
-
-
-#: How long their calls go on, in seconds.
+#: How long the calls of a client go on that is away, in seconds.
 PATIENCE: Final = 2.0
-
 
 #: What an item costs beside its body.
 OVERHEAD: Final = 512
-
 
 #: As many keys of clients that were given up are kept, with what was seen of their calls.
 MAX_REMEMBERED: Final = 1024
 
 
+class Peer(ABC):
+    """A port by which the broker reaches one client.
+
+    The calls are `calls.Flight`; they are `Any` here because a flight knows its client, and
+    imports run one way.
+
+    Attributes:
+      dialect: what it speaks, for people and hooks: ``"native"``, ``"mdp01"``, ``"plain"`` ...
+      instance: what its calls are named after.
+      connection: what it shares with all clients behind the same routing id.
+      flights: its calls in flight, by id.
+      takes: how large a response may be.
+      is_checked: whether the names in its calls are in their normal form already.
+      pipelines: whether it takes each response for the next one that it waits for, and tells
+        no deadlines, as MDP clients do.
+      seen: the id of the last call that was looked at.
+      headers: header fields of a call of its that are as they have to be.
+      service_path: how its last call's path began; ``service_name``: of which service that is.
+
+    """
+
+    def __init__(
+        self, dialect: str, instance: str, takes: Takes, connection: Connection | None = None
+    ) -> None:
+        self.dialect = dialect
+        self.instance = instance
+        self.takes = takes
+        self.connection = connection or Connection()
+        self.flights: dict[int, Any] = {}
+        self.is_checked = True
+        self.pipelines = False
+        self.headers: dict[str, str] = {}
+        self.service_path = "//"
+        self.service_name = ""
+        self.seen = 0
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it does not read what it asked for."""
+        return False
+
+    @abstractmethod
+    def part(self, flight: Any, body: Body) -> str | None:
+        """Send a part of a response, or keep it; return what is wrong with its size, or None."""
+
+    @abstractmethod
+    def end(self, item: Response, return_path: ReturnPath | None) -> None:
+        """Send the end of a call. ``return_path``: the way that its dialect needs, if any."""
+
+    def forget_if_idle(self) -> None:  # noqa: B027 (most are known for longer)
+        """Forget it, if it is known only while it has calls in flight and has none."""
+
+
+@final
+class NativePeer(Peer):
+    """A client that said hello, reads batches, and gets heartbeats.
+
+    Attributes:
+      address: its routing id now.
+      key: it is known again by this when it has a new connection.
+      read: how many bytes were read since a heartbeat has told it which calls were looked at.
+      was_told: something was sent to it since the last heartbeat was due.
+
+    """
+
+    def __init__(
+        self, outbox: SocketOutbox, address: bytes, instance: str, takes: Takes, key: str
+    ) -> None:
+        super().__init__("native", label(instance, MAX_INSTANCE), takes)
+        self.is_checked = False
+        self.address = address
+        self.key = key
+        self.read = 0
+        self.was_told = False
+        self._outbox = outbox
+
+    @property
+    def is_slow(self) -> bool:
+        slow = self._outbox.slow
+        return bool(slow) and self.address in slow
+
+    def part(self, flight: Any, body: Body) -> str | None:
+        size = sum(map(len, frames_of(body)))
+        # Our clients gather the parts, so that all of them are one body.
+        if size + flight.sent > self.takes.body_bytes:
+            return f"its parts are larger than {self.takes.body_bytes} bytes"
+        self.was_told = True
+        self._outbox.say(self.address, Part(flight.id, flight.parts, body))
+        flight.parts += 1
+        flight.sent += size
+        return None
+
+    def end(self, item: Response, return_path: ReturnPath | None) -> None:
+        self.was_told = True
+        self._outbox.say(self.address, item)
+
+
+class _Frontend(Protocol):
+    outbox: SocketOutbox
+
+    def forget_peer(self, peer: ForeignPeer) -> None: ...
+
+
+@final
+class ForeignPeer(Peer):
+    """A client of another dialect. It is known while it has calls in flight.
+
+    Behind one routing id there may be a queue device with many clients: ``envelope`` tells them
+    apart.
+    """
+
+    def __init__(
+        self,
+        frontend: _Frontend,
+        address: bytes,
+        return_path: ReturnPath,
+        takes: Takes,
+        connection: Connection | None,
+    ) -> None:
+        dialect = return_path.dialect
+        super().__init__(dialect, dialect, takes, connection)
+        self.pipelines = dialect != PLAIN
+        self.address = address
+        self.envelope = return_path.envelope
+        self._outbox = frontend.outbox
+        self._frontend = frontend
+
+    @property
+    def is_slow(self) -> bool:
+        slow = self._outbox.slow
+        return bool(slow) and self.address in slow
+
+    def part(self, flight: Any, body: Body) -> str | None:
+        if not flight.return_path.streams:
+            return _gather(flight, body, self.takes.body_bytes)
+        size = sum(map(len, frames_of(body)))
+        if size > self.takes.body_bytes:
+            return f"its parts are larger than {self.takes.body_bytes} bytes"
+        frames = flight.return_path.encode(Part(flight.id, flight.parts, body))
+        self._outbox.messages.append((self.address, frames))
+        flight.parts += 1
+        return None
+
+    def end(self, item: Response, return_path: ReturnPath | None) -> None:
+        assert return_path is not None
+        self._outbox.messages.append((self.address, return_path.encode(item)))
+
+    def forget_if_idle(self) -> None:
+        if not self.flights:
+            self._frontend.forget_peer(self)
+
+
+@final
+class LocalPeer(Peer):
+    """A client in the broker's own process: it needs no socket."""
+
+    def __init__(self, outbox: Outbox, instance: str, takes: Takes) -> None:
+        super().__init__("local", instance, takes)
+        self.is_checked = False
+        self._outbox = outbox
+
+    def part(self, flight: Any, body: Body) -> str | None:
+        return _gather(flight, body, self.takes.body_bytes)
+
+    def end(self, item: Response, return_path: ReturnPath | None) -> None:
+        self._outbox.answered.append((self, item))
+
+
+def _gather(flight: Any, body: Body, most: int) -> str | None:
+    """Keep a part for the end of its call; return what is wrong with the size, or None."""
+    gathered: list[bytes] = flight.gathered
+    gathered += frames_of(body)
+    # Their number too: an empty frame costs memory, and counting all of them time.
+    if len(gathered) >= MAX_BODY_FRAMES or sum(map(len, gathered)) > most:
+        return f"its parts are too many, or larger than {most} bytes"
+    return None
+
+
 @final
 class Absence:
-    """Keeps what is said to clients that are away, within ``max_bytes`` for all of them.
+    """Keeps what is sent to clients that are away, within ``max_bytes`` for all of them.
 
     A client that has not come back in time is given up, and its calls with it. What stays is
     which of them were looked at: of those that were not, it may be told so for long.
@@ -226,17 +224,17 @@ class Absence:
         self._max_bytes = max_bytes
         self._bytes = 0
         # In the order in which they are given up.
-        self._until: dict[Peer, float] = {}
-        self._kept: dict[Peer, list[Item]] = {}
+        self._until: dict[NativePeer, float] = {}
+        self._kept: dict[NativePeer, list[Item]] = {}
         self._seen: OrderedDict[str, int] = OrderedDict()
 
-    def begin(self, peer: Peer, now: float) -> None:
+    def begin(self, peer: NativePeer, now: float) -> None:
         """Note that the connection of ``peer`` has ended."""
         if peer not in self._until:
             self._until[peer] = now + PATIENCE
             self._kept[peer] = []
 
-    def keep(self, peer: Peer, items: Iterable[Item]) -> None:
+    def keep(self, peer: NativePeer, items: Iterable[Item]) -> None:
         """Keep what could not be sent, if there is room; else its calls count as lost."""
         for item in items:
             if isinstance(item, Response | Part):
@@ -245,14 +243,14 @@ class Absence:
                     self._bytes += size
                     self._kept[peer].append(item)
 
-    def end(self, peer: Peer) -> list[Item]:
+    def end(self, peer: NativePeer) -> list[Item]:
         """Note that ``peer`` is back, or was given up; return what was kept for it."""
         self._until.pop(peer, None)
         kept = self._kept.pop(peer, [])
         self._bytes -= sum(map(_size_of, kept))
         return kept
 
-    def remember(self, peer: Peer) -> None:
+    def remember(self, peer: NativePeer) -> None:
         """Keep in mind which calls of ``peer``, which is given up, were looked at."""
         if peer.key:
             self._seen[peer.key] = peer.seen
@@ -268,7 +266,7 @@ class Absence:
         """When to ask `due` again, at the latest."""
         return next(iter(self._until.values())) if self._until else NEVER
 
-    def due(self, now: float) -> list[Peer]:
+    def due(self, now: float) -> list[NativePeer]:
         """Return those that have been away for too long."""
         return [peer for peer, until in self._until.items() if until <= now]
 

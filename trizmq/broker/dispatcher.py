@@ -1,4 +1,4 @@
-"""The calls in flight: queued, given to workers, taken back from lost ones, ended once."""
+"""Which call is given to which worker, and what becomes of the calls of one that is lost."""
 
 from __future__ import annotations
 
@@ -8,66 +8,66 @@ from ..bounds import find_oversize
 from ..retries import MAX_ATTEMPTS, RetryBudget
 from ..wire.items import Call
 from . import refusals
-from .assignments import Assignments
-from .calls import Flight
-from .ledger import Backlog
+from .backlog import Backlog
+from .calls import Calls, Flight
+from .replies import Replies
 from .reservations import MAX_DEATHS, Newcomers, Suspects
+from .services import Roster
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from ..limits import Limits
     from ..messages import Response as Outcome
     from ..wire.items import Body
-    from .calls import Token
-    from .clients import Clients
-    from .outbox import Counters, Outbox
+    from .clients import Peer
+    from .outbox import Context
     from .services import Service
-    from .workers import Worker
+    from .workers import Token, Worker
 
 __all__ = ["Dispatcher"]
 
 
 @final
-class Dispatcher(Backlog):
-    """Services, workers with room, and which call is given to whom.
+class Dispatcher:
+    """Gives calls to workers with room, and takes them back from workers that are lost.
 
-    Theory of operation. A call that was opened is *queued* or *dispatched*, and ends once.
-    Closing takes it out of its client's calls and out of the queue; a worker that still has
-    it is told to stop. The worker's room comes back when the worker says so, by `finish`,
-    and only then: a handler that ignores its cancellation keeps its room.
+    Theory of operation. A call that was opened goes to a worker, or waits for one, and ends
+    once: see `CallState` for the states, and `TRANSITIONS` for the steps between them.
 
-    ============  ==================  ============================================
-    a flight is   when                ends by
-    ============  ==================  ============================================
-    queued        ``is_queued``       expiry 504 (no), cancel, lost peer, 503 (no)
-                                      if it would be answered too late
-    dispatched    ``worker`` is set   response, expiry 504 (maybe), cancel, lost
-                                      peer; lost worker: queued again, or 502
-    ended         ``ended``           (a response that comes now is late: dropped)
-    ============  ==================  ============================================
+    ==========  ==================================================================
+    state       ends by
+    ==========  ==================================================================
+    QUEUED      expiry 504 (no), cancellation, loss of its client; 503 (no) if it
+                would be answered too late
+    ASSIGNED    its response, expiry 504 (maybe), cancellation, loss of its client;
+                if its worker is lost it is QUEUED again, or ends with a 502
+    ==========  ==================================================================
+
+    A worker is told to stop a call that ends otherwise than by its response. Its room comes back
+    when it says so, by `release`, and only then.
+
+    ``now`` is the time of the last input; each input of the broker sets it.
     """
 
-    def __init__(
-        self,
-        limits: Limits,
-        counters: Counters,
-        outbox: Outbox,
-        clients: Clients,
-        *,
-        instance: str,
-    ) -> None:
-        super().__init__(limits, counters, outbox, clients)
-        self._assignments = Assignments(outbox, instance=instance)
+    def __init__(self, context: Context) -> None:
+        self.now = 0.0
+        self.calls = calls = Calls()
+        self.roster = Roster(context.limits)
+        self.services = self.roster.services
+        self.replies = replies = Replies(context, calls)
+        self._backlog = Backlog(context.limits, self.services, calls, replies)
+        self._shedding = self._backlog.shedding
+        self._worker_bytes = context.limits.worker_bytes
+        self._counters = context.counters
         self._budget = RetryBudget()
-        self._suspects = Suspects(self.services)
+        self._suspects = Suspects(self.services, calls)
         self._newcomers = Newcomers()
 
     # -- workers -----------------------------------------------------------------------
 
     def join(self, worker: Worker) -> None:
         """Let ``worker`` take calls of its services from now on."""
-        worker.most_held = self._limits.worker_bytes
+        worker.most_held = self._worker_bytes
         self.roster.join(worker)
         if any(self.services[name].queue.count for name in worker.services):
             self._newcomers.add(worker, self.now)
@@ -77,10 +77,11 @@ class Dispatcher(Backlog):
         """Give ``worker`` nothing more; what it has it may finish."""
         if worker.crew is not None:
             worker.crew.retire(worker)
-        self._orphan(worker.queue.flights())
+        for flight in worker.queue.calls():
+            self.replies.refuse(flight, 503, "the worker that was named is gone")
 
     def note_heard(self, worker: Worker) -> None:
-        """Be told that a worker that others were preferred to has been heard again."""
+        """Take note that a worker that others were preferred to has been heard again."""
         if worker.crew is not None:
             worker.crew.note_heard(worker)
 
@@ -98,12 +99,9 @@ class Dispatcher(Backlog):
         self._newcomers.discard(worker)
         self._suspects.free(worker)
         self.roster.leave(worker, self.now)
-        held = list(worker.flights.values())
-        worker.flights.clear()
+        held: list[Flight] = list(worker.flights.values())
         for flight in held:
-            flight.service.in_flight -= 1
-            if flight.ended:
-                self.let_go(flight)
+            self.calls.release(flight)
         alive = [flight for flight in held if not flight.ended]
         given = [flight for flight in alive if flight.token not in undelivered]
         for flight in alive:
@@ -112,44 +110,38 @@ class Dispatcher(Backlog):
             else:
                 flight.deaths += is_death
         may_repeat = bool(given) and self._budget.fail()
-        again = [
-            flight
-            for flight in alive
-            if flight.token in undelivered or (may_repeat and self._may_go_again(flight))
-        ]
-        for flight in reversed(again):
-            self._counters.redispatched += 1
-            self.wait_again(flight)
+        for flight in reversed(alive):
+            if flight.token in undelivered or (may_repeat and self._may_go_again(flight)):
+                self._counters.redispatched += 1
+                self._backlog.wait_again(flight)
+        again = {flight.service for flight in alive if flight.is_queued}
         for flight in given:
-            if flight.worker is worker:
+            if not flight.is_queued:
                 self._counters.lost += 1
-                self.answer(flight, refusals.lost(flight))
-                self.let_go(flight)
-        self._feed_services({flight.service for flight in again})
+                self.replies.answer(flight, refusals.lost(flight))
+        self._feed_services(again)
 
     def _may_go_again(self, flight: Flight) -> bool:
         return (
             flight.may_be_repeated and flight.attempts < MAX_ATTEMPTS and flight.deaths < MAX_DEATHS
         )
 
-    def _orphan(self, waiting: Iterable[Flight]) -> None:
-        for flight in waiting:
-            self.refuse(flight, 503, "the worker that was named is gone")
-
     # -- feeding -----------------------------------------------------------------------
 
     def _feed(self, worker: Worker) -> None:
         """Give a worker that may have room what waits for it."""
         if not worker.busy and worker.has_room:
-            suspect = self._suspects.take(worker, self.now)
+            suspect = self._suspects.take(worker)
             if suspect is not None:
-                self.take_out(suspect)
-                self._dispatch(suspect, worker)
+                self._assign(suspect, worker)
                 return
-        while worker.has_room and (flight := self.next_for(worker)):
-            self._dispatch(flight, worker)
+        self._fill(worker)
         if worker.has_room and worker.window < worker.capacity:
             self._newcomers.discard(worker)  # nothing waits: there is nothing to share
+
+    def _fill(self, worker: Worker) -> None:
+        while worker.has_room and (flight := self._backlog.next_for(worker, self.now)):
+            self._assign(flight, worker)
 
     def _feed_services(self, services: Iterable[Service]) -> None:
         for service in services:
@@ -161,13 +153,9 @@ class Dispatcher(Backlog):
 
     def _feed_once(self, worker: Worker) -> bool:
         """Give a worker with room one call; return whether there was one."""
-        flight = self._suspects.take(worker, self.now)
+        flight = self._suspects.take(worker) or self._backlog.next_for(worker, self.now)
         if flight is not None:
-            self.take_out(flight)
-        else:
-            flight = self.next_for(worker)
-        if flight is not None:
-            self._dispatch(flight, worker)
+            self._assign(flight, worker)
         return flight is not None
 
     # -- time --------------------------------------------------------------------------
@@ -175,11 +163,11 @@ class Dispatcher(Backlog):
     @property
     def next_tick(self) -> float:
         """When to call `tick`, at the latest."""
-        soon = min(self.deadlines.next, self._newcomers.next_tick)
+        soon = min(self.calls.deadlines.next, self._newcomers.next_tick)
         return min(soon, min(self._suspects.next_tick, self.roster.next_tick))
 
     def tick(self, now: float) -> None:
-        """Let time pass for what waits; the deadlines are the caller's to look at."""
+        """Let time pass for calls that wait; deadlines are the caller's to look at."""
         self.now = now
         grown = self._newcomers.tick(now)
         for worker in grown:
@@ -189,16 +177,20 @@ class Dispatcher(Backlog):
         self._feed_services([self.services[name] for name in names])
         for worker, suspect in self._suspects.overdue(now):
             if suspect is not None:
-                self.take_out(suspect)
-                self._dispatch(suspect, worker)
+                self._assign(suspect, worker)
             else:
                 self._free(worker)
         self.roster.tick(now)
 
     # -- a call's way in ---------------------------------------------------------------
 
+    def open(self, flight: Flight) -> None:
+        """Take in a call; from now on it ends exactly once."""
+        self.calls.open(flight)
+        self._counters.calls += 1
+
     def reopen(self, flight: Flight) -> Flight:
-        """Take in a call again whose worker has answered, though not to our liking.
+        """Take in a call again whose worker's answer a hook did not let pass.
 
         The same call under the same deadline, but a new record: the old one is the
         worker's until its room is free.
@@ -208,9 +200,8 @@ class Dispatcher(Backlog):
         again.principal = flight.principal
         again.attempts, again.deaths = flight.attempts, flight.deaths
         self._counters.redispatched += 1
-        self._counters.calls -= 1  # it is one call still
-        self._close(flight)
-        self.open(again)
+        self.calls.end(flight)
+        self.calls.open(again)
         return again
 
     def place(self, flight: Flight) -> None:
@@ -222,42 +213,32 @@ class Dispatcher(Backlog):
             worker = wanted if wanted.has_room else None
         if worker is not None:
             flight.service.is_overloaded = False
-            self._dispatch(flight, worker)
+            self._assign(flight, worker)
         else:
-            self.wait(flight)
+            self._backlog.wait(flight, self.now)
 
-    def _dispatch(self, flight: Flight, worker: Worker) -> None:
+    def _assign(self, flight: Flight, worker: Worker) -> None:
         if worker.takes is not None and (oversize := find_oversize(flight, worker.takes)):
-            self._counters.refused += 1
-            self.answer(flight, refusals.refusal(flight, *oversize))
+            self.replies.refuse_with(flight, refusals.refusal(flight, *oversize))
             return
-        flight.worker = worker
-        flight.attempts += 1
+        self.calls.assign(flight, worker)
         self._shedding.note_start(flight, self.now)
-        flight.service.in_flight += 1
-        worker.busy += 1
-        worker.held += flight.held
         crew = worker.crew
         if crew is not None and len(crew.workers) > 1:
             crew.note(worker)
-        self._assignments.give(flight, worker, self.now)
+        worker.assign(flight, self.now)
 
     # -- a call's way out --------------------------------------------------------------
 
     def release(self, flight: Flight, *, was_stopped: bool = False) -> None:
-        """Be told that its worker is done with ``flight``: there is room again.
+        """Take note that its worker is done with ``flight``: there is room again.
 
         ``was_stopped``: it was not done to its end.
         """
         worker = flight.worker
         assert worker is not None
         self._shedding.note_end(flight, self.now, was_stopped=was_stopped)
-        flight.service.in_flight -= 1
-        if worker.address is not None:
-            worker.flights.pop(flight.token, None)
-        worker.held -= flight.held
-        self.let_go(flight)
-        worker.busy -= 1
+        self.calls.release(flight)
         if worker.is_reserved and (flight.deaths or not worker.busy):
             self._free(worker, had_suspect=bool(flight.deaths))
             return
@@ -266,7 +247,7 @@ class Dispatcher(Backlog):
         crew = worker.crew
         if crew is not None and len(crew.workers) > 1:
             crew.note(worker)
-        if self.queued_bytes:
+        if self.calls.queued_bytes:
             self._feed(worker)
 
     def _free(self, worker: Worker, *, had_suspect: bool = False) -> None:
@@ -274,32 +255,45 @@ class Dispatcher(Backlog):
         service = self._suspects.free(worker)
         if had_suspect and worker.capacity > 1:
             # The others first: there may be many suspects, and it could do many of these.
-            while worker.has_room and (flight := self.next_for(worker)):
-                self._dispatch(flight, worker)
+            self._fill(worker)
         self._feed(worker)
         if service is not None:
             self._suspects.seek(service, self.now)
 
     def part(self, flight: Flight, body: Body) -> None:
         """Pass on a part of a response, or keep it where the client's dialect has none."""
-        if self.slow and flight.peer.address in self.slow and not flight.ended:
+        if not flight.ended and (outcome := self.replies.part(flight, body)):
             self._counters.lost += 1
-            self.stop(flight, refusals.unread(flight))
-        elif not flight.ended and (fault := self._replies.part(flight, body)):
-            self._counters.lost += 1
-            self.note_oversize(flight, fault)
-            self.stop(flight, refusals.refusal(flight, 500, fault, executed="maybe"))
+            self.stop(flight, outcome)
 
     def stop(self, flight: Flight, outcome: Outcome | None = None) -> None:
-        """End a call from outside: a worker that has it is told to stop."""
+        """End a call from outside; a worker that has it is told to stop.
+
+        ``outcome``: what its caller is told; None if its caller has gone.
+        """
         if outcome is not None:
-            self.answer(flight, outcome)
+            self.replies.answer(flight, outcome)
         else:
-            self.close(flight)
-        self._assignments.take_back(flight)
+            self.replies.close(flight)
+        if flight.has_worker and flight.worker is not None:
+            flight.worker.cancel(flight)
+
+    def give_up(self, flight: Flight) -> None:
+        """End a call whose caller has gone, or has cancelled it."""
+        self._counters.cancelled += 1
+        self.stop(flight)
+
+    def give_up_all_of(self, peer: Peer) -> None:
+        """Stop and answer every call of a client: no more of them will be served here."""
+        for flight in list(peer.flights.values()):
+            if flight.attempts:
+                self._counters.lost += 1
+                self.stop(flight, refusals.lost(flight))
+            else:
+                self.replies.turn_away(flight)
 
     def succeed(self, flight: Flight, response: Outcome) -> None:
         """End a call with its worker's response."""
-        self.respond(flight, response)
+        self.replies.respond(flight, response)
         self._counters.answered += 1
         self._budget.succeed()

@@ -1,58 +1,52 @@
-"""The broker's engine: who calls, what waits, who works, and when each call must end."""
+"""The broker's engine: its ports, what all of them share, and the time."""
 
 from __future__ import annotations
 
-from itertools import count
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, final
 
 from ..admission import Event
 from ..limits import Limits
-from ..messages import problem
-from ..wire.items import Call, Cancel, Goaway, Heartbeat, Hello, Response
 from . import mmi, refusals
-from .clients import Clients
+from .backend import Backend
+from .clients import LocalPeer
 from .dispatcher import Dispatcher
+from .frontend import Frontend
 from .gate import Gate
 from .guard import Guard
 from .intake import Intake
-from .mdp_sessions import MDPSessions
-from .outbox import Counters, Outbox
+from .outbox import Context
+from .ports import LocalPort
 from .refused_workers import RefusedWorkers
-from .sessions import Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable
 
     from .. import messages
     from ..admission import AdmittedCall, Verdict
-    from ..wire import mdp
-    from ..wire.items import Body, Item
-    from ..wire.return_path import ReturnPath
-    from .calls import Flight, Peer, Token
+    from ..wire.items import Body, Call
+    from .calls import Flight
+    from .outbox import Counters, Outbox
+    from .ports import RemotePort
     from .services import Service
     from .workers import Worker
 
 __all__ = ["Broker"]
 
-#: A name of this module, which compiled code finds at once; others it looks up for each item.
-_CALL: Final = Call
-
 
 @final
 class Broker:
-    """Values and the time in; `take_outbox` is what to do about it. Never waits or raises.
+    """Values and the time in; `take_outbox`, and each port's ``outbox``, say what to do.
 
-    What clients send comes in by `receive`, what workers send by `receive_worker`, and the
-    local worker's ends by `finish`. Clients are known to `Clients`, workers on the backend
-    to `Sessions`; the calls themselves are the `Dispatcher`'s: see there how they live.
-
-    What the driver could not read it says to `mdp` and `refused_workers`.
+    Never waits or raises. The broker reaches its clients and workers through ports, which come
+    and go: a `Frontend` for each socket for clients, a `Backend` for each socket for workers,
+    a `LocalPort` for a worker and a `LocalPeer` for a client in the same process. What they
+    bring becomes calls at the `Intake`, which the `Dispatcher` gives to workers.
 
     Args:
       limits: every bound.
       instance: names this life of this broker; 8 characters, never the same twice.
-      accepts_workers: whether there is a backend. If so, a call for a service that nobody
-        offers waits for it, as `Limits.wait` says; else it is a 404 at once.
+      accepts_workers: whether workers may come at a backend. If so, a call waits for a service
+        that no worker has offered yet, as `Limits.wait` says; else it is a 404 at once.
       admit: asked about every call; must not raise.
       admit_reply: asked about every worker's response, if there is an ``admit``; likewise.
 
@@ -68,43 +62,32 @@ class Broker:
         admit_reply: Callable[[AdmittedCall], Verdict] | None = None,
     ) -> None:
         self.limits = limits = limits or Limits()
-        self.counters = counters = Counters()
-        self._outbox = Outbox()
-        self._part_bytes = limits.part_bytes
-        self._foreign_ids = count(1)
-        self._local: list[Worker] = []
-        self._clients = Clients(limits, counters, self._outbox, instance=instance)
-        self._dispatcher = Dispatcher(
-            limits, counters, self._outbox, self._clients, instance=instance
-        )
-        self._guard = guard = Guard(counters, self._outbox, self._dispatcher)
-        respond = self._dispatcher.succeed
+        self.context = context = Context(limits, instance)
+        self.frontends: list[Frontend] = []
+        self.backends: list[Backend] = []
+        self._local_workers: list[Worker] = []
+        self._local_clients: list[LocalPeer] = []
+        self._dispatcher = dispatcher = Dispatcher(context)
+        self._guard = Guard(context, dispatcher)
+        self.refused_workers = RefusedWorkers(context)
+        self._respond = dispatcher.succeed
         gate: Gate | None = None
         if admit is not None:
-            gate = Gate(admit, admit_reply, counters, self._dispatcher, self._worker_named)
+            gate = Gate(admit, admit_reply, context.counters, dispatcher, self._worker_named)
             if admit_reply is not None:
-                respond = gate.respond
-        self._respond = respond
-        self.refused_workers = refused = RefusedWorkers(counters, self._outbox)
-        self._sessions = Sessions(
-            limits,
-            counters,
-            self._outbox,
-            self._dispatcher,
-            respond,
-            guard,
-            refused,
-            instance=instance,
-        )
-        self.mdp = MDPSessions(self._sessions, refused, counters, self._dispatcher)
-
-        self._intake = Intake(
-            limits, counters, self._dispatcher, gate, self._answer_mmi, waits=accepts_workers
-        )
+                self._respond = gate.respond
+        self._intake = Intake(context, dispatcher, gate, self._answer_mmi, waits=accepts_workers)
 
     def take_outbox(self) -> Outbox:
-        """Return what is to be done, and start anew."""
-        return self._outbox.take()
+        """Return what is to be done besides sending, and start anew."""
+        return self.context.outbox.take()
+
+    # -- what it knows -----------------------------------------------------------------
+
+    @property
+    def counters(self) -> Counters:
+        """What was counted since the start."""
+        return self.context.counters
 
     @property
     def is_draining(self) -> bool:
@@ -113,53 +96,88 @@ class Broker:
 
     @property
     def services(self) -> dict[str, Service]:
-        """The services that somebody offers, has offered, or waits for."""
+        """The services that workers offer or have offered, or that calls wait for."""
         return self._dispatcher.services
 
     @property
-    def workers(self) -> list[Worker]:
-        """The workers on the backend."""
-        return list(self._sessions.workers.values())
+    def workers(self) -> list[RemotePort]:
+        """The workers at backends."""
+        return [worker for port in self.backends for worker in port.workers.values()]
 
     @property
     def all_workers(self) -> list[Worker]:
-        """These, and the local one."""
-        return [*self._local, *self.workers]
+        """These, and those in this process."""
+        return [*self._local_workers, *self.workers]
 
     @property
     def clients(self) -> int:
         """How many native clients are connected, and others have calls in flight."""
-        return len(self._clients.native) + len(self._clients.foreign)
+        return sum(port.clients for port in self.frontends) + len(self._local_clients)
 
     @property
     def in_flight(self) -> int:
         """How many calls have been read and have not ended."""
-        return self._dispatcher.in_flight
+        return self._dispatcher.calls.in_flight
 
     @property
     def queued_bytes(self) -> int:
         """About how many bytes the calls keep that wait for a worker."""
-        return self._dispatcher.queued_bytes
+        return self._dispatcher.calls.queued_bytes
 
-    # -- workers -----------------------------------------------------------------------
+    @property
+    def held_bytes(self) -> int:
+        """How many bytes the bodies have of calls that wait, or that workers have."""
+        return self._dispatcher.calls.held_bytes
 
-    def join(self, worker: Worker) -> None:
-        """Let the local worker take calls of its services from now on."""
-        worker.heard_at = float("inf")  # it is this process
-        self._local.append(worker)
+    # -- ports -------------------------------------------------------------------------
+
+    def add_frontend(self) -> Frontend:
+        """Return a new port for the clients at one socket."""
+        port = Frontend(self.context, self._intake, self._dispatcher, self._guard)
+        self.frontends.append(port)
+        return port
+
+    def remove_frontend(self, port: Frontend, now: float) -> None:
+        """Give up every client at ``port``: its socket is closed."""
+        port.close(now)
+        self.frontends.remove(port)
+
+    def add_backend(self) -> Backend:
+        """Return a new port for the workers at one socket."""
+        refused = self.refused_workers
+        port = Backend(self.context, self._dispatcher, self._respond, self._guard, refused)
+        self.backends.append(port)
+        return port
+
+    def remove_backend(self, port: Backend, now: float) -> None:
+        """End the sessions of the workers at ``port``: its socket is closed."""
+        port.close(now)
+        self.backends.remove(port)
+
+    # -- in this process ---------------------------------------------------------------
+
+    def add_worker(
+        self,
+        services: Iterable[str],
+        capacity: int,
+        *,
+        public: frozenset[str] = frozenset(),
+        routes: tuple[str, ...] = (),
+    ) -> LocalPort:
+        """Let this process take ``capacity`` calls of ``services`` at once from now on."""
+        names = tuple(services)
+        worker = LocalPort(self.context.outbox, names, capacity, public=public, routes=routes)
+        self._local_workers.append(worker)
         self._dispatcher.join(worker)
+        return worker
 
-    def finish(
-        self, flight: Flight, response: messages.Response | None, now: float | None = None
-    ) -> None:
-        """Be told that the local worker is done with ``flight``: its room is free again.
+    def finish(self, flight: Flight, response: messages.Response | None, now: float) -> None:
+        """Take the end of a call from the worker of this process: it has room again.
 
-        To be called once for each dispatched flight, also for one that was abandoned; the
-        response, None from a handler that was stopped, is then dropped. ``now``: if None, it
-        is not later than at the last input.
+        To be called once for each call that was started, also for one that was stopped; the
+        response, None from a handler that was cancelled, is then dropped.
         """
-        if now is not None:
-            self._dispatcher.now = now
+        self._dispatcher.now = now
         try:
             self._end(flight, response)
         except Exception as error:
@@ -171,62 +189,51 @@ class Broker:
 
     def _end(self, flight: Flight, response: messages.Response | None) -> None:
         if flight.ended:
-            self.counters.late += response is not None
+            self.context.counters.late += response is not None
         elif response is None:
-            self.counters.lost += 1
-            self._dispatcher.answer(flight, refusals.lost(flight))
+            self.context.counters.lost += 1
+            self._dispatcher.replies.answer(flight, refusals.lost(flight))
         else:
             if flight.gathered and response.is_error:
-                flight.gathered.clear()  # what had been said before it failed
+                flight.gathered.clear()  # what was sent before it failed
             self._respond(flight, response)
 
-    def part(self, flight: Flight, body: Body) -> None:
-        """Send a part of the local worker's response ahead of its end."""
+    def part(self, flight: Flight, body: Body, now: float) -> None:
+        """Send a part of the response of this process's worker ahead of its end."""
+        self._dispatcher.now = now
         try:
             self._dispatcher.part(flight, body)
         except Exception as error:
             self._guard.end_flight(flight, error)
 
-    def receive_worker(
-        self, address: bytes, items: Sequence[Item], now: float, size: int = 0
-    ) -> None:
-        """Take in one message of a native worker on the backend.
+    def add_client(self, instance: str) -> LocalPeer:
+        """Return a client in this process; ``instance``: what its calls are named after."""
+        peer = LocalPeer(self.context.outbox, instance, self.limits.takes)
+        self._local_clients.append(peer)
+        return peer
 
-        ``size``: its bytes, if it has several frames.
-        """
+    def remove_client(self, peer: LocalPeer, now: float) -> None:
+        """Give up the calls of a client in this process."""
         self._dispatcher.now = now
-        self._sessions.receive(address, items, now, size)
+        for flight in list(peer.flights.values()):
+            self._dispatcher.give_up(flight)
+        self._local_clients.remove(peer)
 
-    def receive_command(
-        self, address: bytes, dialect: str, command: mdp.Command, now: float
-    ) -> None:
-        """Take in one command of an MDP worker on the backend."""
-        self._dispatcher.now = now
+    def submit(self, peer: LocalPeer, call: Call, now: float) -> None:
+        """Take in a call of a client in this process; the outbox has its response."""
         try:
-            self.mdp.receive(address, dialect, command, now)
+            self._intake.take(peer, call, None, now, thorough=True)
         except Exception as error:
-            self._guard.note(error)
-            self._sessions.dismiss(address, dialect, "the broker failed at what it sent")
+            self._guard.end_item(peer, call, None, error)
 
-    def lose_worker(
-        self,
-        address: bytes,
-        reason: str = "it is not connected",
-        undelivered: Collection[Token] = (),
-    ) -> None:
-        """Be told that no worker is at ``address`` any more.
+    def cancel(self, peer: LocalPeer, call_id: int, now: float) -> None:
+        """Give up a call of a client in this process, if it has not ended."""
+        self._dispatcher.now = now
+        flight = peer.flights.get(call_id)
+        if flight is not None:
+            self._dispatcher.give_up(flight)
 
-        ``undelivered``: tokens of calls that could not even be sent to it.
-        """
-        self._sessions.lose(address, reason, undelivered)
-
-    def expect_child(self, name: str, secret: str) -> None:
-        """Know a worker by ``secret``, which it alone has, and call it ``name``."""
-        self._sessions.children[secret] = name
-
-    def lose_named(self, name: str, reason: str) -> None:
-        """Be told that the process of the worker ``name`` has ended."""
-        self._sessions.lose_named(name, reason)
+    # -- workers that are expected -----------------------------------------------------
 
     def expect(self, services: Iterable[str], public: Collection[str] = ()) -> None:
         """Let calls of ``services`` wait for a worker as if there had been one before.
@@ -235,25 +242,26 @@ class Broker:
         """
         self._intake.expect(services, public)
 
-    def suspend(self) -> None:
+    def suspend(self, now: float) -> None:
         """Refuse, with 503, calls of services that have no worker: none will come soon."""
+        self._dispatcher.now = now
         self._intake.suspend()
 
-    def is_worker(self, address: bytes) -> bool:
-        """Tell whether ``address`` is a worker's: one socket may serve both roles."""
-        return address in self._sessions.workers
+    def expect_child(self, name: str, secret: str) -> None:
+        """Know a worker by ``secret``, which it alone has, and call it ``name``."""
+        self.context.children[secret] = name
 
-    def client_message_bytes(self, address: bytes) -> int:
-        """Return how large a message to the native client at ``address`` may be."""
-        return self._clients.message_bytes(address)
+    def lose_named(self, name: str, reason: str, now: float) -> None:
+        """End the sessions of the worker ``name``: its process has ended."""
+        self._dispatcher.now = now
+        known = self.context.children
+        self.context.children = {key: one for key, one in known.items() if one != name}
+        for port in self.backends:
+            port.lose_named(name, reason)
 
-    def worker_message_bytes(self, address: bytes) -> int:
-        """Return how large a message to the native worker at ``address`` may be."""
-        return self._sessions.message_bytes(address)
-
-    def take_back(self, address: bytes, item: Item) -> None:
-        """Be told that ``item`` could not be written for the worker at ``address``."""
-        self._sessions.take_back(address, item)
+    def note_fault(self, error: Exception) -> None:
+        """Keep an exception that the driver has survived, for the log."""
+        self._guard.note(error)
 
     def _answer_mmi(self, flight: Flight) -> messages.Response:
         return mmi.answer(flight, self)
@@ -261,167 +269,35 @@ class Broker:
     def _worker_named(self, name: str) -> Worker | None:
         return next((worker for worker in self.workers if worker.name == name), None)
 
-    # -- clients -----------------------------------------------------------------------
-
-    def receive(self, address: bytes, items: Sequence[Item], now: float, size: int) -> None:
-        """Take in one message of a native client: ``size`` bytes, decoded to ``items``."""
-        peer = self._clients.native.get(address)
-        if peer is None:
-            peer = self._greet(address, items, now)
-            if peer is None:
-                return
-            items = items[1:]
-        thorough = size > self._part_bytes
-        for item in items:
-            kind = type(item)
-            try:
-                if kind is _CALL:
-                    self._intake.take(peer, item, None, now, thorough=thorough)  # type: ignore[arg-type]
-                elif kind is Cancel:
-                    self._cancel(peer, item.id)  # type: ignore[union-attr]
-                elif kind is Goaway:
-                    self.lose(address)
-                    return
-                elif kind is not Heartbeat:
-                    self._hear(address, item)
-            except Exception as error:
-                self._guard.end_item(peer, item, None, error)
-        if thorough:
-            self._clients.note_read(peer, size)
-
-    def _hear(self, address: bytes, item: Item) -> None:
-        if isinstance(item, Hello):
-            self._clients.say_hello(address)  # the first answer may not have reached it
-        else:
-            self.counters.unexpected += 1
-
-    def receive_foreign(
-        self, address: bytes, call: Call, return_path: ReturnPath, now: float
-    ) -> None:
-        """Take in one call of another dialect, to be answered by ``return_path``."""
-        call.id = next(self._foreign_ids)
-        peer = self._clients.foreign_peer(address, return_path)
-        try:
-            self._intake.take(peer, call, return_path, now, thorough=True)
-        except Exception as error:
-            self._guard.end_item(peer, call, return_path, error)
-
-    def refuse_malformed(
-        self, address: bytes, return_path: ReturnPath, status: int, detail: str
-    ) -> None:
-        """Answer what was no proper call, but told how it can be answered."""
-        self.counters.malformed += 1
-        outcome = problem(status, detail, executed="no")
-        item = Response(0, outcome.status, outcome.headers, outcome.body)
-        self._outbox.messages.append((address, return_path.encode(item)))
-
-    @property
-    def slow_clients(self) -> set[bytes]:
-        """Addresses of clients that do not read what they asked for, kept by the transport."""
-        return self._dispatcher.slow
-
-    @slow_clients.setter
-    def slow_clients(self, addresses: set[bytes]) -> None:
-        self._dispatcher.slow = addresses
-
-    @property
-    def held_bytes(self) -> int:
-        """How many bytes the bodies have of calls that wait, or that workers were given."""
-        return self._dispatcher.held_bytes
-
-    def note_unsent(self, size: int) -> None:
-        """Note how many bytes wait for clients that have not read them: they are held, too."""
-        self._dispatcher.unsent_bytes = size
-
-    def give_up_slow(self, address: bytes, unsent: Sequence[Response] = ()) -> None:
-        """Be told that what was sent to a client was dropped: it does not read.
-
-        Its calls in flight end with a 502, and so do those whose responses are ``unsent``. (A
-        refusal among these is said again: it is small.)
-        """
-        outcome = problem(502, refusals.UNREAD, executed="maybe")
-        for peer in self._clients.at(address):
-            for flight in list(peer.flights.values()):
-                self.counters.lost += 1
-                self._dispatcher.stop(flight, refusals.unread(flight))
-        for item in unsent:
-            if item.status < 400:
-                item = Response(item.id, outcome.status, outcome.headers, outcome.body)
-            self._outbox.say(address, item)
-
-    def lose(self, address: bytes) -> None:
-        """Be told that no client is at ``address`` any more: its calls are given up."""
-        for peer in self._clients.forget(address):
-            self._outbox.events.append(Event("client-gone", peer.instance))
-            for flight in list(peer.flights.values()):
-                self._give_up(flight)
-
-    def miss(self, address: bytes, items: Iterable[Item], now: float) -> None:
-        """Be told that nobody is connected at ``address``: ``items`` could not be sent.
-
-        A native client may come back: its calls go on for a while. Others are lost at once.
-        """
-        if not self._clients.miss(address, items, now):
-            self.lose(address)
-
-    def _greet(self, address: bytes, items: Sequence[Item], now: float) -> Peer | None:
-        first = items[0]
-        if not isinstance(first, Hello):
-            # We have given it up, or it speaks to the broker that was here before us: it is told
-            # that we do not know it, and which of its calls nobody has looked at.
-            ids = [item.id for item in items if isinstance(item, Call)]
-            self._outbox.say(address, Goaway("unknown", min(ids) - 1 if ids else -1))
-            return None
-        peer = self._clients.greet(address, first, now)
-        if peer is None:
-            return None
-        if first.resumes:
-            for flight in list(peer.flights.values()):
-                if flight.id not in first.in_flight:
-                    self._give_up(flight)  # while it was away its caller has gone
-        if self.is_draining:
-            self._outbox.say(address, Goaway("draining"))
-        return peer
-
-    def _cancel(self, peer: Peer, call_id: int) -> None:
-        flight = peer.flights.get(call_id)
-        if flight is not None:  # else it has just been answered
-            self._give_up(flight)
-
-    def _give_up(self, flight: Flight) -> None:
-        self.counters.cancelled += 1
-        self._dispatcher.stop(flight)
-
-    def note_fault(self, error: Exception) -> None:
-        """Be told of an exception that the driver has survived."""
-        self._guard.note(error)
-
     # -- time --------------------------------------------------------------------------
 
     @property
     def next_tick(self) -> float:
         """When to call `tick`, at the latest; infinity if nothing is expected."""
         # By two, which compiled code compares without a call.
-        soon = min(self._dispatcher.next_tick, self._clients.next_tick)
-        soon = min(soon, self._sessions.next_heartbeat)
-        soon = min(soon, self._intake.next_tick)
-        return min(soon, self.refused_workers.next_tick)
+        soon = min(self._dispatcher.next_tick, self._intake.next_tick)
+        soon = min(soon, self.refused_workers.next_tick)
+        for frontend in self.frontends:
+            soon = min(soon, frontend.next_tick)
+        for backend in self.backends:
+            soon = min(soon, backend.next_tick)
+        return soon
 
     def tick(self, now: float) -> None:
-        """Let time pass: end what is due, beat, and give up who has been silent."""
+        """Let time pass: end calls that are due, beat, and give up peers that were silent."""
         self._dispatcher.now = now
-        for flight in self._dispatcher.deadlines.due(now):
+        for flight in self._dispatcher.calls.deadlines.due(now):
             try:
-                self.counters.expired += 1
+                self.context.counters.expired += 1
                 self._dispatcher.stop(flight, refusals.expiry(flight))
             except Exception as error:
                 self._guard.note(error)
         self._dispatcher.tick(now)
         self._intake.tick(now)
-        for peer in self._clients.overdue(now):
-            self.lose(peer.address)
-        self._clients.tick(now)
-        self._sessions.tick(now)
+        for frontend in self.frontends:
+            frontend.tick(now)
+        for backend in self.backends:
+            backend.tick(now)
         self.refused_workers.tick(now)
 
     # -- the end -----------------------------------------------------------------------
@@ -429,23 +305,21 @@ class Broker:
     def drain(self) -> None:
         """Take no new calls from now on, and say so to every native client."""
         self._intake.is_draining = True
-        self._outbox.events.append(Event("drain"))
-        self._clients.say_to_all(Goaway("draining"))
+        self.context.outbox.events.append(Event("drain"))
+        for port in self.frontends:
+            port.say_draining()
 
-    def dismiss_workers(self) -> None:
-        """Tell every worker on the backend to go."""
-        self._sessions.dismiss_all()
-
-    def say_goodbye(self) -> None:
-        """Tell every native client that this was the last message that was read."""
-        self._clients.say_goodbye()
-
-    def give_up_all(self) -> None:
+    def give_up_all(self, now: float) -> None:
         """Stop and answer every call that is in flight: the time for draining is over."""
-        for peer in self._clients.all():
-            for flight in list(peer.flights.values()):
-                if flight.attempts:
-                    self.counters.lost += 1
-                    self._dispatcher.stop(flight, refusals.lost(flight))
-                else:
-                    self._dispatcher.turn_away(flight)
+        self._dispatcher.now = now
+        for port in self.frontends:
+            port.give_up_all()
+        for peer in self._local_clients:
+            self._dispatcher.give_up_all_of(peer)
+
+    def say_goodbye(self, now: float) -> None:
+        """Tell every native client that the last message was read, and every worker to go."""
+        for frontend in self.frontends:
+            frontend.say_goodbye(now)
+        for backend in self.backends:
+            backend.say_goodbye(now)

@@ -9,7 +9,6 @@ from ..names import path_in_service, path_of_service
 from ..retries import MAX_ATTEMPTS
 from ..wire.items import frames_of
 from . import refusals
-from .workers import NATIVE, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from .dispatcher import Dispatcher
     from .outbox import Counters
     from .services import Service
+    from .workers import Worker
 
 __all__ = ["Gate"]
 
@@ -77,11 +77,11 @@ class Gate:
     def _end(self, flight: Flight, verdict: Reject | Discard) -> None:
         self._counters.refused += 1
         if isinstance(verdict, Discard):
-            self._dispatcher.close(flight)
+            self._dispatcher.replies.close(flight)
             return
         status, detail, headers = verdict.status, verdict.detail, verdict.headers
         outcome = refusals.refusal(flight, status, detail, headers=headers)
-        self._dispatcher.answer(flight, outcome)
+        self._dispatcher.replies.answer(flight, outcome)
 
     def _aim(self, flight: Flight, verdict: SendTo) -> bool:
         """Aim a call at another service or worker; if nobody is there, refuse it."""
@@ -93,7 +93,9 @@ class Gate:
             or not service.workers
             or (verdict.worker and not _may_have(worker, service))
         ):
-            self._dispatcher.refuse(flight, 503, "the one it was to be sent to is not there")
+            self._dispatcher.replies.refuse(
+                flight, 503, "the one it was to be sent to is not there"
+            )
             return False
         if service is not flight.service:
             flight.target = path_of_service(service.name) + path_in_service(flight.target)
@@ -105,7 +107,7 @@ class Gate:
 
     def _send_again(self, flight: Flight, verdict: SendTo) -> None:
         if flight.attempts >= MAX_ATTEMPTS or flight.parts:
-            self._dispatcher.refuse(flight, 503, "it was sent on too often")
+            self._dispatcher.replies.refuse(flight, 503, "it was sent on too often")
             return
         again = self._dispatcher.reopen(flight)
         if self._aim(again, verdict):
@@ -125,7 +127,7 @@ def _view(flight: Flight, response: Response | None = None) -> AdmittedCall:
         flight.target,
         flight.headers,
         (body,) if isinstance(body, bytes) else tuple(frames_of(body)),
-        NATIVE if flight.return_path is None else flight.return_path.dialect,
+        flight.peer.dialect,
         flight.request_id,
         flight.service.has_public_routes,
         flight.principal,

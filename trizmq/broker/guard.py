@@ -11,9 +11,10 @@ from . import refusals
 if TYPE_CHECKING:
     from ..wire.items import Item
     from ..wire.return_path import ReturnPath
-    from .calls import Flight, Peer
+    from .calls import Flight
+    from .clients import Peer
     from .dispatcher import Dispatcher
-    from .outbox import Counters, Outbox
+    from .outbox import Context
 
 __all__ = ["Guard"]
 
@@ -28,9 +29,9 @@ class Guard:
     Nothing here raises: an exception while a call is being ended is a fault like the first.
     """
 
-    def __init__(self, counters: Counters, outbox: Outbox, dispatcher: Dispatcher) -> None:
-        self._counters = counters
-        self._outbox = outbox
+    def __init__(self, context: Context, dispatcher: Dispatcher) -> None:
+        self._counters = context.counters
+        self._outbox = context.outbox
         self._dispatcher = dispatcher
 
     def note(self, error: Exception) -> None:
@@ -67,7 +68,4 @@ class Guard:
     def _answer(self, peer: Peer, call_id: int, return_path: ReturnPath | None) -> None:
         outcome = problem(500, FAULT, executed="no")
         item = Response(call_id, outcome.status, outcome.headers, outcome.body)
-        if return_path is None:
-            self._outbox.say(peer.address, item)
-        else:
-            self._outbox.messages.append((peer.address, return_path.encode(item)))
+        peer.end(item, return_path)

@@ -10,7 +10,6 @@ from ..deadlines import NEVER
 from ..errors import LocalProtocolError
 from ..names import are_fields_normal, is_line_normal, service_of
 from ..wire.head import check
-from ..wire.mdp import MDP
 from . import mmi, refusals
 from .calls import Flight
 from .services import Service
@@ -18,14 +17,13 @@ from .services import Service
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
-    from ..limits import Limits
     from ..messages import Response
     from ..wire.items import Call
     from ..wire.return_path import ReturnPath
-    from .calls import Peer
+    from .clients import Peer
     from .dispatcher import Dispatcher
     from .gate import Gate
-    from .outbox import Counters
+    from .outbox import Context
 
 __all__ = ["Intake"]
 
@@ -44,8 +42,7 @@ class Intake:
 
     def __init__(
         self,
-        limits: Limits,
-        counters: Counters,
+        context: Context,
         dispatcher: Dispatcher,
         gate: Gate | None,
         answer_mmi: Callable[[Flight], Response],
@@ -53,7 +50,7 @@ class Intake:
         waits: bool,
     ) -> None:
         self.is_draining = False
-        self._limits = limits
+        self._limits = limits = context.limits
         # Those that are looked at for each call: a field of a Struct costs ten times as much.
         self._max_ttl = limits.max_ttl
         self._header_fields = limits.header_fields
@@ -61,8 +58,10 @@ class Intake:
         self._client_calls = limits.client_calls
         self._most_of_one = 2 * limits.client_bytes
         self._most_of_all = limits.broker_bytes - limits.broker_bytes // 4  # the rest: responses
-        self._counters = counters
+        self._counters = context.counters
         self._dispatcher = dispatcher
+        self._calls = dispatcher.calls
+        self._replies = dispatcher.replies
         self._gate = gate
         self._answer_mmi = answer_mmi
         self._waits = waits
@@ -91,14 +90,13 @@ class Intake:
                 peer.service_path, peer.service_name = path, name
         flight.service = dispatcher.services.get(name) or Service(name)
         flight.deadline = now + min(flight.ttl / 1000, self._max_ttl)
-        if return_path is None:
-            flight.deadline -= peer.connection.lag.of(flight.sent_at, now)
+        flight.deadline -= flight.connection.lag.of(flight.sent_at, now)
         dispatcher.open(flight)
         outcome = self._why_not(flight, thorough=thorough)
         if outcome is not None:
-            self._refuse(flight, outcome)
+            self._replies.refuse_with(flight, outcome)
         elif self.is_draining and not mmi.is_mmi(name):
-            dispatcher.turn_away(flight)
+            self._replies.turn_away(flight)
         elif self._gate is None or self._gate.admits(flight):
             self._place(flight)
 
@@ -117,19 +115,20 @@ class Intake:
         if flight.deadline <= self._dispatcher.now:
             return refusals.expiry(flight)
         peer = flight.peer
-        if peer.connection.calls > self._client_calls and self._has_too_many(peer, flight):
-            return self._busy(flight, 429, "this client has too many calls in flight")
-        if self._dispatcher.slow and peer.address in self._dispatcher.slow:
-            return self._busy(flight, 429, refusals.UNREAD)
+        if flight.connection.calls > self._client_calls and self._has_too_many(peer, flight):
+            return self._replies.busy(flight, 429, "this client has too many calls in flight")
+        if peer.is_slow:
+            return self._replies.busy(flight, 429, refusals.UNREAD)
         return self._find_excess(flight) if flight.held else None
 
     def _find_excess(self, flight: Flight) -> Response | None:
-        """Return what to say if the bodies in hand have too many bytes; one call always fits."""
-        dispatcher = self._dispatcher
-        if flight.peer.connection.held - flight.held > self._most_of_one:
-            return self._busy(flight, 429, "this client has too many bytes in flight")
-        if dispatcher.held_bytes + dispatcher.unsent_bytes - flight.held > self._most_of_all:
-            return self._busy(flight, 503, "the server holds too many bytes of calls in flight")
+        """Return the refusal if the bodies in hand have too many bytes; one call always fits."""
+        calls = self._calls
+        if flight.connection.held - flight.held > self._most_of_one:
+            return self._replies.busy(flight, 429, "this client has too many bytes in flight")
+        if calls.held_bytes + calls.unsent_bytes - flight.held > self._most_of_all:
+            detail = "the server holds too many bytes of calls in flight"
+            return self._replies.busy(flight, 503, detail)
         return None
 
     def _find_fault(self, flight: Flight) -> str | None:
@@ -137,7 +136,7 @@ class Intake:
 
         In the other dialects the parsers have done so.
         """
-        if flight.return_path is None and not self._is_normal(flight):
+        if not (flight.peer.is_checked or self._is_normal(flight)):
             name = f"{flight.peer.instance}-{flight.id}"
             try:
                 head = check(flight.method, flight.target, flight.headers.items())
@@ -164,39 +163,32 @@ class Intake:
     def _has_too_many(self, peer: Peer, flight: Flight) -> bool:
         """Tell whether a connection, or one of the clients behind it, has too many calls."""
         limits, path = self._limits, flight.return_path
-        if path is None or path.dialect not in MDP:
+        if path is None or not peer.pipelines:
             return True
         # MDP clients pipeline, and take each reply for the next one that they wait for. So
         # they get no other replies than these as long as the service's queue can bear it.
         is_behind_a_queue = len(path.envelope) > 1
         return (is_behind_a_queue and len(peer.flights) > limits.client_calls) or (
-            peer.connection.calls > limits.service_calls // 2
+            flight.connection.calls > limits.service_calls // 2
         )
 
     def _place(self, flight: Flight) -> None:
         service = flight.service
         if service.is_suspended:
-            self._refuse(flight, self._nobody(flight))
+            self._replies.refuse_with(flight, self._nobody(flight))
         elif service.was_offered or flight.wanted is not None:
             self._dispatcher.place(flight)
         elif mmi.is_mmi(service.name):
             self._counters.answered += 1
-            self._dispatcher.respond(flight, self._answer_mmi(flight))
+            self._replies.respond(flight, self._answer_mmi(flight))
         elif not self._waits:
             detail = f"no service {service.name!r} here"
-            self._refuse(flight, refusals.refusal(flight, 404, detail))
+            self._replies.refuse_with(flight, refusals.refusal(flight, 404, detail))
         else:
             self._await_service(flight)
 
-    def _refuse(self, flight: Flight, outcome: Response) -> None:
-        self._counters.refused += 1
-        self._dispatcher.answer(flight, outcome)
-
-    def _busy(self, flight: Flight, status: int, detail: str) -> Response:
-        return refusals.busy(flight, status, detail, retry_after_ms=self._limits.retry_after_ms)
-
     def _nobody(self, flight: Flight) -> Response:
-        return self._busy(flight, 503, f"nobody offers the service {flight.service.name!r}")
+        return self._replies.busy(flight, 503, f"nobody offers the service {flight.service.name!r}")
 
     # -- services without workers ------------------------------------------------------
 
@@ -211,14 +203,14 @@ class Intake:
         for service in self._dispatcher.services.values():
             if not service.workers:
                 service.is_suspended = True
-                for flight in service.queue.flights():
-                    self._refuse(flight, self._nobody(flight))
+                for flight in service.queue.calls():
+                    self._replies.refuse_with(flight, self._nobody(flight))
 
     def _await_service(self, flight: Flight) -> None:
         """Let a call wait for a service that nobody has ever offered; not for long."""
         services = self._dispatcher.services
         if flight.service.name not in services and len(services) >= 2 * self._limits.services:
-            self._refuse(flight, self._nobody(flight))
+            self._replies.refuse_with(flight, self._nobody(flight))
             return
         services[flight.service.name] = flight.service
         self._impatient.append((self._dispatcher.now + self._limits.wait, flight))
@@ -239,7 +231,7 @@ class Intake:
         if service.was_offered:
             return
         if not flight.ended:
-            self._refuse(flight, self._nobody(flight))
+            self._replies.refuse_with(flight, self._nobody(flight))
         # There may be another of that name by now.
         if not service.queue.count and services.get(service.name) is service:
             del services[service.name]

@@ -1,115 +1,154 @@
-"""The broker, driven: reads its sockets, lets the engine decide, does what it says."""
+"""The broker, driven: reads its sockets, lets the engine decide, and does what it says."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, final
 
 import trio
 
-from ..errors import RemoteProtocolError
 from ..ticker import Faults, Ticker
-from ..wire import dialects
-from ..wire.items import Hello
-from ..wire.native import LARGE
-from ..wire.return_path import MalformedCall, MalformedCommand
-from .delivery import Delivery
+from .client_socket import ClientSocket
+from .worker_socket import WorkerSocket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from .. import messages
     from ..admission import Event
+    from ..errors import RemoteProtocolError
     from ..transport.face import Router
-    from ..wire.items import Item
-    from ..worker.runner import LocalWorker
+    from ..wire.items import Call, Response
     from .calls import Flight
+    from .clients import LocalPeer
     from .engine import Broker
     from .outbox import Outbox
 
-__all__ = ["BrokerLoop"]
-
+__all__ = ["BrokerLoop", "LocalWorker"]
 
 LOGGER = logging.getLogger("trizmq.broker")
 
-
-#: Messages read in one pass; then whoever else is ready has a turn.
+#: Messages read in one pass; then the other tasks have a turn.
 MESSAGES_A_PASS: Final = 256
 
-
-#: The answer to a message at which the code that reads it has failed.
-UNREADABLE: Final = "this message cannot be read"
-
-
-#: Why a worker is sent away that connects where clients do.
-MISPLACED: Final = "this port is for clients: workers connect to the endpoint of --backend"
-
-
-#: Between two log lines about malformed messages, in seconds; the counters tell of all.
+#: Between two log lines about malformed messages, in seconds; the counters have all of them.
 QUIET: Final = 10.0
+
+_Socket: TypeAlias = ClientSocket | WorkerSocket
+
+
+class LocalWorker(Protocol):
+    """What the broker needs of the worker in its own process."""
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = ...) -> None: ...
+    def start(self, flights: Sequence[Any]) -> None: ...
+    def stop(self, flights: Sequence[Any]) -> None: ...
 
 
 @final
 class BrokerLoop:
-    """Joins the broker's engine with its sockets and the worker of this process.
+    """Joins the broker's engine with its sockets, and with a worker and clients in this process.
 
-    Args:
-      broker: the engine.
-      frontend: where clients are.
-      backend: where workers are: None for nowhere, or the frontend itself (RFC 7 allows one
-        socket for both).
-      observe: told of every event.
+    The sockets that are there from the start are given to `add_clients`, `add_workers` or
+    `add_both` before `run`. Others may come and go while it runs: see `serve`.
 
+    ``observe`` is told of every event.
     """
 
     def __init__(
-        self,
-        broker: Broker,
-        frontend: Router,
-        backend: Router | None = None,
-        *,
-        observe: Callable[[Event], None] = lambda _: None,
+        self, broker: Broker, *, observe: Callable[[Event], None] = lambda _: None
     ) -> None:
         self.broker = broker
-        self.local: LocalWorker[Flight] | None = None
-        self._frontend = frontend
-        self._backend = backend
-        self._is_shared = backend is frontend
-        limits = broker.limits
-        frontend.bound_unsent(
-            limits.client_bytes, limits.broker_bytes, beside=lambda: broker.held_bytes
-        )
-        self._delivery = Delivery(broker, frontend, backend)
-        self._crowded = broker.slow_clients = frontend.crowded
+        self.local: LocalWorker | None = None
+        self._outbox = broker.context.outbox
+        self._sockets: list[_Socket] = []
+        self._readers: list[_Socket] = []
         self._observe = observe
         self._faults = Faults(LOGGER)
         self._ticker = Ticker(broker, self.act, self._faults)
         self._nothing_in_flight = trio.Event()
         self._clock = trio.lowlevel.current_clock().current_time
+        self._now = self._clock()
         self._next_complaint = 0.0
-        self._request_frames = broker.limits.request_frames
-        self._reply_frames = broker.limits.reply_frames
+        self._clients: dict[LocalPeer, Callable[[Response], None]] = {}
+
+    # -- sockets -----------------------------------------------------------------------
+
+    def add_clients(self, router: Router) -> ClientSocket:
+        """Let clients connect to ``router``."""
+        socket = ClientSocket(self.broker, router, self._drop)
+        self._sockets.append(socket)
+        self._readers.append(socket)
+        return socket
+
+    def add_workers(self, router: Router) -> WorkerSocket:
+        """Let workers connect to ``router``."""
+        socket = WorkerSocket(self.broker, router, self._drop)
+        self._sockets.append(socket)
+        self._readers.append(socket)
+        return socket
+
+    def add_both(self, router: Router) -> ClientSocket:
+        """Let clients and workers connect to ``router``."""
+        workers = WorkerSocket(self.broker, router, self._drop)
+        clients = ClientSocket(self.broker, router, self._drop, workers)
+        self._sockets += [clients, workers]
+        self._readers.append(clients)
+        return clients
+
+    async def serve(
+        self, socket: _Socket, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Serve ``socket``, which was added while this runs, until cancelled; then remove it.
+
+        Calls of its clients that are in flight end with a 502 or 503, and its clients and workers
+        are told to go. Calls that its workers had go to others, where they may. The router stays
+        the caller's to close.
+        """
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._read, socket)
+                nursery.start_soon(self._watch, socket)
+                task_status.started()
+        finally:
+            self._remove(socket)
+
+    def _remove(self, socket: _Socket) -> None:
+        now = trio.current_time()
+        self._readers.remove(socket)
+        shared = socket.workers if isinstance(socket, ClientSocket) else None
+        for one in [socket] if shared is None else [socket, shared]:
+            one.port.say_goodbye(now)
+            self.act()
+            self._sockets.remove(one)
+            one.remove(now)
+        self.act()
+
+    # -- running -----------------------------------------------------------------------
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled; what is in flight then is cancelled, and answered 502."""
+        """Serve until cancelled; calls that are in flight then are cancelled, and answered 502."""
         try:
             async with trio.open_nursery() as nursery:
                 if self.local is not None:
                     await nursery.start(self.local.run)
                 nursery.start_soon(self._ticker.run)
-                nursery.start_soon(self._read, self._frontend, self._receive_client)
-                nursery.start_soon(self._watch, self._frontend)
-                if self._backend is not None and not self._is_shared:
-                    nursery.start_soon(self._read, self._backend, self._receive_worker)
-                    nursery.start_soon(self._watch, self._backend)
+                for socket in self._readers:
+                    nursery.start_soon(self._read, socket)
+                    nursery.start_soon(self._watch, socket)
                 task_status.started()
         finally:
             self._leave()
 
     def finish(self, flight: Flight, response: messages.Response | None) -> None:
-        """Be told by the worker of this process that it is done with ``flight``."""
+        """Take the end of a call from the worker of this process."""
         # The time only where it is looked at: it costs as much as all that the engine does here.
-        self.broker.finish(flight, response, self._clock() if flight.is_measured else None)
+        now = self._clock() if flight.is_measured else self._now
+        self.broker.finish(flight, response, now)
+
+    def part(self, flight: Flight, body: bytes) -> None:
+        """Take a part of a response from the worker of this process."""
+        self.broker.part(flight, body, self._now)
 
     async def drain(self, grace: float) -> None:
         """Take no new calls; return when the running ones are answered, or cut off.
@@ -122,169 +161,124 @@ class BrokerLoop:
         self.act()
         with trio.move_on_after(grace):
             await self._nothing_in_flight.wait()
-        self.broker.give_up_all()
+        self.broker.give_up_all(trio.current_time())
         self.act()
 
     def _leave(self) -> None:
         if not self.broker.is_draining:
             self.broker.drain()
-        self.broker.give_up_all()
-        self.broker.say_goodbye()
-        self.broker.dismiss_workers()
+        now = trio.current_time()
+        self.broker.give_up_all(now)
+        self.broker.say_goodbye(now)
         self.act()
 
     # -- reading -----------------------------------------------------------------------
 
-    async def _read(
-        self, router: Router, receive: Callable[[bytes, list[bytes], float], None]
-    ) -> None:
+    async def _read(self, socket: _Socket) -> None:
         while True:
-            if self._read_some(router, receive):
+            if self._read_some(socket):
                 await trio.lowlevel.checkpoint()
             else:
-                await router.wait_readable()
+                await socket.router.wait_readable()
 
-    async def _watch(self, router: Router) -> None:
+    async def _watch(self, socket: _Socket) -> None:
         """Notice at once that a native peer is not connected any more."""
         while True:
-            for address in await router.wait_gone():
-                if self.broker.is_worker(address):
-                    self.broker.lose_worker(address, "its connection has ended")
-                else:
-                    self.broker.miss(address, [], trio.current_time())
+            for address in await socket.router.wait_gone():
+                socket.lose(address)
             self.act()
 
-    def _read_some(
-        self, router: Router, receive: Callable[[bytes, list[bytes], float], None]
-    ) -> bool:
+    def _read_some(self, socket: _Socket) -> bool:
         """Take in what is there; return whether there may be more."""
-        now = trio.current_time()
-        take = router.receive_nowait
+        self._now = now = trio.current_time()
+        take = socket.router.receive_nowait
+        receive = socket.receive
         count = 0
         while count < MESSAGES_A_PASS and (message := take()) is not None:
             count += 1
+            address, frames = message
             try:
-                receive(*message, now)
+                receive(address, frames, now)
             except Exception as error:
-                self._survive(error, router, *message)
+                socket.survive(error, address, frames)
         if count:
             self.act()
         return count == MESSAGES_A_PASS
 
-    def _receive_client(self, address: bytes, frames: list[bytes], now: float) -> None:
-        if self._is_shared and self._is_from_worker(address, frames):
-            self._receive_worker(address, frames, now)
-            return
-        if self._crowded or (frames and len(frames[-1]) > LARGE):
-            self._note_unsent(address)
-        try:
-            received = dialects.read(frames, self._request_frames)
-        except MalformedCall as error:
-            self.broker.refuse_malformed(address, error.return_path, error.status, str(error))
-        except MalformedCommand as error:
-            self.broker.counters.malformed += 1
-            refused = self.broker.refused_workers
-            refused.refuse(address, error.dialect, MISPLACED, now, at_frontend=True)
-        except RemoteProtocolError as error:
-            self._drop(error, now)
-        else:
-            if isinstance(received, dialects.ForeignCall):
-                self.broker.receive_foreign(address, received.call, received.return_path, now)
-                return
-            if type(received[0]) is Hello:
-                self._frontend.watch(address)
-            if _opens_work(received):
-                self._greet_worker(address, received, now)
-            else:
-                self.broker.receive(address, received, now, sum(map(len, frames)))
-
-    def _note_unsent(self, address: bytes) -> None:
-        if address in self._crowded:
-            self._frontend.unsent(address)  # it may have read since
-        self.broker.note_unsent(self._frontend.unsent_bytes)
-
-    def _greet_worker(self, address: bytes, items: list[Item], now: float) -> None:
-        if self._is_shared:
-            self.broker.receive_worker(address, items, now)
-        else:
-            refused = self.broker.refused_workers
-            refused.refuse_native(address, "frontend", MISPLACED, now, at_frontend=True)
-
-    def _is_from_worker(self, address: bytes, frames: list[bytes]) -> bool:
-        return dialects.is_worker_command(frames) or self.broker.is_worker(address)
-
-    def _receive_worker(self, address: bytes, frames: list[bytes], now: float) -> None:
-        try:
-            received = dialects.read_worker(frames, self._reply_frames)
-        except MalformedCommand as error:
-            self.broker.mdp.refuse(address, error.dialect, str(error), now)
-        except RemoteProtocolError as error:
-            if self.broker.is_worker(address):
-                self.broker.mdp.refuse(address, None, str(error), now)
-                return
-            self._drop(error, now)
-            if isinstance(error, MalformedCall):
-                self.broker.refused_workers.answer_client(address, error.return_path)
-        else:
-            if isinstance(received, dialects.ForeignCommand):
-                self.broker.receive_command(address, received.dialect, received.command, now)
-            else:
-                if type(received[0]) is Hello and self._backend is not None:
-                    self._backend.watch(address)
-                size = sum(map(len, frames)) if len(frames) > 1 else 0
-                self.broker.receive_worker(address, received, now, size)
-
-    def _survive(
-        self, error: Exception, router: Router, address: bytes, frames: list[bytes]
-    ) -> None:
-        """Go on after a fault that a message brought out; answer it where that can be done."""
-        self.broker.note_fault(error)
-        if router is not self._frontend:
-            return  # answers go out by the frontend, where the address is another peer's
-        try:
-            if not (self._is_shared and self._is_from_worker(address, frames)):
-                return_path = dialects.return_path_of(frames)
-                if return_path is not None:
-                    self.broker.refuse_malformed(address, return_path, 400, UNREADABLE)
-        except Exception as another:
-            self.broker.note_fault(another)
-
     def _drop(self, error: RemoteProtocolError, now: float) -> None:
+        """Count a message that no dialect knows, and log some of them."""
         self.broker.counters.malformed += 1
         if now >= self._next_complaint:
             self._next_complaint = now + QUIET
             dropped = self.broker.counters.malformed
             LOGGER.warning("dropped a message (%d so far): %s", dropped, error)
 
+    # -- clients in this process -------------------------------------------------------
+
+    def add_client(self, instance: str, receive: Callable[[Response], None]) -> LocalPeer:
+        """Return a client in this process; ``receive`` is given each response, as it comes."""
+        peer = self.broker.add_client(instance)
+        self._clients[peer] = receive
+        return peer
+
+    def remove_client(self, peer: LocalPeer) -> None:
+        """Give up the calls of a client in this process: it has ended."""
+        del self._clients[peer]
+        self.broker.remove_client(peer, trio.current_time())
+        self.act()
+
+    def submit(self, peer: LocalPeer, calls: Sequence[Call], now: float) -> None:
+        """Take in calls of a client in this process."""
+        for call in calls:
+            self.broker.submit(peer, call, now)
+        self.act()
+
+    def cancel(self, peer: LocalPeer, call_ids: Sequence[int]) -> None:
+        """Give up calls of a client in this process."""
+        for call_id in call_ids:
+            self.broker.cancel(peer, call_id, trio.current_time())
+        self.act()
+
     # -- doing -------------------------------------------------------------------------
 
     def act(self) -> None:
         """Do what the engine wants done, to the end: doing it may bring it news."""
-        outbox = self.broker.take_outbox()
-        while not outbox.is_empty:
-            if self.local is not None:
-                self._work_here(self.local, outbox)
-            self._delivery.to_clients(outbox)
-            if outbox.worker_items or outbox.worker_messages:
-                self._delivery.to_workers(outbox)
-            for event in outbox.events:
-                try:
-                    self._note(event)
-                except Exception as fault:
-                    self.broker.note_fault(fault)
-            for error in outbox.faults:
-                self._faults.note(error, "taking in a message")
-            outbox = self.broker.take_outbox()
-        self._delivery.settle()
+        while self._act_once():
+            pass
+        for socket in self._sockets:
+            socket.settle()
         self._ticker.reconsider()
         if self.broker.is_draining and not self.broker.in_flight:
             self._nothing_in_flight.set()
 
-    def _work_here(self, local: LocalWorker[Flight], outbox: Outbox) -> None:
-        if outbox.dispatched:
-            local.start(outbox.dispatched)
-        if outbox.abandoned:
-            local.stop(outbox.abandoned)
+    def _act_once(self) -> bool:
+        """Do what there is; return whether there was anything."""
+        was_busy = False
+        if not self._outbox.is_empty:
+            was_busy = True
+            self._do(self._outbox.take())
+        for socket in self._sockets:
+            if not socket.outbox.is_empty:
+                was_busy = True
+                socket.deliver()
+        return was_busy
+
+    def _do(self, outbox: Outbox) -> None:
+        if self.local is not None:
+            if outbox.started:
+                self.local.start(outbox.started)
+            if outbox.stopped:
+                self.local.stop(outbox.stopped)
+        for peer, item in outbox.answered:
+            if peer in self._clients:
+                self._clients[peer](item)
+        for event in outbox.events:
+            try:
+                self._note(event)
+            except Exception as fault:
+                self.broker.note_fault(fault)
+        for error in outbox.faults:
+            self._faults.note(error, "taking in a message")
 
     def _note(self, event: Event) -> None:
         if event.kind == "worker-refused":
@@ -299,8 +293,3 @@ class BrokerLoop:
         elif event.kind == "oversize":
             LOGGER.error("%s", event.reason)
         self._observe(event)
-
-
-def _opens_work(items: list[Item]) -> bool:
-    first = items[0]
-    return isinstance(first, Hello) and bool(first.services)

@@ -32,8 +32,8 @@ NOT_IMPLEMENTED: Final = b"501"
 
 
 class _Broker(Protocol):
-    counters: Counters
-
+    @property
+    def counters(self) -> Counters: ...
     @property
     def is_draining(self) -> bool: ...
     @property

@@ -1,85 +1,95 @@
-"""What the broker wants done, and what it has counted."""
+"""What the broker wants done, what it has counted, and what all its parts share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from itertools import count
 from typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
-    from ..admission import Event
-    from ..wire.items import Item
-    from .calls import Flight
+    from collections.abc import Iterator
 
-__all__ = ["Counters", "Outbox"]
+    from ..admission import Event
+    from ..limits import Limits
+    from ..wire.items import Item, Response
+    from .calls import Flight
+    from .clients import LocalPeer
+
+__all__ = ["Context", "Counters", "Outbox", "SocketOutbox"]
+
+
+@final
+class SocketOutbox:
+    """What is to be sent by one socket. The driver takes it, and never hands it back.
+
+    Attributes:
+      items: to native peers: routing id to items, in order; to be sent in batches.
+      messages: to peers of other dialects: routing id, frames.
+      slow: addresses of peers that do not read what they asked for, kept by the transport.
+
+    """
+
+    def __init__(self) -> None:
+        self.items: dict[bytes, list[Item]] = {}
+        self.messages: list[tuple[bytes, list[bytes]]] = []
+        self.slow: set[bytes] = set()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to send."""
+        return not (self.items or self.messages)
+
+    def say(self, address: bytes, item: Item) -> None:
+        """Send an item to a native peer."""
+        batch = self.items.get(address)
+        if batch is None:
+            self.items[address] = [item]
+        else:
+            batch.append(item)
+
+    def take_items(self) -> dict[bytes, list[Item]]:
+        """Return the items, and start anew."""
+        items, self.items = self.items, {}
+        return items
+
+    def take_messages(self) -> list[tuple[bytes, list[bytes]]]:
+        """Return the messages, and start anew."""
+        messages, self.messages = self.messages, []
+        return messages
 
 
 @final
 @dataclass(eq=False)
 class Outbox:
-    """What is to be done now. The driver takes it, does it, and never hands it back."""
+    """What the driver is to do besides sending. It takes it, and never hands it back.
 
-    #: To native clients: routing id to items, in order; to be sent in batches.
-    items: dict[bytes, list[Item]] = field(default_factory=dict)
-    #: To clients of other dialects: routing id, frames.
-    messages: list[tuple[bytes, list[bytes]]] = field(default_factory=list)
-    #: To native workers on the backend, as ``items``.
-    worker_items: dict[bytes, list[Item]] = field(default_factory=dict)
-    #: To MDP workers on the backend, as ``messages``.
-    worker_messages: list[tuple[bytes, list[bytes]]] = field(default_factory=list)
-    #: To the local worker: start this; `Broker.finish` is to be called once for each.
-    dispatched: list[Flight] = field(default_factory=list)
-    #: To the local worker: stop this. (It has ended here; `Broker.finish` is still wanted.)
-    abandoned: list[Flight] = field(default_factory=list)
-    #: For who observes.
+    Attributes:
+      started: start these calls at the worker in this process; `Broker.finish` is wanted once
+        for each.
+      stopped: stop these there: they have ended here. (`Broker.finish` is still wanted.)
+      answered: responses to clients in this process.
+      events: for those that observe.
+      faults: exceptions that were survived, to be logged.
+
+    """
+
+    started: list[Flight] = field(default_factory=list)
+    stopped: list[Flight] = field(default_factory=list)
+    answered: list[tuple[LocalPeer, Response]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
-    #: Exceptions that were survived, to be logged.
     faults: list[Exception] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to be done."""
-        return not (
-            self.items
-            or self.messages
-            or self.dispatched
-            or self.abandoned
-            or self.worker_items
-            or self.worker_messages
-            or self.events
-            or self.faults
-        )
+        return not (self.started or self.stopped or self.answered or self.events or self.faults)
 
     def take(self) -> Outbox:
         """Return what is in it, and empty it."""
-        taken = Outbox(
-            self.items,
-            self.messages,
-            self.worker_items,
-            self.worker_messages,
-            self.dispatched,
-            self.abandoned,
-            self.events,
-            self.faults,
-        )
-        self.items, self.messages, self.worker_items, self.worker_messages = {}, [], {}, []
-        self.dispatched, self.abandoned, self.events, self.faults = [], [], [], []
+        taken = Outbox(self.started, self.stopped, self.answered, self.events, self.faults)
+        self.started, self.stopped, self.answered = [], [], []
+        self.events, self.faults = [], []
         return taken
-
-    def say(self, address: bytes, item: Item) -> None:
-        """Tell a native client."""
-        _append(self.items, address, item)
-
-    def assign(self, address: bytes, item: Item) -> None:
-        """Tell a native worker."""
-        _append(self.worker_items, address, item)
-
-
-def _append(items: dict[bytes, list[Item]], address: bytes, item: Item) -> None:
-    batch = items.get(address)
-    if batch is None:
-        items[address] = [item]
-    else:
-        batch.append(item)
 
 
 @final
@@ -124,3 +134,20 @@ class Counters:
     def as_dict(self) -> dict[str, int]:
         """Return name and count of each."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@final
+@dataclass(eq=False)
+class Context:
+    """What all parts of one broker share. ``instance`` names this life of it."""
+
+    limits: Limits
+    instance: str
+    counters: Counters = field(default_factory=Counters)
+    outbox: Outbox = field(default_factory=Outbox)
+    foreign_ids: Iterator[int] = field(default_factory=lambda: count(1))
+    mdp_numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    #: No other call, and no other broker's, has had the same (with ``instance`` before it).
+    tokens: Iterator[int] = field(default_factory=lambda: count(1))
+    #: The names of workers that are children of this process, by what these call themselves.
+    children: dict[str, str] = field(default_factory=dict)

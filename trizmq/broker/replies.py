@@ -1,27 +1,27 @@
-"""How a worker's answer becomes the caller's response, whole or in parts."""
+"""How calls end for their callers: with a response, whole or in parts, or with a refusal."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, final
 
+from ..admission import Event
 from ..bounds import MIN_BODY_BYTES, find_oversize_response
-from ..errors import LocalProtocolError
-from ..messages import Headers, no_headers
-from ..messages import Response as Outcome
-from ..names import are_fields_normal, check_fields
-from ..wire.items import MAX_BODY_FRAMES, Part, Response, body_of, frames_of
+from ..wire.items import Response, body_of
 from . import refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from ..limits import Limits
+    from ..messages import Response as Outcome
     from ..wire.items import Body
-    from .calls import Flight
-    from .dispatcher import Dispatcher
-    from .outbox import Counters, Outbox
+    from .calls import Calls, Flight
+    from .outbox import Context
 
-__all__ = ["Replies", "WorkerAnswers"]
+__all__ = ["Replies"]
+
+#: A caller that is refused is told to come back after the wait that it was spared, in
+#: milliseconds, but not later than this.
+MAX_RETRY_AFTER: Final = 10_000
 
 #: A name of this module, which compiled code finds at once; others it looks up for each call.
 _RESPONSE: Final = Response
@@ -29,107 +29,96 @@ _RESPONSE: Final = Response
 
 @final
 class Replies:
-    """Writes parts and ends. Parts for a client whose dialect has none are gathered."""
+    """Ends calls, and tells their callers how, through the ports by which they came."""
 
-    def __init__(self, limits: Limits, outbox: Outbox) -> None:
-        self._limits = limits
-        self._takes = limits.takes
-        self._outbox = outbox
+    def __init__(self, context: Context, calls: Calls) -> None:
+        self._calls = calls
+        self._counters = context.counters
+        self._outbox = context.outbox
+        self._retry_after_ms = context.limits.retry_after_ms
 
-    def end(
-        self, flight: Flight, outcome: Outcome, gathered: Sequence[bytes], *, taken: bool
-    ) -> Response:
-        """Return how a call has ended; ``gathered`` are frames ahead of the body."""
+    def answer(
+        self,
+        flight: Flight,
+        outcome: Outcome,
+        gathered: Sequence[bytes] = (),
+        *,
+        taken: bool = True,
+    ) -> None:
+        """End a call with ``outcome``; ``gathered`` are frames ahead of its body."""
         body = body_of([*gathered, outcome.body]) if gathered else outcome.body
         item = _RESPONSE(flight.id, outcome.status, outcome.headers, body, taken)
         if flight.parts:
             item.parts = flight.parts  # so that a caller who misses one notices
-        return item
+        # First the answer, which may fail: a call that is neither in flight nor answered would
+        # leave its caller waiting.
+        flight.peer.end(item, flight.return_path)
+        self.close(flight)
 
-    def part(self, flight: Flight, body: Body) -> str | None:
-        """Pass on a part of a response, or keep it; return what is wrong with its size, or None."""
-        takes = flight.peer.takes or self._takes
-        size = sum(map(len, frames_of(body)))
-        # Our clients gather the parts, so that all of them are one body.
-        if size + (flight.sent if flight.return_path is None else 0) > takes.body_bytes:
-            return f"its parts are larger than {takes.body_bytes} bytes"
-        if flight.return_path is None:
-            flight.peer.was_told = True
-            self._outbox.say(flight.peer.address, Part(flight.id, flight.parts, body))
-            flight.parts += 1
-            flight.sent += size
-        elif flight.return_path.streams:
-            frames = flight.return_path.encode(Part(flight.id, flight.parts, body))
-            self._outbox.messages.append((flight.peer.address, frames))
-            flight.parts += 1
+    def close(self, flight: Flight) -> None:
+        """End a call without a word to its caller, which has gone or is not to have one."""
+        self._calls.end(flight)
+        flight.peer.forget_if_idle()
+
+    def respond(self, flight: Flight, response: Outcome) -> None:
+        """End a call with a response and the parts before it, or a 500 if these are too large."""
+        oversize: str | None = None
+        worker = flight.worker
+        if flight.gathered or worker is None or not worker.checks_sizes:
+            oversize = self._find_oversize(flight, response)
+        if flight.peer.is_slow:
+            self.answer(flight, refusals.unread(flight))
+        elif oversize is None:
+            self.answer(flight, response, flight.gathered)
         else:
-            return self._gather(flight, frames_of(body))
-        return None
+            self._note_oversize(flight, oversize)
+            self.answer(flight, refusals.refusal(flight, 500, oversize, executed="maybe"))
 
-    def _gather(self, flight: Flight, frames: list[bytes]) -> str | None:
-        flight.gathered += frames
-        most = self._limits.body_bytes
-        # Their number too: an empty frame costs memory, and counting all of them time.
-        if len(flight.gathered) >= MAX_BODY_FRAMES or sum(map(len, flight.gathered)) > most:
-            return f"its parts are too many, or larger than {most} bytes"
-        return None
+    def part(self, flight: Flight, body: Body) -> Outcome | None:
+        """Send a part of a response; return what ends the call, if it cannot be sent."""
+        if flight.peer.is_slow:
+            return refusals.unread(flight)
+        fault = flight.peer.part(flight, body)
+        if fault is None:
+            return None
+        self._note_oversize(flight, fault)
+        return refusals.refusal(flight, 500, fault, executed="maybe")
 
-    def find_oversize(self, flight: Flight, response: Outcome) -> str | None:
-        """Return what is wrong with the size of a response and of the parts before it, or None."""
+    def refuse(self, flight: Flight, status: int, detail: str) -> None:
+        """End a call with a 429 or 503."""
+        self.refuse_with(flight, self.busy(flight, status, detail))
+
+    def refuse_with(self, flight: Flight, outcome: Outcome) -> None:
+        """End a call that was not taken in with ``outcome``."""
+        self._counters.refused += 1
+        self.answer(flight, outcome)
+
+    def refuse_late(self, flight: Flight, wait: float) -> None:
+        """End a call that would be answered too late: ``wait`` seconds are before it."""
+        retry = max(self._retry_after_ms, min(int(wait * 1000), MAX_RETRY_AFTER))
+        detail = f"service {flight.service.name} is overloaded: no answer would come in time"
+        self.refuse_with(flight, refusals.busy(flight, 503, detail, retry_after_ms=retry))
+
+    def turn_away(self, flight: Flight) -> None:
+        """End a call that no worker was given: this broker drains, and another may take it."""
+        self._counters.refused += 1
+        outcome = refusals.draining(flight, retry_after_ms=self._retry_after_ms)
+        self.answer(flight, outcome, taken=False)
+
+    def busy(self, flight: Flight, status: int, detail: str) -> Outcome:
+        """Return a 429 or 503."""
+        return refusals.busy(flight, status, detail, retry_after_ms=self._retry_after_ms)
+
+    def _find_oversize(self, flight: Flight, response: Outcome) -> str | None:
         gathered = flight.gathered
         if gathered or flight.sent or len(response.body) > MIN_BODY_BYTES or response.headers:
-            takes = flight.peer.takes or self._takes
             sent = flight.sent + sum(map(len, gathered))
-            return find_oversize_response(response, sent, takes)
+            return find_oversize_response(response, sent, flight.peer.takes)
         return None
 
-
-@final
-class WorkerAnswers:
-    """Ends calls at workers on the backend; ``respond`` is asked to end those that went well."""
-
-    def __init__(
-        self,
-        counters: Counters,
-        dispatcher: Dispatcher,
-        respond: Callable[[Flight, Outcome], None],
-    ) -> None:
-        self._counters = counters
-        self._dispatcher = dispatcher
-        self._respond = respond
-
-    def finish(self, flight: Flight, item: Response) -> None:
-        """End a call with what its worker says of it."""
-        if flight.ended:
-            self._counters.late += item.status >= 100 and not item.stopped
-        elif item.stopped:
-            # By its own clock the deadline has passed: ours would say so in a moment.
-            self._counters.expired += 1
-            self._dispatcher.answer(flight, refusals.expiry(flight))
-        else:
-            self._end_with(flight, item)
-        self._dispatcher.release(flight, was_stopped=item.stopped)
-
-    def _end_with(self, flight: Flight, item: Response) -> None:
-        status = item.status
-        try:
-            fields = _checked(status, item.headers)
-        except LocalProtocolError as error:
-            self._counters.lost += 1
-            detail = f"the worker answered with {error}"
-            outcome = refusals.refusal(flight, 502, detail, executed="maybe")
-            self._dispatcher.answer(flight, outcome)
-        else:
-            frames = frames_of(item.body)
-            if status >= 400:
-                flight.gathered.clear()  # what had been said before it failed
-            flight.gathered += frames[:-1]  # so that their boundaries are kept
-            self._respond(flight, Outcome(status, fields, frames[-1]))
-
-
-def _checked(status: int, headers: dict[str, str]) -> Headers:
-    if not 100 <= status <= 599:
-        raise LocalProtocolError(f"the status {status}")
-    if not headers:
-        return no_headers()
-    return Headers(headers if are_fields_normal(headers) else check_fields(headers.items()))
+    def _note_oversize(self, flight: Flight, detail: str) -> None:
+        """Let the log say that a response or a part was too large."""
+        path, _, _ = flight.target.partition("?")
+        reason = f"{flight.method} {path}: {detail}; answered 500 (request {flight.request_id})"
+        name = flight.worker.name if flight.worker is not None else ""
+        self._outbox.events.append(Event("oversize", name, (flight.service.name,), reason))

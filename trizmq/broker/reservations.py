@@ -10,7 +10,7 @@ from .workers import UNBOUNDED
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .calls import Flight
+    from .calls import Calls, Flight
     from .services import Service
     from .workers import Worker
 
@@ -35,12 +35,13 @@ class Suspects:
     what it has may be calls that last. Of the workers of a service half are reserved at most.
     """
 
-    def __init__(self, services: Mapping[str, Service]) -> None:
+    def __init__(self, services: Mapping[str, Service], calls: Calls) -> None:
         self._services = services
+        self._calls = calls
         # Workers that are reserved, for which service, and when that has been long enough.
         self._reserved: dict[Worker, tuple[Service, float]] = {}
 
-    def take(self, worker: Worker, now: float) -> Flight | None:
+    def take(self, worker: Worker) -> Flight | None:
         """Return a suspect that an empty ``worker`` should have now; it is reserved for that."""
         if worker.crew is None or worker.busy:
             return None
@@ -48,7 +49,7 @@ class Suspects:
             service = self._services[name]
             if service.queue.has_suspects and self._may_reserve(service):
                 self._reserve(worker, service, float("inf"))
-                return service.queue.pop_suspect()
+                return self._calls.take_suspect(service.queue)
         return None
 
     def seek(self, service: Service, now: float) -> None:
@@ -91,7 +92,7 @@ class Suspects:
                 continue
             if service.queue.has_suspects and worker.busy < worker.capacity:
                 self._reserved[worker] = service, float("inf")
-                found.append((worker, service.queue.pop_suspect()))
+                found.append((worker, self._calls.take_suspect(service.queue)))
             else:
                 found.append((worker, None))
         return found
@@ -99,8 +100,6 @@ class Suspects:
 
 #: Calls that a newcomer is given at once; twice as many after each interval in seconds.
 FIRST: Final = 8
-
-
 INTERVAL: Final = 0.05
 
 

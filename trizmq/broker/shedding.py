@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, final
 
-from ..wire.mdp import MDP
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -104,7 +102,7 @@ class Shedding:
 
     def refuses(self, flight: Flight, now: float) -> float:
         """Tell whether a call should not wait: after how many seconds it may; 0: it should."""
-        service, connection = flight.service, flight.peer.connection
+        service, connection = flight.service, flight.connection
         if flight.wanted is not None:
             return 0.0
         wait = self.wait(flight, service.queue.before(connection))
@@ -114,7 +112,7 @@ class Shedding:
         if wait > spare * (OVERLOADED if service.is_overloaded else USUALLY):
             service.is_overloaded |= spare > 0.0  # else its route is slow, not the queue long
             return 0.0 if self._spares() else wait
-        if wait > PATIENCE and flight.return_path is not None and flight.return_path.dialect in MDP:
+        if wait > PATIENCE and flight.peer.pipelines:
             line = service.queue.line(connection)
             if line is not None:
                 line.newest_first = True

@@ -2,17 +2,110 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 from .queues import RequestQueue
 
 if TYPE_CHECKING:
     from ..wire.items import Takes
-    from .calls import Flight, Token
 
-__all__ = ["LOCAL", "NATIVE", "UNBOUNDED", "Crew", "Worker"]
+__all__ = ["UNBOUNDED", "Crew", "Token", "Worker"]
+
+#: What a worker knows a call by: an id in the native dialect; in MDP a client address that
+#: was minted for this one dispatch, so that a routing id is never seen, nor of use.
+Token: TypeAlias = int | bytes
+
+#: More calls than there ever are, in a number that compiled code compares at once.
+UNBOUNDED: Final = 1 << 60
+
+
+class Worker(ABC):
+    """A port by which the broker reaches a worker, with what the dispatcher knows of it.
+
+    The calls are `calls.Flight`; they are `Any` here because a flight knows its worker, and
+    imports run one way.
+
+    Attributes:
+      name: for people.
+      dialect: what it speaks, for people: ``"local"``, ``"native"``, ``"mdp02"`` ...
+      public: those of its services that have public routes.
+      routes: for people: ``"GET /users/{user_id:int}"``.
+      busy: how many calls it has.
+      flights: the calls that it has, by token; a worker in this process needs no token.
+      queue: calls that wait for this worker and no other.
+      is_leaving: it is given nothing more.
+      takes: how large a call may be, if that is less than what the broker takes.
+      checks_sizes: whether it holds its responses against the limits itself.
+      crew: those that offer the same services.
+      level: where its crew keeps it: by how many calls it has; -1 if it has no room.
+      is_quiet: it was silent for so long that others are given calls first.
+      is_reserved: it is given nothing, because it has a suspect, or is to have one when it
+        is empty.
+      held: bytes of the bodies of its calls; ``most_held``: it is given no more than that.
+      window: how many calls it may have now: it came while many waited, and others may be
+        coming.
+
+    """
+
+    def __init__(
+        self,
+        services: tuple[str, ...],
+        capacity: int,
+        name: str,
+        dialect: str,
+        *,
+        public: frozenset[str] = frozenset(),
+        routes: tuple[str, ...] = (),
+    ) -> None:
+        self.services = services
+        self.capacity = capacity
+        self.name = name
+        self.dialect = dialect
+        self.public = public
+        self.routes = routes
+        self.busy = 0
+        self.flights: dict[Token, Any] = {}
+        self.queue: RequestQueue[Any] = RequestQueue()
+        self.is_leaving = False
+        self.heard_at = float("inf")
+        self.takes: Takes | None = None
+        self.checks_sizes = False
+        self.crew: Crew | None = None
+        self.level = -1
+        self.is_quiet = False
+        self.is_reserved = False
+        self.held = 0
+        self.most_held = 64 * 1024 * 1024
+        self.window = UNBOUNDED
+
+    @abstractmethod
+    def assign(self, flight: Any, now: float) -> None:
+        """Give it a call."""
+
+    @abstractmethod
+    def cancel(self, flight: Any) -> None:
+        """Tell it to stop a call that nobody waits for, if its dialect has a word for that."""
+
+    @abstractmethod
+    def beat(self) -> None:
+        """Send a heartbeat, if it needs one."""
+
+    @abstractmethod
+    def dismiss(self, reason: str) -> None:
+        """Send it away; ``reason`` is a word of the native dialect's goaway."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it can take one call more."""
+        return (
+            self.busy < self.capacity
+            and not self.is_leaving
+            and not self.is_reserved
+            and self.busy < self.window
+            and self.held < self.most_held
+        )
 
 
 @final
@@ -62,8 +155,9 @@ class Crew:
     """
 
     def __init__(self, services: tuple[str, ...], *, quiet_after: float) -> None:
-        #: The names, the service whose turn is next first.
         self.services = services
+        #: The index of the service whose turn is next.
+        self.turn = 0
         self.workers: dict[Worker, None] = {}
         #: How many calls all of them can have at once.
         self.capacity = 0
@@ -103,7 +197,7 @@ class Crew:
         self._sole = next(iter(self.workers)) if len(self.workers) == 1 else None
 
     def note(self, worker: Worker) -> None:
-        """Be told that the number of its calls, or its having room, may have changed."""
+        """Take note that the number of its calls, or whether it has room, may have changed."""
         if len(self.workers) == 1:
             return
         self._take(worker)
@@ -115,7 +209,7 @@ class Crew:
             (self._quiet if worker.is_quiet else self._heard).take(worker)
 
     def note_heard(self, worker: Worker) -> None:
-        """Be told that a worker that was quiet has been heard again."""
+        """Take note that a worker that was quiet has been heard again."""
         self._take(worker)
         worker.is_quiet = False
         self.note(worker)
@@ -132,72 +226,3 @@ class Crew:
             worker.is_quiet = True
             self._quiet.put(worker)
         return self._quiet.first()
-
-
-#: What a worker speaks that is in the broker's own process: function calls.
-LOCAL: Final = "local"
-NATIVE: Final = "native"
-
-#: More calls than there ever are, in a number that compiled code compares at once.
-UNBOUNDED: Final = 1 << 60
-
-
-@final
-@dataclass(eq=False)
-class Worker:
-    """Who does the work of some services, so many calls at once."""
-
-    services: tuple[str, ...]
-    capacity: int
-    name: str = LOCAL
-    dialect: str = LOCAL
-    #: The routing id on the backend; None of the local worker.
-    address: bytes | None = None
-    #: Those of the services that have public routes.
-    public: frozenset[str] = frozenset()
-    #: Its routes, for people: ``"GET /users/{user_id:int}"``.
-    routes: tuple[str, ...] = ()
-    busy: int = 0
-    #: What it has in hand, by token, if it is on the backend.
-    flights: dict[Token, Flight] = field(default_factory=dict)
-    #: Calls that wait for this worker and no other.
-    queue: RequestQueue = field(default_factory=RequestQueue)
-    is_leaving: bool = False
-    heard_at: float = 0.0
-    was_told: bool = False
-    #: It was seen to send heartbeats while it had a call: then their lack means something.
-    beats_while_busy: bool = False
-    #: Heartbeats since it was given the call that it has, in MDP.
-    beats: int = 0
-    #: It has just sent a FINAL: one stray PARTIAL behind it is forgiven.
-    may_stray: bool = False
-    #: How large may be what it is sent, if that is less than what we take.
-    takes: Takes | None = None
-    #: Header fields of a call of its that are as they have to be.
-    headers: dict[str, str] = field(default_factory=dict)
-    #: Those that offer the same services.
-    crew: Crew | None = None
-    #: Where its crew keeps it: by how many calls it has; -1 if it has no room.
-    level: int = -1
-    #: It was silent for so long that others are given calls first.
-    is_quiet: bool = False
-    #: It is given nothing, because it has a suspect, or is to have one when it is empty.
-    is_reserved: bool = False
-    #: Bytes of the bodies that it was given, and the most that it is given.
-    held: int = 0
-    #: Bytes of its large messages that were read, and for which it got no credit yet.
-    read: int = 0
-    most_held: int = 64 * 1024 * 1024
-    #: How many calls it may have now: it came while many waited, and others may be coming.
-    window: int = UNBOUNDED
-
-    @property
-    def has_room(self) -> bool:
-        """Whether it can take one call more."""
-        return (
-            self.busy < self.capacity
-            and not self.is_leaving
-            and not self.is_reserved
-            and self.busy < self.window
-            and self.held < self.most_held
-        )

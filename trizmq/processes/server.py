@@ -10,7 +10,6 @@ import trio
 from ..admission import Event
 from ..broker.engine import Broker
 from ..broker.loop import BrokerLoop
-from ..broker.workers import Worker
 from ..transport.endpoints import split_endpoints
 from ..worker.runner import LocalWorker
 from .children import Muster
@@ -85,7 +84,13 @@ class Server:
         self._muster = Muster(lambda: self._supervisor is None or self._supervisor.are_all_ready)
         self._frontend = transport.bind(settings.bind)
         self._backend = self._bind_backend(transport, settings.bind, backend)
-        self._loop = BrokerLoop(broker, self._frontend, self._backend, observe=self._observe)
+        self._loop = loop = BrokerLoop(broker, observe=self._observe)
+        if self._backend is self._frontend:
+            loop.add_both(self._frontend)
+        else:
+            loop.add_clients(self._frontend)
+            if self._backend is not None:
+                loop.add_workers(self._backend)
         if settings.capacity and staff is None:
             self._employ(app, settings.capacity, access_log=settings.access_log)
 
@@ -101,23 +106,19 @@ class Server:
             raise
 
     def _employ(self, app: App, capacity: int, *, access_log: bool) -> None:
-        broker, loop, takes = self.broker, self._loop, self.broker.limits.takes
+        loop = self._loop
         loop.local = LocalWorker(
             app,
             capacity=capacity,
-            finish=self._loop.finish,
-            part=broker.part,
-            takes=lambda flight: flight.peer.takes or takes,
+            finish=loop.finish,
+            part=loop.part,
+            takes=lambda flight: flight.peer.takes,
             flush=loop.act,
             access_log=access_log,
         )
-        worker = Worker(
-            tuple(sorted(app.services)),
-            capacity,
-            public=app.public_services,
-            routes=app.route_lines,
+        self.broker.add_worker(
+            sorted(app.services), capacity, public=app.public_services, routes=app.route_lines
         )
-        broker.join(worker)
 
     @property
     def has_children(self) -> bool:
@@ -169,9 +170,9 @@ class Server:
 
     def _note_exit(self, name: str, reason: str) -> None:
         self._muster.note_exit(reason)
-        self.broker.lose_named(name, reason)
+        self.broker.lose_named(name, reason, trio.current_time())
         if self._supervisor is not None and self._supervisor.is_pausing:
-            self.broker.suspend()
+            self.broker.suspend(trio.current_time())
         self._loop.act()
 
     def _observe(self, event: Event) -> None:

@@ -25,6 +25,7 @@ from trizmq.settings import Settings
 from trizmq.wire import dialects, items, native
 from trizmq.wire.batches import batches
 from trizmq.worker.pool import Post, WorkerPool
+from trizmq.worker.runner import LocalWorker
 
 from .clock import Clock, without_collector
 from .stand_ins import ADDRESS, StandInRouter, Transport
@@ -82,10 +83,12 @@ class _Steps:
         self._router = StandInRouter(token)
         server = Server(Transport(router=self._router), app, Settings(bind=""))
         self._broker, self._loop = server.broker, server._loop
-        assert self._loop.local is not None
+        assert isinstance(self._loop.local, LocalWorker)
         self._local = self._loop.local
+        (self._socket,) = self._loop._sockets
+        (self._frontend,) = self._broker.frontends
         self._now = trio.current_time()
-        self._loop._read_some(self._router, self._loop._receive_client)  # the client's hello
+        self._loop._read_some(self._socket)  # the client's hello
         assert app.admit is not None
         self._admit_call, self._table = app.admit, app._table
         (route,) = (route for route in app.routes if route.handler is trizmq_users.get_user)
@@ -104,9 +107,9 @@ class _Steps:
     async def _walk(self) -> None:
         """Go the whole way, in the longest steps that there are without Trio."""
         loop, where, when = self._loop, repeat(ADDRESS), repeat(self._now)
-        take = loop._receive_client
+        take = self._socket.receive
         self._clock.run("_receive_client", map(take, where, self._messages, when), calls=CALLS)
-        for flights in in_batches(self._broker.take_outbox().dispatched):
+        for flights in in_batches(self._broker.take_outbox().started):
             # As the pool has it: each item at its worker's post.
             post = Post(trio.lowlevel.current_task(), trio.CancelScope())
             self._local._pool._running.update(dict.fromkeys(flights, post))
@@ -121,9 +124,9 @@ class _Steps:
         sizes = [sum(map(len, frames)) for frames in self._messages]
         # `Any`: for all that the types say, these could be calls of another dialect.
         read: Any = self._clock.run("read", map(dialects.read, self._messages), calls=CALLS)
-        turns = map(self._broker.receive, where, read, when, sizes)
+        turns = map(self._frontend.receive, where, read, when, sizes)
         self._clock.run("receive", turns, calls=CALLS)
-        self._finish(self._broker.take_outbox().dispatched)
+        self._finish(self._broker.take_outbox().started)
 
     def _admit(self) -> None:
         dispatcher, flights = self._broker._dispatcher, self._flights()
@@ -132,7 +135,7 @@ class _Steps:
         self._clock.run("admit", map(self._admit_call, views))
         self._clock.run("trizmq_admit", map(trizmq_auth.trizmq_admit, views))
         self._clock.run("place", map(dispatcher.place, flights))
-        self._finish(self._broker.take_outbox().dispatched)
+        self._finish(self._broker.take_outbox().started)
 
     async def _handle(self) -> None:
         flights = self._dispatched()
@@ -153,25 +156,25 @@ class _Steps:
     def _end(self) -> None:
         flights = self._dispatched()
         outcomes = [Response(200, body=BODY) for _ in flights]
-        self._clock.run("finish", map(self._broker.finish, flights, outcomes))
+        self._clock.run("finish", map(self._broker.finish, flights, outcomes, repeat(self._now)))
         self._broker.take_outbox()
         answers = in_batches(responses(range(CALLS)))
         self._clock.run("batches", map(batches, answers), calls=CALLS)
 
     def _flights(self) -> list[Flight]:
         """Return calls as the intake makes them, not yet opened."""
-        service, (peer,) = self._broker.services["users"], self._broker._clients.native.values()
+        service, (peer,) = self._broker.services["users"], self._frontend.native.values()
         return [Flight(peer, call, self._now + 30, service) for call in calls(self._token)]
 
     def _dispatched(self) -> list[Flight]:
         """Return calls that wait for nothing but the local worker."""
         for frames in self._messages:
-            self._loop._receive_client(ADDRESS, frames, self._now)
-        return self._broker.take_outbox().dispatched
+            self._socket.receive(ADDRESS, frames, self._now)
+        return self._broker.take_outbox().started
 
     def _finish(self, flights: Iterable[Flight]) -> None:
         for flight in flights:
-            self._broker.finish(flight, Response(200, body=BODY))
+            self._broker.finish(flight, Response(200, body=BODY), self._now)
         self._broker.take_outbox()
 
 
