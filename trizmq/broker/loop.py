@@ -90,7 +90,7 @@ class BrokerLoop:
 
     def add_both(self, router: Router) -> ClientSocket:
         """Let clients and workers connect to ``router``."""
-        workers = WorkerSocket(self.broker, router, self._drop)
+        workers = WorkerSocket(self.broker, router, self._drop, is_shared=True)
         clients = ClientSocket(self.broker, router, self._drop, workers)
         self._sockets += [clients, workers]
         self._readers.append(clients)
@@ -287,9 +287,10 @@ class BrokerLoop:
             level = logging.WARNING if event.kind == "worker-lost" else logging.INFO
             services = ", ".join(event.services)
             LOGGER.log(level, "%s: %s (%s): %s", event.kind, event.name, services, event.reason)
-            if event.kind == "worker-lost" and self._backend is not None and not self._is_shared:
-                # Unread messages stay in memory for as long as a worker that hangs is connected.
-                self._backend.disconnect(lambda address: not self.broker.is_worker(address))
+            if event.kind == "worker-lost":
+                for socket in self._sockets:
+                    if isinstance(socket, WorkerSocket):
+                        socket.disconnect_lost()
         elif event.kind == "oversize":
             LOGGER.error("%s", event.reason)
         self._observe(event)

@@ -27,17 +27,26 @@ __all__ = ["WorkerSocket"]
 class WorkerSocket:
     """Joins one router with one `Backend` of the engine.
 
-    ``drop`` is told of a message that no dialect knows.
+    Args:
+      drop: told of a message that no dialect knows.
+      is_shared: whether clients connect to the same router.
+
     """
 
     def __init__(
-        self, broker: Broker, router: Router, drop: Callable[[RemoteProtocolError, float], None]
+        self,
+        broker: Broker,
+        router: Router,
+        drop: Callable[[RemoteProtocolError, float], None],
+        *,
+        is_shared: bool = False,
     ) -> None:
         self.router = router
         self.port = broker.add_backend()
         self.outbox = self.port.outbox
         self._broker = broker
         self._drop = drop
+        self._is_shared = is_shared
         self._reply_frames = broker.limits.reply_frames
 
     # -- reading -----------------------------------------------------------------------
@@ -72,6 +81,15 @@ class WorkerSocket:
     def lose(self, address: bytes) -> None:
         """Take note that a native worker is not connected any more."""
         self.port.lose(address, trio.current_time(), "its connection has ended")
+
+    def disconnect_lost(self) -> None:
+        """End the connections of workers whose sessions have ended.
+
+        Messages that a worker has not read stay in memory for as long as it is connected, even
+        if it hangs.
+        """
+        if not self._is_shared:
+            self.router.disconnect(lambda address: address not in self.port.workers)
 
     # -- sending -----------------------------------------------------------------------
 
