@@ -1,8 +1,8 @@
 """The arguments and results of the broker hooks.
 
 The hook `trizmq_admit` is called when a client's call has been read, before any worker receives
-it (``call.response`` is None). An implementation that also declares ``response`` is called again
-when a worker has responded, before the client receives the response.
+it. The hook `trizmq_admit_reply` is called when a worker has responded, before the client receives
+the response.
 """
 
 from __future__ import annotations

@@ -8,12 +8,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from trizmq import (
     AdmittedCall,
     Discard,
     Event,
     Forward,
+    PluginError,
     Principal,
     Reject,
     Response,
@@ -100,15 +102,40 @@ def test_trizmq_admit_is_asked_in_the_plugins_order_until_one_decides(
     assert CALL.principal is None
 
 
-def test_trizmq_admit_sees_responses_too(admitting: Callable[..., Admit]) -> None:
-    def ask(call: AdmittedCall) -> SendTo | None:
-        return SendTo("others") if call.response and call.response.status == 503 else None
+def test_trizmq_admit_reply_is_called_for_responses(make_plugin: Make) -> None:
+    def read(response: Response) -> SendTo | None:
+        return SendTo("others") if response.status == 503 else None
 
-    admit = admitting(ask)
-    assert admit(CALL) is None
-    answered = {name: getattr(CALL, name) for name in CALL.__struct_fields__}
-    assert admit(AdmittedCall(**answered | {"response": Response(200)})) is None
-    assert admit(AdmittedCall(**answered | {"response": Response(503)})) == SendTo("others")
+    def read_both(call: AdmittedCall, response: Response) -> None:
+        assert call.response is response
+
+    app = App([make_plugin("a", admit_reply=read_both), make_plugin("b", admit_reply=read)])
+    assert app.admit is None
+    assert app.admit_reply is not None
+    assert app.admit_reply(replace(CALL, response=Response(200))) is None
+    assert app.admit_reply(replace(CALL, response=Response(503))) == SendTo("others")
+
+
+def test_trizmq_admit_reply_that_fails_lets_no_response_pass(
+    make_plugin: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    admit_reply = App([make_plugin("p", admit_reply=raising(ValueError("secret")))]).admit_reply
+    assert admit_reply is not None
+    assert admit_reply(replace(CALL, response=Response(200))) == Reject(500)
+    (record,) = caplog.records
+    assert record.getMessage() == "plugin 'p': trizmq_admit_reply failed (request r-1)"
+
+
+def test_trizmq_admit_with_a_response_is_refused_and_the_error_names_the_new_hook(
+    make_plugin: Make,
+) -> None:
+    old = make_plugin("old", admit=lambda call, response: None)
+    with pytest.raises(PluginError) as caught:
+        App([old])
+    assert str(caught.value) == (
+        "plugin 'old' is broken: trizmq_admit takes no `response`: rename the part that reads "
+        "responses to trizmq_admit_reply"
+    )
 
 
 async def waits(call: AdmittedCall) -> None:

@@ -64,7 +64,8 @@ def specs() -> dict[str, Callable[..., Any]]:
 
 def test_the_hooks_are_these() -> None:
     assert {name: [*inspect.signature(spec).parameters] for name, spec in specs().items()} == {
-        "trizmq_admit": ["call", "response"],
+        "trizmq_admit": ["call"],
+        "trizmq_admit_reply": ["call", "response"],
         "trizmq_config": [],
         "trizmq_lifespan": ["state_dir", "config"],
         "trizmq_on_event": ["event"],

@@ -117,7 +117,7 @@ class BackendRig:
             Limits(**limits),
             instance="broker01",
             accepts_workers=True,
-            admit=admit or (admit_reply and (lambda _: None)),
+            admit=admit,
             admit_reply=admit_reply,
         )
         self.frontend = self.broker.add_frontend()

@@ -57,16 +57,22 @@ class Open(Things):
 
 
 class Says:
-    """A plugin whose `trizmq_admit` answers this on the way in, and that on the way out."""
+    """A plugin with one verdict for each call, and one for each response."""
 
     def __init__(self, call: Any = None, response: Any = None) -> None:
-        self.verdicts = (call, response)
+        self.call_verdict, self.response_verdict = call, response
         self.asked = list[trizmq.AdmittedCall]()
 
     @trizmq.hookimpl
-    def trizmq_admit(self, call: trizmq.AdmittedCall, response: trizmq.Response | None) -> Any:
+    def trizmq_admit(self, call: trizmq.AdmittedCall) -> Any:
         self.asked.append(call)
-        return self.verdicts[response is not None]
+        return self.call_verdict
+
+    @trizmq.hookimpl
+    def trizmq_admit_reply(self, call: trizmq.AdmittedCall, response: trizmq.Response) -> Any:
+        assert call.response is response
+        self.asked.append(call)
+        return self.response_verdict
 
 
 # -- verdicts --------------------------------------------------------------------------

@@ -58,7 +58,7 @@ class App:
       services: the first segments of all patterns.
       public_services: the services that have a public route.
       admit: calls `trizmq_admit` of all plugins; None if no plugin implements it.
-      admit_reply: calls the implementations that take a response; None if there are none.
+      admit_reply: calls `trizmq_admit_reply` of all plugins; None if no plugin implements it.
       on_event: calls `trizmq_on_event` of all plugins.
 
     """

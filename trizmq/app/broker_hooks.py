@@ -1,7 +1,7 @@
 """The hooks that a broker calls while it serves, each compiled into one function.
 
-Both run in the broker's loop, between a call and its worker: neither ever raises an exception,
-and an error in a plugin never lets a call pass.
+They run in the broker's loop, between a call and its worker: none ever raises an exception, and
+an error in a plugin never lets a call or a response pass.
 """
 
 from __future__ import annotations
@@ -36,30 +36,33 @@ Admit: TypeAlias = "Callable[[AdmittedCall], Verdict]"
 #: Calls every plugin's hook with an event. Raises nothing else either.
 OnEvent: TypeAlias = "Callable[[Event], None]"
 
+#: Calls one plugin's hook.
+_Ask: TypeAlias = "Callable[[AdmittedCall], object]"
+
 
 def compile_admit(hooks: Hooks) -> Admit | None:
     """Return a function that calls all `trizmq_admit`, or None if no plugin has one."""
-    return _asking(list(hooks.of("trizmq_admit")))
+    return _asking([(found, found.asking("call")) for found in hooks.of("trizmq_admit")])
 
 
 def compile_admit_reply(hooks: Hooks) -> Admit | None:
-    """Return a function for those that declare ``response``, or None if there are none."""
-    return _asking([found for found in hooks.of("trizmq_admit") if found.wants("response")])
+    """Return a function that calls all `trizmq_admit_reply`, or None if no plugin has one."""
+    return _asking([(found, _reply_asker(found)) for found in hooks.of("trizmq_admit_reply")])
 
 
-def _asking(implementations: Sequence[Implementation]) -> Admit | None:
-    steps = tuple((found.plugin, _asker(found)) for found in implementations)
+def _asking(hooks: Sequence[tuple[Implementation, _Ask]]) -> Admit | None:
+    steps = tuple((found, ask) for found, ask in hooks)
 
     def admit(call: AdmittedCall) -> Verdict:
         principal = None
-        for plugin, ask in steps:
+        for found, ask in steps:
             try:
                 verdict = _checked(ask(call))
             except BaseException as error:  # fail closed; a hook may even call sys.exit
                 if is_ctrl_c(error):
                     raise
                 LOGGER.exception(
-                    "plugin %r: trizmq_admit failed (request %s)", plugin, call.request_id
+                    "plugin %r: %s failed (request %s)", found.plugin, found.hook, call.request_id
                 )
                 return Reject(500)
             if verdict is None:
@@ -83,9 +86,7 @@ def _aimed(verdict: Discard | Reject | SendTo, principal: Principal | None) -> V
     return verdict
 
 
-def _asker(found: Implementation) -> Callable[[AdmittedCall], object]:
-    if not found.wants("response"):
-        return found.asking("call")
+def _reply_asker(found: Implementation) -> _Ask:
     ask = found.asking("call", "response")
     return lambda call: ask(call, call.response)
 

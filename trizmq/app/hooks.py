@@ -27,12 +27,13 @@ class Implementation:
 
     Attributes:
       plugin: the name of the plugin.
+      hook: the name of the hook.
 
     """
 
     def __init__(self, hook: str, found: pluggy.HookImpl) -> None:
         self.plugin = found.plugin_name
-        self._hook = hook
+        self.hook = hook
         self._found = found
 
     def wants(self, argument: str) -> bool:
@@ -69,7 +70,7 @@ class Implementation:
         except BaseException as error:  # a hook may call sys.exit
             package = str(self._found.function.__module__).partition(".")[0]
             reason = one_line(error, package)
-            raise PluginError(f"plugin {self.plugin!r}: {self._hook}: {reason}") from error
+            raise PluginError(f"plugin {self.plugin!r}: {self.hook}: {reason}") from error
 
 
 @final
@@ -135,6 +136,7 @@ def check_hooks(name: str, plugin: object) -> None:
 
 
 def _check(name: str, plugin: object) -> None:
+    _check_admit(plugin)
     manager = _Manager()
     manager.register(plugin, name)
     manager.check_pending()
@@ -143,6 +145,16 @@ def _check(name: str, plugin: object) -> None:
         if any(found.wrapper or found.hookwrapper for found in caller.get_hookimpls()):
             raise PluginError(f"{caller.name} cannot be a hook wrapper")
     _check_marks(plugin, {caller.name for caller in callers})
+
+
+def _check_admit(plugin: object) -> None:
+    # `trizmq_admit` was once called for responses too, if it declared them.
+    hook = getattr(plugin, "trizmq_admit", None)
+    if inspect.isroutine(hook) and "response" in inspect.signature(hook).parameters:
+        raise PluginError(
+            "trizmq_admit takes no `response`: rename the part that reads responses to "
+            "trizmq_admit_reply"
+        )
 
 
 def _check_marks(plugin: object, marked: set[str]) -> None:

@@ -2,7 +2,8 @@
 
 A plugin is a module (or any other object) with functions that have these names and are marked
 with `hookimpl`. Each declares only the arguments that it uses. Hooks are called at start and
-their results compiled; only `trizmq_admit` and `trizmq_on_event` are called while serving.
+their results compiled; only `trizmq_admit`, `trizmq_admit_reply` and `trizmq_on_event` are called
+while serving.
 """
 
 # Keep this module light: the command line reads it before it knows which command will run.
@@ -32,6 +33,7 @@ __all__ = [
     "Route",
     "hookimpl",
     "trizmq_admit",
+    "trizmq_admit_reply",
     "trizmq_config",
     "trizmq_lifespan",
     "trizmq_on_event",
@@ -121,14 +123,12 @@ def trizmq_precondition(route: Route) -> Precondition | None:
 
 
 @hookspec
-def trizmq_admit(call: AdmittedCall, response: Response | None) -> Verdict:
+def trizmq_admit(call: AdmittedCall) -> Verdict:
     """Decide what the broker does with ``call``; called in the broker, for every call.
 
-    It is called when a client's call has been read, before a worker receives it; ``response``
-    is None. An implementation that declares ``response`` is called again when a worker has
-    responded, before the client receives the response; one that declares only ``call`` is
-    not. The plugins are called in order. After None and `Forward`, the next plugin is called;
-    the first `Discard`, `Reject` or `SendTo` is final. The principal of a `Forward` becomes
+    It is called when a client's call has been read, before a worker receives it. The plugins
+    are called in order. After None and `Forward`, the next plugin is called; the first
+    `Discard`, `Reject` or `SendTo` is final. The principal of a `Forward` becomes
     ``call.principal`` for the plugins that follow, and the principal of the request at the
     worker; workers accept it from no other source.
 
@@ -138,6 +138,22 @@ def trizmq_admit(call: AdmittedCall, response: Response | None) -> Verdict:
 
     Args:
       call: immutable; the body is not decoded.
+
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def trizmq_admit_reply(call: AdmittedCall, response: Response) -> Verdict:
+    """Decide what the broker does with a worker's ``response``; called in the broker.
+
+    It is called when a worker has responded, before the client receives the response. None and
+    `Forward` let the response pass; `Reject` replaces it, `Discard` drops it, and `SendTo` sends
+    the call to another worker. The order of the plugins, the context variables, and the rules for
+    exceptions are those of `trizmq_admit`.
+
+    Args:
+      call: immutable; ``call.worker`` is the name of the worker.
       response: the worker's response, also available as ``call.response``.
 
     """

@@ -48,7 +48,7 @@ class Broker:
       accepts_workers: whether workers may come at a backend. If so, a call waits for a service
         that no worker has offered yet, as `Limits.wait` says; else it is a 404 at once.
       admit: asked about every call; must not raise.
-      admit_reply: asked about every worker's response, if there is an ``admit``; likewise.
+      admit_reply: asked about every worker's response; likewise.
 
     """
 
@@ -71,12 +71,11 @@ class Broker:
         self._guard = Guard(context, dispatcher)
         self.refused_workers = RefusedWorkers(context)
         self._respond = dispatcher.succeed
-        gate: Gate | None = None
-        if admit is not None:
-            gate = Gate(admit, admit_reply, context.counters, dispatcher, self._worker_named)
-            if admit_reply is not None:
-                self._respond = gate.respond
-        self._intake = Intake(context, dispatcher, gate, self._answer_mmi, waits=accepts_workers)
+        gate = Gate(admit, admit_reply, context.counters, dispatcher, self._worker_named)
+        if admit_reply is not None:
+            self._respond = gate.respond
+        asked = gate if admit is not None else None
+        self._intake = Intake(context, dispatcher, asked, self._answer_mmi, waits=accepts_workers)
 
     def take_outbox(self) -> Outbox:
         """Return what is to be done besides sending, and start anew."""

@@ -32,12 +32,13 @@ _FORWARD: Final = Forward
 class Gate:
     """Asks ``admit`` about every call, and ``admit_reply`` about every worker's response.
 
-    Without an ``admit_reply``, `respond` is the dispatcher's own, and costs nothing.
+    Without an ``admit``, no `admits` is called; without an ``admit_reply``, `respond` is the
+    dispatcher's own. What is not there costs nothing.
     """
 
     def __init__(
         self,
-        admit: Callable[[AdmittedCall], Verdict],
+        admit: Callable[[AdmittedCall], Verdict] | None,
         admit_reply: Callable[[AdmittedCall], Verdict] | None,
         counters: Counters,
         dispatcher: Dispatcher,
@@ -51,6 +52,7 @@ class Gate:
 
     def admits(self, flight: Flight) -> bool:
         """Return whether a call that was just opened may go on; if not it has ended."""
+        assert self._admit is not None
         verdict = self._admit(_view(flight))
         if verdict is None:
             return True

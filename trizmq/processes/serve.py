@@ -49,7 +49,7 @@ FOLDER_BYTES: Final = len("/trizmq-xxxxxxxx/backend")
 
 
 #: The hooks that are asked in the broker's process.
-BROKER_HOOKS: Final = ("trizmq_admit", "trizmq_on_event")
+BROKER_HOOKS: Final = ("trizmq_admit", "trizmq_admit_reply", "trizmq_on_event")
 
 
 async def serve(

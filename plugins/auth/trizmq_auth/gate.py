@@ -64,8 +64,6 @@ def tokens_of(directory: Path) -> Iterator[None]:
 @hookimpl
 def trizmq_admit(call: AdmittedCall) -> Verdict:
     """Decide what the broker does with ``call``: unknown callers are refused."""
-    if call.response is not None:
-        return None
     token = _token_in(call.headers.get("authorization", ""))
     if token is None:  # another plugin may know the caller
         return None if call.principal or _is_for_all(call) else UNAUTHORIZED
