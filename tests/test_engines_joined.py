@@ -300,8 +300,8 @@ class Joined(RuleBasedStateMachine):
         for server in self.servers.values():
             assert server
             assert (server.broker.in_flight, server.broker.queued_bytes) == (0, 0)
-            assert not any(peer.flights for peer in server.frontend.native.values())
-            assert server.frontend.native.keys() <= set(self.addresses.values())
+            assert not any(peer.flights for peer in server.frontend.clients.native.values())
+            assert server.frontend.clients.native.keys() <= set(self.addresses.values())
             assert not server.frontend._absence._bytes
 
 

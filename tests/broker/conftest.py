@@ -95,8 +95,8 @@ class BrokerRig:
         broker = self.broker
         assert (broker.in_flight, broker.queued_bytes) == (0, 0)
         assert broker._dispatcher.calls.held_bytes == 0
-        assert self.frontend.foreign == {}
-        for peer in self.frontend.native.values():
+        assert self.frontend.clients.foreign == {}
+        for peer in self.frontend.clients.native.values():
             assert not peer.flights
             assert not peer.connection.queued_bytes
         assert self.worker.busy == 0
@@ -156,7 +156,7 @@ class BackendRig:
         waiting = [service.queue.bytes for service in broker.services.values()]
         waiting += [worker.queue.bytes for worker in broker.workers]
         assert broker.queued_bytes == sum(waiting)
-        called = [f for peer in self.frontend.peers() for f in peer.flights.values()]
+        called = [f for peer in self.frontend.clients.all() for f in peer.flights.values()]
         given = [f for worker in broker.workers for f in worker.flights.values()]
         assert broker._dispatcher.calls.held_bytes == sum(f.held for f in {*called, *given})
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from trizmq.broker.clients import MAX_REMEMBERED, PATIENCE
+from trizmq.broker.absence import MAX_REMEMBERED, PATIENCE
 from trizmq.wire.items import VERSION, Call, Goaway, Heartbeat, Hello, Item, Part, Response
 
 if TYPE_CHECKING:

@@ -201,11 +201,12 @@ class BrokerMachine(RuleBasedStateMachine):
         while self.busy:
             self.broker.finish(self.busy.pop()[1], None, self.now)
         broker = self.broker
-        assert (broker.in_flight, broker.queued_bytes, self.frontend.foreign) == (0, 0, {})
+        assert (broker.in_flight, broker.queued_bytes, self.frontend.clients.foreign) == (0, 0, {})
         assert [worker.busy for worker in self.workers] == [0, 0]
         assert not any(service.queue._lines for service in broker.services.values())
         assert not any(
-            peer.flights or peer.connection.queued_bytes for peer in self.frontend.native.values()
+            peer.flights or peer.connection.queued_bytes
+            for peer in self.frontend.clients.native.values()
         )
         assert broker._dispatcher.calls.deadlines._live == 0
 

@@ -59,7 +59,7 @@ def test_another_version_is_told_so_and_forgotten(rig: BrokerRig, version: int) 
     rig.receive(Hello(version, "c"), call, address=b"b")
     assert rig.items == [(b"b", Goaway("version"))]
     assert not rig.started
-    assert b"b" not in rig.frontend.native
+    assert b"b" not in rig.frontend.clients.native
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_stranger_is_told_so_and_nothing_of_it_is_done(rig: BrokerRig, item: I
     unseen = Goaway("unknown", 0) if isinstance(item, Call) else Goaway("unknown")
     assert rig.items == [(b"b", unseen)]
     assert not rig.started
-    assert b"b" not in rig.frontend.native
+    assert b"b" not in rig.frontend.clients.native
 
 
 @pytest.mark.parametrize("item", [Response(1, 200, {}, b""), Part(1, 0, b""), Credit(0, 1)])
@@ -86,7 +86,7 @@ def test_what_a_client_has_no_business_to_send(rig: BrokerRig, item: Item) -> No
 def test_an_instance_is_kept_to_a_bounded_length(make_broker: MakeBroker) -> None:
     rig = make_broker()
     rig.receive(Hello(VERSION, "x" * 1_000_000))
-    assert len(rig.frontend.native[b"a"].instance) <= 64
+    assert len(rig.frontend.clients.native[b"a"].instance) <= 64
 
 
 def test_goodbye_gives_up_what_is_in_flight(rig: BrokerRig) -> None:
@@ -95,7 +95,7 @@ def test_goodbye_gives_up_what_is_in_flight(rig: BrokerRig) -> None:
     rig.receive(Goaway("closing"), Call(3, 1000, "GET", "/users", {}, b""))
     assert rig.stopped == rig.started
     assert rig.broker.counters.cancelled == 2
-    assert rig.frontend.native == {}
+    assert rig.frontend.clients.native == {}
     rig.finish(rig.started[0])
     assert rig.items == []
     rig.assert_nothing_is_left()

@@ -58,7 +58,7 @@ class Simulation:
 
     def load(self, address: bytes, rate: float, start: float, end: float, ttl: float) -> None:
         """Let a client call at random moments."""
-        if address not in self.backend.frontend.native:
+        if address not in self.backend.frontend.clients.native:
             self.backend.greet(address)
         when = start
         while (when := when + self.rng.expovariate(rate)) < end:
@@ -249,7 +249,7 @@ def test_a_route_that_is_slow_does_not_count_against_those_that_are_fast(backend
             backend.work(b"w", Response(token, 200, {}, b""))
     backend.answers()
     service = backend.broker.services["users"]
-    peer = backend.frontend.native[b"a"]
+    peer = backend.frontend.clients.native[b"a"]
     from trizmq.broker.calls import Flight
 
     def usual(path: str) -> float:

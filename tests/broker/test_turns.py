@@ -223,7 +223,7 @@ def test_what_a_connection_was_counted_for_is_given_back(backend) -> None:
     backend.tick(2.0)  # nobody offers the service
     assert len(backend.messages) == 9
     backend.employ(b"w", capacity=99)
-    connections = {peer.connection for peer in backend.frontend.peers()}
+    connections = {peer.connection for peer in backend.frontend.clients.all()}
     assert [(one.calls, one.queued_bytes) for one in connections] == [(0, 0)]
 
 

@@ -1,37 +1,24 @@
-"""The broker's clients: ports by which it answers them, and what is kept for those away."""
+"""The broker's clients: the ports by which it answers them, and those of one socket."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final, Protocol, final
+from typing import TYPE_CHECKING, Any, Final, final
 
-from ..deadlines import NEVER
 from ..names import label
 from ..wire.items import MAX_BODY_FRAMES, Part, Response, frames_of
 from ..wire.return_path import PLAIN
 from .queues import Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from ..wire.items import Body, Item, Takes
+    from ..wire.items import Body, Takes
     from ..wire.return_path import ReturnPath
     from .outbox import Outbox, SocketOutbox
 
-__all__ = ["PATIENCE", "Absence", "ForeignPeer", "LocalPeer", "NativePeer", "Peer"]
+__all__ = ["Clients", "ForeignPeer", "LocalPeer", "NativePeer", "Peer"]
 
 #: As much as is kept of what a client calls itself: it is kept as long as the client stays.
 MAX_INSTANCE: Final = 64
-
-#: How long the calls of a client go on that is away, in seconds.
-PATIENCE: Final = 2.0
-
-#: What an item costs beside its body.
-OVERHEAD: Final = 512
-
-#: As many keys of clients that were given up are kept, with what was seen of their calls.
-MAX_REMEMBERED: Final = 1024
 
 
 class Peer(ABC):
@@ -131,12 +118,6 @@ class NativePeer(Peer):
         self._outbox.say(self.address, item)
 
 
-class _Frontend(Protocol):
-    outbox: SocketOutbox
-
-    def forget_peer(self, peer: ForeignPeer) -> None: ...
-
-
 @final
 class ForeignPeer(Peer):
     """A client of another dialect. It is known while it has calls in flight.
@@ -147,7 +128,8 @@ class ForeignPeer(Peer):
 
     def __init__(
         self,
-        frontend: _Frontend,
+        clients: Clients,
+        outbox: SocketOutbox,
         address: bytes,
         return_path: ReturnPath,
         takes: Takes,
@@ -158,8 +140,8 @@ class ForeignPeer(Peer):
         self.pipelines = dialect != PLAIN
         self.address = address
         self.envelope = return_path.envelope
-        self._outbox = frontend.outbox
-        self._frontend = frontend
+        self._outbox = outbox
+        self._clients = clients
 
     @property
     def is_slow(self) -> bool:
@@ -183,7 +165,7 @@ class ForeignPeer(Peer):
 
     def forget_if_idle(self) -> None:
         if not self.flights:
-            self._frontend.forget_peer(self)
+            self._clients.forget_peer(self)
 
 
 @final
@@ -213,63 +195,52 @@ def _gather(flight: Any, body: Body, most: int) -> str | None:
 
 
 @final
-class Absence:
-    """Keeps what is sent to clients that are away, within ``max_bytes`` for all of them.
+class Clients:
+    """The clients at one socket: those that said hello, and others while they have calls."""
 
-    A client that has not come back in time is given up, and its calls with it. What stays is
-    which of them were looked at: of those that were not, it may be told so for long.
-    """
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        # In the order in which they are given up.
-        self._until: dict[NativePeer, float] = {}
-        self._kept: dict[NativePeer, list[Item]] = {}
-        self._seen: OrderedDict[str, int] = OrderedDict()
-
-    def begin(self, peer: NativePeer, now: float) -> None:
-        """Note that the connection of ``peer`` has ended."""
-        if peer not in self._until:
-            self._until[peer] = now + PATIENCE
-            self._kept[peer] = []
-
-    def keep(self, peer: NativePeer, items: Iterable[Item]) -> None:
-        """Keep what could not be sent, if there is room; else its calls count as lost."""
-        for item in items:
-            if isinstance(item, Response | Part):
-                size = _size_of(item)
-                if self._bytes + size <= self._max_bytes:
-                    self._bytes += size
-                    self._kept[peer].append(item)
-
-    def end(self, peer: NativePeer) -> list[Item]:
-        """Note that ``peer`` is back, or was given up; return what was kept for it."""
-        self._until.pop(peer, None)
-        kept = self._kept.pop(peer, [])
-        self._bytes -= sum(map(_size_of, kept))
-        return kept
-
-    def remember(self, peer: NativePeer) -> None:
-        """Keep in mind which calls of ``peer``, which is given up, were looked at."""
-        if peer.key:
-            self._seen[peer.key] = peer.seen
-            if len(self._seen) > MAX_REMEMBERED:
-                self._seen.popitem(last=False)
-
-    def recall(self, key: str) -> int | None:
-        """Return the highest id that was seen of a client that was given up."""
-        return self._seen.pop(key, None)
+    def __init__(self, outbox: SocketOutbox, takes: Takes) -> None:
+        self.native: dict[bytes, NativePeer] = {}
+        self.foreign: dict[bytes, dict[tuple[bytes, ...], ForeignPeer]] = {}
+        self._outbox = outbox
+        self._takes = takes
 
     @property
-    def next_tick(self) -> float:
-        """When to ask `due` again, at the latest."""
-        return next(iter(self._until.values())) if self._until else NEVER
+    def count(self) -> int:
+        """How many native clients are connected, and others have calls in flight."""
+        return len(self.native) + len(self.foreign)
 
-    def due(self, now: float) -> list[NativePeer]:
-        """Return those that have been away for too long."""
-        return [peer for peer, until in self._until.items() if until <= now]
+    def all(self) -> list[Peer]:
+        """Return every client."""
+        foreign = [peer for peers in self.foreign.values() for peer in peers.values()]
+        return [*self.native.values(), *foreign]
 
+    def at(self, address: bytes) -> list[Peer]:
+        """Return every client at ``address``."""
+        there: list[Peer] = list(self.foreign.get(address, {}).values())
+        if address in self.native:
+            there.append(self.native[address])
+        return there
 
-def _size_of(item: Item) -> int:
-    return OVERHEAD + sum(map(len, frames_of(item.body)))
+    def forget(self, address: bytes) -> list[Peer]:
+        """Forget every client at ``address``; return them."""
+        gone = self.at(address)
+        self.foreign.pop(address, None)
+        self.native.pop(address, None)
+        return gone
+
+    def foreign_peer(self, address: bytes, return_path: ReturnPath) -> ForeignPeer:
+        """Return the client of another dialect that calls by ``return_path``."""
+        peers = self.foreign.setdefault(address, {})
+        peer = peers.get(return_path.envelope)
+        if peer is None:
+            connection = next((other.connection for other in peers.values()), None)
+            peer = ForeignPeer(self, self._outbox, address, return_path, self._takes, connection)
+            peers[return_path.envelope] = peer
+        return peer
+
+    def forget_peer(self, peer: ForeignPeer) -> None:
+        """Forget a client that is known only while it has calls in flight."""
+        peers = self.foreign.get(peer.address, {})
+        peers.pop(peer.envelope, None)
+        if not peers:
+            self.foreign.pop(peer.address, None)

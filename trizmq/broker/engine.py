@@ -81,8 +81,6 @@ class Broker:
         """Return what is to be done besides sending, and start anew."""
         return self.context.outbox.take()
 
-    # -- what it knows -----------------------------------------------------------------
-
     @property
     def counters(self) -> Counters:
         """What was counted since the start."""
@@ -111,7 +109,7 @@ class Broker:
     @property
     def clients(self) -> int:
         """How many native clients are connected, and others have calls in flight."""
-        return sum(port.clients for port in self.frontends) + len(self._local_clients)
+        return sum(port.clients.count for port in self.frontends) + len(self._local_clients)
 
     @property
     def in_flight(self) -> int:
@@ -127,8 +125,6 @@ class Broker:
     def held_bytes(self) -> int:
         """How many bytes the bodies have of calls that wait, or that workers have."""
         return self._dispatcher.calls.held_bytes
-
-    # -- ports -------------------------------------------------------------------------
 
     def add_frontend(self) -> Frontend:
         """Return a new port for the clients at one socket."""
@@ -231,8 +227,6 @@ class Broker:
         flight = peer.flights.get(call_id)
         if flight is not None:
             self._dispatcher.give_up(flight)
-
-    # -- workers that are expected -----------------------------------------------------
 
     def expect(self, services: Iterable[str], public: Collection[str] = ()) -> None:
         """Let calls of ``services`` wait for a worker as if there had been one before.

@@ -11,7 +11,8 @@ from ..bounds import narrower
 from ..messages import problem
 from ..wire.items import VERSION, Call, Cancel, Goaway, Heartbeat, Hello, Response
 from . import refusals
-from .clients import Absence, ForeignPeer, NativePeer
+from .absence import Absence
+from .clients import Clients, NativePeer
 from .outbox import SocketOutbox
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from ..wire.items import Item
     from ..wire.return_path import ReturnPath
-    from .clients import Peer
     from .dispatcher import Dispatcher
     from .guard import Guard
     from .intake import Intake
@@ -51,8 +51,7 @@ class Frontend:
     ) -> None:
         limits = context.limits
         self.outbox = SocketOutbox()
-        self.native: dict[bytes, NativePeer] = {}
-        self.foreign: dict[bytes, dict[tuple[bytes, ...], ForeignPeer]] = {}
+        self.clients = Clients(self.outbox, limits.takes)
         self._next_heartbeat = float("inf")
         self._by_key: dict[str, NativePeer] = {}
         self._absence = Absence(limits.client_bytes)
@@ -76,7 +75,7 @@ class Frontend:
     def receive(self, address: bytes, items: Sequence[Item], now: float, size: int) -> None:
         """Take in one message of a native client: ``size`` bytes, decoded to ``items``."""
         self._dispatcher.now = now
-        peer = self.native.get(address)
+        peer = self.clients.native.get(address)
         if peer is None:
             peer = self._greet(address, items, now)
             if peer is None:
@@ -124,7 +123,7 @@ class Frontend:
     ) -> None:
         """Take in one call of another dialect, to be answered by ``return_path``."""
         call.id = next(self._context.foreign_ids)
-        peer = self._foreign_peer(address, return_path)
+        peer = self.clients.foreign_peer(address, return_path)
         try:
             self._intake.take(peer, call, return_path, now, thorough=True)
         except Exception as error:
@@ -153,7 +152,7 @@ class Frontend:
         if hello.version != VERSION:
             self.outbox.say(address, Goaway("version"))
             return None
-        if not self.native:
+        if not self.clients.native:
             self._next_heartbeat = now + self._interval
         peer = self._by_key.get(hello.key)
         if peer is None:
@@ -162,10 +161,10 @@ class Frontend:
         else:
             # The connection before may not be known to have ended: what still comes on it is
             # a stranger's from now on.
-            self.native.pop(peer.address, None)
+            self.clients.native.pop(peer.address, None)
             peer.address = address
         peer.takes = narrower(hello.takes, self._takes) or self._takes
-        self.native[address] = peer
+        self.clients.native[address] = peer
         if hello.key:
             self._by_key[hello.key] = peer
         self._resume(peer, hello)
@@ -214,7 +213,12 @@ class Frontend:
         self._lose(address)
 
     def _lose(self, address: bytes) -> None:
-        for peer in self._forget(address):
+        native = self.clients.native.get(address)
+        if native is not None:
+            self._by_key.pop(native.key, None)
+            self._counters.gone += len(self._absence.end(native))
+            self._absence.remember(native)
+        for peer in self.clients.forget(address):
             self._context.outbox.events.append(Event("client-gone", peer.instance))
             for flight in list(peer.flights.values()):
                 self._dispatcher.give_up(flight)
@@ -225,7 +229,7 @@ class Frontend:
         A native client may come back: its calls go on for a while. Others are lost at once.
         """
         self._dispatcher.now = now
-        peer = self.native.get(address)
+        peer = self.clients.native.get(address)
         if peer is None or not peer.key:
             self._lose(address)
         else:
@@ -240,7 +244,7 @@ class Frontend:
         """
         self._dispatcher.now = now
         outcome = problem(502, refusals.UNREAD, executed="maybe")
-        for peer in self._at(address):
+        for peer in self.clients.at(address):
             for flight in list(peer.flights.values()):
                 self._counters.lost += 1
                 self._dispatcher.stop(flight, refusals.unread(flight))
@@ -253,76 +257,31 @@ class Frontend:
         """Give up every client: the socket is closed."""
         self._dispatcher.now = now
         self.note_unsent(0)
-        for address in [*self.native, *self.foreign]:
+        for address in [*self.clients.native, *self.clients.foreign]:
             self._lose(address)
-
-    # -- the registry ------------------------------------------------------------------
-
-    @property
-    def clients(self) -> int:
-        """How many native clients are connected, and others have calls in flight."""
-        return len(self.native) + len(self.foreign)
-
-    def peers(self) -> list[Peer]:
-        """Return every client."""
-        foreign = [peer for peers in self.foreign.values() for peer in peers.values()]
-        return [*self.native.values(), *foreign]
 
     def message_bytes(self, address: bytes) -> int:
         """Return how large a message to the native client at ``address`` may be."""
-        peer = self.native.get(address)
+        peer = self.clients.native.get(address)
         return (self._takes if peer is None else peer.takes).message_bytes
-
-    def _foreign_peer(self, address: bytes, return_path: ReturnPath) -> ForeignPeer:
-        """Return the client of another dialect that calls by ``return_path``."""
-        peers = self.foreign.setdefault(address, {})
-        peer = peers.get(return_path.envelope)
-        if peer is None:
-            connection = next((other.connection for other in peers.values()), None)
-            peer = ForeignPeer(self, address, return_path, self._takes, connection)
-            peers[return_path.envelope] = peer
-        return peer
-
-    def forget_peer(self, peer: ForeignPeer) -> None:
-        """Forget a client that is known only while it has calls in flight."""
-        peers = self.foreign.get(peer.address, {})
-        peers.pop(peer.envelope, None)
-        if not peers:
-            self.foreign.pop(peer.address, None)
-
-    def _at(self, address: bytes) -> list[Peer]:
-        there: list[Peer] = list(self.foreign.get(address, {}).values())
-        if address in self.native:
-            there.append(self.native[address])
-        return there
-
-    def _forget(self, address: bytes) -> list[Peer]:
-        gone: list[Peer] = list(self.foreign.pop(address, {}).values())
-        if address in self.native:
-            peer = self.native.pop(address)
-            self._by_key.pop(peer.key, None)
-            self._counters.gone += len(self._absence.end(peer))
-            self._absence.remember(peer)
-            gone.append(peer)
-        return gone
 
     # -- to all ------------------------------------------------------------------------
 
     def say_draining(self) -> None:
         """Tell every native client to send its next calls elsewhere."""
-        for address in self.native:
+        for address in self.clients.native:
             self.outbox.say(address, Goaway("draining"))
 
     def give_up_all(self) -> None:
         """Stop and answer every call of the clients here."""
-        for peer in self.peers():
+        for peer in self.clients.all():
             self._dispatcher.give_up_all_of(peer)
 
     def say_goodbye(self, now: float) -> None:
         """Answer what is in flight; name to native clients the calls that were not looked at."""
         self._dispatcher.now = now
         self.give_up_all()
-        for peer in self.native.values():
+        for peer in self.clients.native.values():
             self.outbox.say(peer.address, Goaway("closing", peer.seen))
 
     @property
@@ -336,8 +295,8 @@ class Frontend:
             self._lose(peer.address)
         if now < self._next_heartbeat:
             return
-        for peer in self.native.values():
+        for peer in self.clients.native.values():
             if not peer.was_told:
                 self.outbox.say(peer.address, Heartbeat())
             peer.was_told = False
-        self._next_heartbeat = now + self._interval if self.native else float("inf")
+        self._next_heartbeat = now + self._interval if self.clients.native else float("inf")

@@ -70,7 +70,7 @@ class BrokerLoop:
         self._clock = trio.lowlevel.current_clock().current_time
         self._now = self._clock()
         self._next_complaint = 0.0
-        self._clients: dict[LocalPeer, Callable[[Response], None]] = {}
+        self._clients: dict[object, Callable[[Response], None]] = {}
 
     # -- sockets -----------------------------------------------------------------------
 

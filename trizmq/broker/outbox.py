@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from itertools import count
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from ..admission import Event
     from ..limits import Limits
     from ..wire.items import Item, Response
-    from .calls import Flight
-    from .clients import LocalPeer
 
 __all__ = ["Context", "Counters", "Outbox", "SocketOutbox"]
 
@@ -67,15 +65,15 @@ class Outbox:
       started: start these calls at the worker in this process; `Broker.finish` is wanted once
         for each.
       stopped: stop these there: they have ended here. (`Broker.finish` is still wanted.)
-      answered: responses to clients in this process.
+      answered: responses to clients in this process, with the `LocalPeer` of each.
       events: for those that observe.
       faults: exceptions that were survived, to be logged.
 
     """
 
-    started: list[Flight] = field(default_factory=list)
-    stopped: list[Flight] = field(default_factory=list)
-    answered: list[tuple[LocalPeer, Response]] = field(default_factory=list)
+    started: list[Any] = field(default_factory=list)  # of `calls.Flight`, which imports this
+    stopped: list[Any] = field(default_factory=list)
+    answered: list[tuple[object, Response]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     faults: list[Exception] = field(default_factory=list)
 

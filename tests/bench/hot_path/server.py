@@ -163,7 +163,7 @@ class _Steps:
 
     def _flights(self) -> list[Flight]:
         """Return calls as the intake makes them, not yet opened."""
-        service, (peer,) = self._broker.services["users"], self._frontend.native.values()
+        service, (peer,) = self._broker.services["users"], self._frontend.clients.native.values()
         return [Flight(peer, call, self._now + 30, service) for call in calls(self._token)]
 
     def _dispatched(self) -> list[Flight]:
