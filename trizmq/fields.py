@@ -32,14 +32,14 @@ class Field(msgspec.Struct, frozen=True):
 
     Attributes:
       name: its key in the file, and its keyword in Python.
-      kind: ``bool``, ``int``, ``float``, ``str``, ``tuple``, ``dict`` or ``Path``; or the texts
-        that it can be.
-      default: what it is if it is not set.
+      kind: ``bool``, ``int``, ``float``, ``str``, ``tuple``, ``dict`` or ``Path``; or a tuple of
+        the strings that are allowed.
+      default: its value if it is not set.
       is_optional: whether it can be None.
-      meta: its bounds and its help, and as ``extra`` what else there is to know:
-        ``flags`` (the first is the short or the odd one), ``metavar``, ``unset`` (what None
-        means), ``unit``, ``most`` (a larger number is taken as this one), ``is_joined`` (a list
-        of texts becomes one text), ``is_repeated`` (the flag) and ``is_secret``.
+      meta: its bounds and its help. ``extra`` can have ``flags``, ``metavar``, ``unset`` (the
+        meaning of None), ``unit``, ``most`` (a larger number is reduced to this one),
+        ``is_joined`` (a list of strings becomes one string), ``is_repeated`` (the flag) and
+        ``is_secret``.
 
     """
 
@@ -51,7 +51,7 @@ class Field(msgspec.Struct, frozen=True):
 
     @property
     def extra(self) -> dict[str, Any]:
-        """What else the declaration says."""
+        """The other properties of the setting."""
         return self.meta.extra or {}
 
     @property
@@ -71,7 +71,7 @@ class Field(msgspec.Struct, frozen=True):
 
     @property
     def words(self) -> str:
-        """What the value can be, after "must be"."""
+        """The allowed values, after "must be"."""
         if isinstance(self.kind, tuple):
             return "one of " + ", ".join(self.kind)
         if self.kind is dict:
@@ -167,7 +167,7 @@ class Field(msgspec.Struct, frozen=True):
         items = [item.strip() if isinstance(item, str) else item for item in items]
         if self.kind is tuple:
             return tuple(item for item in items if item != "")
-        # An empty endpoint stays: the error about it says that there is a comma too many.
+        # An empty endpoint stays: its error points out the surplus comma.
         if wrong := [item for item in items if not isinstance(item, str)]:
             raise ValueError(f"must be {self.words}, not with {wrong[0]!r} in it")
         return ",".join(items)
@@ -184,7 +184,8 @@ def fields_of(struct: type[msgspec.Struct]) -> dict[str, Field]:
 def _field(info: FieldInfo) -> Field:
     kind, meta = info.type, msgspec.Meta()
     if get_origin(kind) is Annotated:
-        kind, meta = get_args(kind)
+        kind, *metas = get_args(kind)
+        meta = _merged(metas)
     parts = [part for part in get_args(kind) or (kind,) if part is not type(None)]
     is_optional = type(None) in get_args(kind)
     if get_origin(kind) is Literal:
@@ -195,6 +196,17 @@ def _field(info: FieldInfo) -> Field:
         kind = dict if kind is Mapping else kind
     default = None if info.default is msgspec.NODEFAULT else info.default
     return Field(info.name, kind, default, is_optional, meta)
+
+
+def _merged(metas: Iterable[msgspec.Meta]) -> msgspec.Meta:
+    names = ("gt", "ge", "le", "description", "extra")
+    found = {
+        name: getattr(meta, name)
+        for meta in metas
+        for name in names
+        if getattr(meta, name) is not None
+    }
+    return msgspec.Meta(**found)
 
 
 def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:

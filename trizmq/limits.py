@@ -34,48 +34,140 @@ _Count = Annotated[int, Meta(ge=1, le=10_000_000)]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Limits in counts, bytes and seconds. Anything that exceeds one is refused and counted.
+    """Counts, bytes and seconds. A call or message over a limit is refused, and counted.
 
-    All of them are settings in ``[limits]``, except ``wait``, which is a separate setting.
-    `limits_of` reads them and checks the bounds that are annotated here.
+    All but ``wait`` are set in ``[limits]``; `limit_of` checks their bounds. The descriptions
+    are those of the reference, as Markdown.
     """
 
-    target_bytes: _HeadBytes = 2 * KIB
-    header_fields: Annotated[int, Meta(ge=8, le=1024)] = 64
-    header_bytes: _HeadBytes = 4 * KIB
-    headers_bytes: _HeadBytes = 16 * KIB
-    body_bytes: Annotated[int, Meta(ge=KIB, le=MOST_BODY_BYTES)] = 16 * MIB
-    request_frames: Annotated[int, Meta(ge=1, le=1000)] = 32
-    reply_frames: Annotated[int, Meta(ge=1, le=1000)] = 64
-    client_calls: _Count = 1024
-    client_bytes: _Bytes = 64 * MIB
-    service_calls: _Count = 10_000
-    service_bytes: _Bytes = 64 * MIB
-    broker_bytes: _Bytes = 256 * MIB
-    #: Bytes in bodies at one worker; when it is reached, further calls wait.
-    worker_bytes: _Bytes = 64 * MIB
-    services: Annotated[int, Meta(ge=1, le=100_000)] = 256
-    workers: Annotated[int, Meta(ge=1, le=100_000)] = 1024
-    max_ttl: Annotated[float, Meta(ge=1, le=3600)] = 3600.0
-    #: At most 2 s, because our own peers expect a message within 3 s.
-    heartbeat: Annotated[float, Meta(ge=0.1, le=2)] = 1.0
-    liveness: Annotated[int, Meta(ge=2, le=100)] = 3
-    #: How long an MDP worker may be silent, or a broker towards one of ours: the zguide's and
-    #: majortomo's send a heartbeat every 2.5 s, and may miss three of them.
-    mdp_silence: Annotated[float, Meta(ge=1, le=3600)] = 7.5
-    #: How long a worker may be silent while it has a call, if it has never sent a heartbeat during
-    #: one: old workers send nothing while they work.
-    busy_silence: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
-    #: How long calls wait for a service that no worker has ever offered.
-    wait: Annotated[float, Meta(ge=0, le=3600)] = 1.0
-    #: How long calls may wait for a service whose last worker has left; after that, the service
-    #: is forgotten.
-    remembered: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
-    retry_after_ms: Annotated[int, Meta(ge=1, le=60_000)] = 100
+    target_bytes: Annotated[_HeadBytes, Meta(description="414; method and path")] = 2 * KIB
+    header_fields: Annotated[int, Meta(ge=8, le=1024, description="431")] = 64
+    header_bytes: Annotated[_HeadBytes, Meta(description="431; name and value of one field")] = (
+        4 * KIB
+    )
+    headers_bytes: Annotated[_HeadBytes, Meta(description="431; all fields")] = 16 * KIB
+    body_bytes: Annotated[int, Meta(ge=KIB, le=MOST_BODY_BYTES, description="413")] = 16 * MIB
+    request_frames: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1000,
+            description="400; frames of the body of a call outside the native dialect",
+        ),
+    ] = 32
+    reply_frames: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1000,
+            description="502, and the worker is disconnected; frames of the body of an MDP worker's"
+            " reply",
+        ),
+    ] = 64
+    client_calls: Annotated[
+        _Count,
+        Meta(
+            description="429; calls in flight on one connection. trizmq's own clients wait instead."
+            " An MDP client may have half of `service_calls`"
+        ),
+    ] = 1024
+    client_bytes: Annotated[
+        _Bytes,
+        Meta(
+            description="429; bytes queued for one connection, twice as many in bodies that are"
+            " waiting or at workers, or bytes sent to it and not read for a second, in"
+            " which case its calls in flight also get a 502. A quarter of it is how much"
+            " trizmq's own clients send in large calls before the broker has read them"
+        ),
+    ] = 64 * MIB
+    service_calls: Annotated[_Count, Meta(description="503; calls queued for one service")] = 10_000
+    service_bytes: Annotated[_Bytes, Meta(description="503; bytes queued for one service")] = (
+        64 * MIB
+    )
+    broker_bytes: Annotated[
+        _Bytes,
+        Meta(
+            description="503; bytes queued for all services, or in bodies that are waiting or at"
+            " workers together with data sent to clients and not yet read. A quarter of it"
+            " is reserved for responses"
+        ),
+    ] = 256 * MIB
+    worker_bytes: Annotated[
+        _Bytes, Meta(description="bytes in bodies at one worker; further calls wait")
+    ] = 64 * MIB
+    services: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="services of all workers; a worker that would exceed it is refused",
+        ),
+    ] = 256
+    workers: Annotated[
+        int,
+        Meta(ge=1, le=100_000, description="workers on the backend; further workers are refused"),
+    ] = 1024
+    max_ttl: Annotated[
+        float, Meta(ge=1, le=3600, description="seconds; a later deadline is reduced to this")
+    ] = 3600.0
+    # At most 2 s: our own peers expect to receive something within 3 s.
+    heartbeat: Annotated[
+        float, Meta(ge=0.1, le=2, description="seconds between two heartbeats")
+    ] = 1.0
+    liveness: Annotated[
+        int, Meta(ge=2, le=100, description="heartbeats that a worker may miss before it is lost")
+    ] = 3
+    # The workers of the zguide and of majortomo beat every 2.5 s: three beats may be missed.
+    mdp_silence: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=3600,
+            description="seconds that an MDP worker may be silent, and a broker towards a trizmq"
+            " worker that uses MDP; old peers send a heartbeat every 2.5 s",
+        ),
+    ] = 7.5
+    # Old workers do nothing else while they work.
+    busy_silence: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=86_400,
+            description="seconds that an MDP worker may be silent while it has a call, if it has"
+            " never sent a heartbeat during one",
+        ),
+    ] = 60.0
+    wait: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description="seconds that a call waits for a service that no worker has ever offered,"
+            " if there is a backend; then 503",
+        ),
+    ] = 1.0
+    remembered: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=86_400,
+            description="seconds that calls may wait for a service whose last worker has left;"
+            " after that, it counts as never offered",
+        ),
+    ] = 60.0
+    retry_after_ms: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=60_000,
+            description="the value of `retry-after-ms`; for a call that would have to wait too"
+            " long, the expected wait if it is longer",
+        ),
+    ] = 100
 
     @property
     def part_bytes(self) -> int:
-        """A message of up to this size has no header field or body that exceeds a limit."""
+        """A message of at most this many bytes has no header field and no body over a limit."""
         return min(self.header_bytes, self.headers_bytes, self.body_bytes)
 
     @property
@@ -135,7 +227,7 @@ def limit_of(name: str, value: object, where: str = "limits: ") -> int | float:
 
     """
     if name == "wait":
-        raise ConfigError(f"{where}wait is a setting of its own, not one of the limits")
+        raise ConfigError(f"{where}wait is a separate setting, not one of the limits")
     if name not in LIMITS:
         known = ", ".join(LIMITS)
         hint = did_you_mean(name, LIMITS)

@@ -31,10 +31,10 @@ __all__ = [
 #: Where `trizmq broker` takes workers, and `trizmq worker` goes, if nothing else is set.
 DEFAULT_BACKEND: Final = "tcp://127.0.0.1:5556"
 
-#: What is over an hour is an hour, as it is for a call's deadline.
+#: More seconds are reduced to an hour, as for the deadline of a call.
 HOUR: Final = 3600.0
 
-#: More are a slip of the keyboard, which would take the machine's memory before it is noticed.
+#: More would be a typing error, and would use up the memory before anyone noticed.
 MOST_CALLS: Final = 65_536
 MOST_WORKERS: Final = 1024
 
@@ -175,7 +175,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 SETTINGS: Final = fields_of(Settings)
 
 
-#: What each is if it is not set.
+#: The value of each setting that is not set.
 DEFAULTS: Final = Settings()
 
 
@@ -213,7 +213,8 @@ def settings_of(given: Mapping[str, object], known: Collection[str] = ()) -> Set
 
     Raises:
       TypeError: a keyword is not ``known``; by default every setting is.
-      ConfigError: a value has the wrong type, or is out of bounds; says what it can be.
+      ConfigError: a value has the wrong type, or is out of bounds; the message has what is
+        allowed.
 
     """
     checked: dict[str, Any] = {}

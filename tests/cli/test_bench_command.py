@@ -86,7 +86,7 @@ def test_nobody_there_is_3(trizmq: CommandLine) -> None:
     endpoint = f"ipc://{trizmq.directory}/nobody"
     result = trizmq("bench", "--timeout", "0.2", "--connect", endpoint)
     assert result.exit_code == 3
-    assert result.stderr.startswith("trizmq: nobody there: ipc://")
+    assert result.stderr.startswith("trizmq: no answer: ipc://")
 
 
 @pytest.mark.parametrize("args", [["GET", "service"], ["--concurrency", "0"], ["--duration", "0"]])

@@ -82,7 +82,7 @@ def test_one_without_a_value_is_wrong_usage() -> None:
     result = invoke("--limit", "body_bytes")
     assert result.exit_code == 2
     assert "NAME=VALUE" in result.output
-    with pytest.raises(ConfigError, match=r"^TRIZMQ_LIMITS: wanted NAME=VALUE, got 'body_bytes'"):
+    with pytest.raises(ConfigError, match=r"^TRIZMQ_LIMITS: must be NAME=VALUE, not 'body_bytes'"):
         invoke(TRIZMQ_LIMITS="body_bytes")
 
 

@@ -18,7 +18,7 @@ from trizmq.client import sync_client
 from trizmq.client.connection import Connection
 from trizmq.client.thread import ClientThread
 
-NOBODY = "tcp://127.0.0.1:9"
+UNREACHABLE = "tcp://127.0.0.1:9"
 
 
 def test_a_thread_that_cannot_start_is_said(monkeypatch: Any) -> None:
@@ -26,7 +26,7 @@ def test_a_thread_that_cannot_start_is_said(monkeypatch: Any) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", start)
-    client = trizmq.SyncClient(NOBODY)
+    client = trizmq.SyncClient(UNREACHABLE)
     for _ in range(2):
         with pytest.raises(trizmq.Unreachable, match="can't start new thread") as info, client:
             pass
@@ -42,7 +42,7 @@ def test_a_thread_that_hangs_at_its_start_holds_no_caller(monkeypatch: Any) -> N
     monkeypatch.setattr(ClientThread, "_run", lambda self: (let_go.wait(10), run(self)))
     monkeypatch.setattr(sync_client, "START_SECONDS", 0.2)
     began = time.monotonic()
-    with pytest.raises(trizmq.Unreachable, match="does not start"), trizmq.SyncClient(NOBODY):
+    with pytest.raises(trizmq.Unreachable, match="does not start"), trizmq.SyncClient(UNREACHABLE):
         pass
     assert time.monotonic() - began < 1.5
     let_go.set()
@@ -111,7 +111,7 @@ async def test_a_thread_that_dies_before_it_looks_at_a_call(monkeypatch: Any) ->
     monkeypatch.setattr(Connection, "run", die)
 
     def use() -> None:
-        with trizmq.SyncClient(NOBODY) as client:
+        with trizmq.SyncClient(UNREACHABLE) as client:
             for _ in range(3):
                 began = time.monotonic()
                 with pytest.raises(trizmq.Unreachable):
@@ -163,7 +163,7 @@ class FewPipes:
 async def test_the_trio_client_says_so_as_well(monkeypatch: Any) -> None:
     FewPipes(monkeypatch, good=3, bad=1)
     with pytest.raises(OSError, match="Too many open files"):
-        async with trizmq.open_client(NOBODY):
+        async with trizmq.open_client(UNREACHABLE):
             pass
 
 
@@ -247,7 +247,7 @@ with trizmq.SyncClient(sys.argv[1]) as client:
 
 async def test_inside_trio_it_blocks_and_ends_in_time() -> None:
     began = time.monotonic()
-    with trizmq.SyncClient(NOBODY) as client, pytest.raises(trizmq.Unreachable):
+    with trizmq.SyncClient(UNREACHABLE) as client, pytest.raises(trizmq.Unreachable):
         client.get("/x", timeout=0.3)
     assert time.monotonic() - began < 1.5
 

@@ -10,7 +10,7 @@ import pytest
 
 import trizmq
 
-NOBODY = "tcp://127.0.0.1:9"
+UNREACHABLE = "tcp://127.0.0.1:9"
 
 
 FORK = """
@@ -102,7 +102,7 @@ def test_so_are_those_of_libraries_that_are_not_here(
 ) -> None:
     stand_in = SimpleNamespace(**{question: lambda part: part == "select"})
     monkeypatch.setitem(sys.modules, module, stand_in)
-    with pytest.raises(RuntimeError, match="real threads"), trizmq.SyncClient(NOBODY):
+    with pytest.raises(RuntimeError, match="real threads"), trizmq.SyncClient(UNREACHABLE):
         pass
 
 
@@ -122,7 +122,7 @@ async def test_green_threads_are_refused_at_once(run_program: Any, order: str) -
             "except RuntimeError as error: print(error)",
         ]
     )
-    said = await run_program(code, NOBODY)
+    said = await run_program(code, UNREACHABLE)
     assert "SyncClient needs real threads, and gevent has replaced them" in said
 
 

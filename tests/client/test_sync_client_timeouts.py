@@ -13,14 +13,14 @@ import trio
 
 import trizmq
 
-NOBODY = "tcp://127.0.0.1:9"
+UNREACHABLE = "tcp://127.0.0.1:9"
 
 
 @pytest.mark.parametrize("bad", [0, -1, -math.inf, math.nan, 0.0])
 def test_a_timeout_that_is_none_is_refused(bad: float) -> None:
     with pytest.raises(ValueError, match="more than 0"):
         trizmq.SyncClient(timeout=bad)
-    with trizmq.SyncClient(NOBODY) as client, pytest.raises(ValueError, match="more than 0"):
+    with trizmq.SyncClient(UNREACHABLE) as client, pytest.raises(ValueError, match="more than 0"):
         client.get("/x", timeout=bad)
 
 
@@ -28,7 +28,10 @@ def test_a_timeout_that_is_none_is_refused(bad: float) -> None:
 def test_a_timeout_that_is_no_number_is_refused(bad: Any) -> None:
     with pytest.raises(TypeError, match="number of seconds"):
         trizmq.SyncClient(timeout=bad)
-    with trizmq.SyncClient(NOBODY) as client, pytest.raises(TypeError, match="number of seconds"):
+    with (
+        trizmq.SyncClient(UNREACHABLE) as client,
+        pytest.raises(TypeError, match="number of seconds"),
+    ):
         client.get("/x", timeout=bad)
 
 

@@ -1,7 +1,7 @@
-"""The command line: argv to settings to service.
+"""The command line: it reads settings from argv and runs a command.
 
-Only names and one line of help live here, for `trizmq --help` must be quick: click takes
-30 ms, and the rest of the house 200. A command's module is imported when it is run.
+This module has only the names of the commands and a line of help for each, to keep `trizmq --help`
+quick: click takes 30 ms to import, and the rest of trizmq 200. A command is imported when it runs.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from .toml import config_option
 
 __all__ = ["COMMANDS", "command_line", "main"]
 
-#: The commands of the house: name, module, and what `trizmq --help` says of it.
+#: The built-in commands: name, module, and the line in `trizmq --help`.
 COMMANDS: Final = (
-    ("run", ".run", "Serve plugins: the broker and its workers in one go."),
-    ("broker", ".run", "Stand between clients and workers of other processes."),
-    ("worker", ".worker", "Serve plugins to brokers of other processes."),
+    ("run", ".run", "Serve plugins, with a broker and its workers."),
+    ("broker", ".run", "Connect clients to workers in other processes."),
+    ("worker", ".worker", "Serve plugins for brokers in other processes."),
     ("call", ".call", "Make one call, METHOD PATH, and print the body of its response."),
-    ("routes", ".listings", "List what would be served."),
-    ("plugins", ".listings", "List what is installed, and what failed and why."),
-    ("services", ".mmi", "List what a running broker serves now."),
-    ("health", ".mmi", "Tell whether a running broker is well."),
+    ("routes", ".listings", "List the routes that would be served."),
+    ("plugins", ".listings", "List the installed plugins, and why any of them failed to load."),
+    ("services", ".mmi", "List the services of a running broker."),
+    ("health", ".mmi", "Show whether a running broker is healthy."),
     ("bench", ".bench", "Measure how fast a running service answers METHOD PATH."),
     ("config", ".config", "Show the settings, or check a settings file."),
 )
@@ -40,7 +40,7 @@ COMMANDS: Final = (
 
 @final
 class Deferred(click.Command):
-    """A command of which only the name and the one line are here yet."""
+    """A command that is imported when it runs: only its name and help line are known."""
 
     def __init__(self, name: str, module: str, line: str) -> None:
         super().__init__(name, help=line, short_help=line)
@@ -55,22 +55,21 @@ class Deferred(click.Command):
 
 @final
 class Commands(click.Group):
-    """The commands of the house, and those that plugins add to them.
+    """The built-in commands, and those that plugins add.
 
-    Plugins are imported only for what needs them: to list every command, or to find one
-    that the house does not have.
+    Plugins are imported only to list all commands, or to find one that is not built in.
     """
 
     _asked_plugins = False
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return every name: the house's in their order, then the plugins'."""
+        """Return all names: the built-in commands in their order, then those of plugins."""
         del ctx
         self._ask_plugins()
         return list(self.commands)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command, perhaps a deferred one: enough to list it."""
+        """Return the command; a deferred one is enough for a list."""
         if cmd_name not in self.commands:
             self._ask_plugins()
         return super().get_command(ctx, cmd_name)
@@ -78,7 +77,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that is to run, loaded."""
+        """Return the command that runs, loaded."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, command.load() if isinstance(command, Deferred) else command, rest
 
@@ -86,28 +85,28 @@ class Commands(click.Group):
         """Add a command.
 
         Raises:
-          PluginError: it is none, or there is one of that name already.
+          PluginError: it is not a command, or there is already one with that name.
 
         """
         if not isinstance(cmd, click.Command):
-            raise PluginError(f"{cmd!r} is no click command")
+            raise PluginError(f"{cmd!r} is not a click command")
         if (name or cmd.name) in self.commands:
             raise PluginError(f"there is a command {name or cmd.name!r} already")
-        cmd.get_short_help_str()  # what fails here would fail for all of them
+        cmd.get_short_help_str()  # an error here would break the list of all commands
         super().add_command(cmd, name)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what the user did wrong ends as one line and exit code 2.
+        """Run the command; a mistake of the user is one line and exit code 2.
 
-        A file that cannot be read or written is one line too, and a fault. Nothing is returned:
-        what a command returns is no exit code.
+        A file that cannot be read or written is one line and exit code 1. Nothing is returned,
+        because the return value of a command is not an exit code.
         """
         try:
             super().invoke(ctx)
         except (ConfigError, PluginError) as error:
             raise Failure(str(error), Exit.USAGE) from error
         except OSError as error:
-            if error.errno == errno.EPIPE:  # click ends in silence
+            if error.errno == errno.EPIPE:  # click exits without a message
                 raise
             raise Failure(_in_words(error), Exit.FAULT) from error
 
@@ -115,19 +114,19 @@ class Commands(click.Group):
         if self._asked_plugins:
             return
         self._asked_plugins = True
-        house = set(self.commands)
+        built_in = set(self.commands)
         self._let_plugins_register()
-        for name in set(self.commands) - house:
+        for name in set(self.commands) - built_in:
             _give_config(self.commands[name])
 
     def _let_plugins_register(self) -> None:
-        # Here, for a command of the house needs no plugin to be found: 40 ms and theirs.
+        # Imported here, because built-in commands need no plugins; it takes 40 ms and their time.
         from ..app.plugins import Plugins, installed
 
         plugins = installed()
         for broken in plugins.broken:
             _warn(f"plugin {broken.name!r} is skipped: {broken.reason}")
-        # One by one: what is wrong with one plugin must not hide the others' commands.
+        # One by one: an error in one plugin must not hide the commands of the others.
         for plugin in plugins.loaded:
             try:
                 for implementation in Plugins((plugin,)).hooks.of("trizmq_register_commands"):
@@ -141,7 +140,7 @@ def _warn(reason: object) -> None:
 
 
 def _give_config(command: click.Command) -> None:
-    """Let the options of a plugin's command have their defaults from the settings file too."""
+    """Give the options of a plugin's command their defaults from the settings file, too."""
     if isinstance(command, click.Group):
         for inner in command.commands.values():
             _give_config(inner)
@@ -162,7 +161,7 @@ def command_line() -> click.Group:
 
 def _kind() -> str:
     """Return whether the hot path was compiled when this was installed."""
-    # One of its modules, found as an import would, and not imported: it must be quick.
+    # One of its modules is found as an import would find it, without the time of an import.
     spec = PathFinder.find_spec("engine", [str(Path(__file__).parents[1] / "broker")])
     return "pure Python" if str(spec and spec.origin).endswith(".py") else "compiled"
 
@@ -188,7 +187,7 @@ def _run() -> int:
         with suppress(OSError):
             click.echo("Aborted!", err=True)
         return Exit.FAULT
-    except OSError as error:  # of `--help`, or of what was still to be flushed
+    except OSError as error:  # from `--help`, or from the last flush
         with suppress(OSError):
             _warn(_in_words(error))
         return Exit.FAULT
@@ -196,5 +195,5 @@ def _run() -> int:
 
 
 def _in_words(error: OSError) -> str:
-    # Files are named by what opens them; what has no name is standard output.
+    # An error in a file has the file's name; without a name, it is from standard output.
     return f"{error.filename or 'standard output'}: {error.strerror or error}"

@@ -1,4 +1,4 @@
-"""`trizmq bench`: how fast a running service answers, and how evenly."""
+"""`trizmq bench`: measures how fast and how evenly a running service answers."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["bench"]
 
-#: Seconds that are not counted: connections are made, caches filled.
+#: Seconds that are not counted, for connections and caches.
 WARM_UP: Final = 0.5
 
-#: How calls are counted that had not ended when the measurement had, and its patience.
+#: The outcome of calls that had not ended when the measurement and its timeout had.
 UNANSWERED: Final = "unanswered"
 
-#: Steps of the progress bar in a second, and the width of the longest bar below.
+#: Steps of the progress bar per second, and the width of the longest bar of the histogram.
 STEPS: Final = 10
 WIDTH: Final = 50
 
@@ -40,7 +40,7 @@ FINENESS: Final = 8
 
 
 class Work(NamedTuple):
-    """What is called, by how many at once, and how long the last of them are waited for."""
+    """The call, how many are in flight, and the timeout of the last ones."""
 
     method: str
     path: str
@@ -49,7 +49,7 @@ class Work(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """So many calls took at least ``low`` and less than ``high`` seconds."""
+    """The number of calls that took at least ``low`` and less than ``high`` seconds."""
 
     low: float
     high: float
@@ -58,7 +58,7 @@ class Bar(NamedTuple):
 
 @final
 class Histogram:
-    """Counts durations in buckets whose bounds are fixed: powers of two of a microsecond."""
+    """Counts durations in buckets with fixed bounds: powers of two of a microsecond."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -66,13 +66,13 @@ class Histogram:
         self._buckets: Counter[int] = Counter()
 
     def note(self, seconds: float) -> None:
-        """Count one; what is shorter than a microsecond counts as one."""
+        """Count a duration; one shorter than a microsecond counts as a microsecond."""
         self.count += 1
         self.most = max(self.most, seconds)
         self._buckets[floor(log2(max(seconds * 1e6, 1)) * FINENESS)] += 1
 
     def quantile(self, share: float) -> float:
-        """Return what ``share`` of all did not exceed; 0 if there are none."""
+        """Return the duration that ``share`` of all calls did not exceed; 0 without calls."""
         left = ceil(self.count * share)
         for bucket in sorted(self._buckets):
             left -= self._buckets[bucket]
@@ -81,7 +81,7 @@ class Histogram:
         return 0.0
 
     def bars(self) -> list[Bar]:
-        """Return one bar to each doubling, from the shortest to the longest."""
+        """Return one bar for each doubling, from the shortest to the longest."""
         doublings: Counter[int] = Counter()
         for bucket, count in self._buckets.items():
             doublings[bucket // FINENESS] += count
@@ -91,7 +91,7 @@ class Histogram:
 
 @dataclass
 class Tally:
-    """What became of the calls: ``outcomes`` by status, or by the name of the error."""
+    """The results of the calls: ``outcomes`` are by status, or by the name of the error."""
 
     latency: Histogram = field(default_factory=Histogram)
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -134,13 +134,13 @@ def bench(
 ) -> None:
     """Measure how fast a running service answers METHOD PATH.
 
-    Without these the broker itself is asked, and no worker. The exit code is 0 if every
-    call had a status of 2xx or 3xx, 1 if one had not, 3 if nobody is there.
+    Without these, the broker answers by itself, without a worker. The exit code is 0 if every
+    call had a status of 2xx or 3xx, 1 if any had not, 3 if no broker answers.
     """
     settings = chosen(ctx)
     connect, timeout = settings.connect, settings.timeout
     token = settings.token or find_token(connect, settings.state_dir)
-    # Whether anybody is there, and answers at all, is found out as `trizmq call` does.
+    # A first call shows whether a broker and the service answer, as `trizmq call` does.
     exchange(Outgoing(method, path, connect, token, timeout))
     work = Work(method.upper(), path, concurrency, timeout)
     tally = _run(connect, token, work, duration)
@@ -187,7 +187,7 @@ async def _keep_calling(client: Client, work: Work, until: float, tally: Tally) 
             tally.latency.note(perf_counter() - began)
         except CallError as error:
             outcome = type(error).__name__
-            await trio.lowlevel.checkpoint()  # it may have come without one
+            await trio.lowlevel.checkpoint()  # the error may have come without one
         finally:
             tally.outcomes[outcome] += 1
 
@@ -240,7 +240,7 @@ def _line(bar: Bar, longest: int) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """Write a duration in the unit that suits it, with three digits."""
+    """Write a duration in a suitable unit, with three digits."""
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"

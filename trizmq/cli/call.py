@@ -1,4 +1,4 @@
-"""`trizmq call`: one call; the body of its response to stdout, the rest to stderr."""
+"""`trizmq call`: one call; the body of its response goes to stdout, the rest to stderr."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _content(name: str) -> bytes:
 
 def _fields(_ctx: object, _param: object, lines: tuple[str, ...]) -> dict[str, str]:
     headers: dict[str, str] = {}
-    for name, value in map(_field, lines):  # of one name: joined, as RFC 9110, section 5.3 has it
+    for name, value in map(_field, lines):  # of one name: joined (RFC 9110, section 5.3)
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
 
@@ -80,16 +80,16 @@ def _field(line: str) -> tuple[str, str]:
     multiple=True,
     callback=_fields,
     metavar="NAME:VALUE",
-    help="A header; may be repeated.",
+    help="A header; can be repeated.",
 )
 @click.option("-i", "--include", is_flag=True, help="Status and headers too, on stderr.")
 @click.option(
     "--dialect",
-    "spoken",  # no setting: what the workers of this machine speak is another matter
+    "spoken",  # not the setting, which is the dialect of workers
     type=click.Choice([NATIVE, *FOREIGN_DIALECTS]),
     default=NATIVE,
     show_default=True,
-    help="What to speak: mdp01, mdp02, majortomo and packed suit brokers of other makes too.",
+    help="Dialect of the broker. mdp01, mdp02, majortomo and packed also suit other brokers.",
 )
 @flags("token", "timeout", "connect", "config", "state_dir")
 @click.pass_context
@@ -105,11 +105,11 @@ def call(
 ) -> None:
     """Make one call, METHOD PATH, and print the body of its response.
 
-    The exit code is 0 for a status of 2xx and 3xx, 4 for 4xx, 5 for 5xx, 3 if nobody was
-    there, 124 if the deadline passed (a status of 504 says the same).
+    The exit code is 0 for a status of 2xx or 3xx, 4 for 4xx, 5 for 5xx, 3 if no broker answers,
+    and 124 if the deadline passed (also for a status of 504).
 
-    In another --dialect POST /NAME without headers asks for a service of any Majordomo
-    broker's by its bare name. The admin token is not sent: it would be part of that name.
+    In another --dialect, POST /NAME without headers calls a service of any Majordomo broker by
+    its bare name. The admin token is not sent, because it would be part of that name.
     """
     settings = chosen(ctx)
     token = settings.token
@@ -131,7 +131,7 @@ def _head(response: Response) -> str:
 
 
 def _print_body(response: Response) -> None:
-    """Write the bytes as they are; JSON on a terminal gets a line end of its own."""
+    """Write the bytes unchanged; JSON on a terminal is followed by a line end."""
     out = sys.stdout.buffer
     out.write(response.body)
     if response.body and response.content_type.endswith("json") and out.isatty():

@@ -1,4 +1,4 @@
-"""`trizmq config`: what the settings are, and whether a settings file is right."""
+"""`trizmq config`: shows the settings, and checks a settings file."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def config() -> None:
 @json_option
 @click.pass_context
 def show(ctx: click.Context, /, as_json: bool) -> None:
-    """Print each setting, and whether a flag, a variable or the file sets it.
+    """Print each setting, and the flag, variable or file that sets it.
 
-    Any flag of another command can be given. Tokens are not printed, nor are the values in
-    the tables of plugins.
+    All flags of settings can be given. Tokens and the values in tables of plugins are not
+    printed.
     """
     found = origins(ctx)
     rows = [
@@ -56,7 +56,7 @@ def show(ctx: click.Context, /, as_json: bool) -> None:
 
 
 def _text(name: str, value: Any) -> Any:
-    """Write a value for people: as the file has it; and what None means in words."""
+    """Write a value for people: as in the file, or the meaning of None."""
     if value is None:
         return f"({SETTINGS[name].extra['unset']})"
     return str(value).lower() if isinstance(value, bool) else value
@@ -79,7 +79,7 @@ def _values(settings: Settings) -> Iterator[tuple[str, Any]]:
 @click.argument("file", type=click.Path(path_type=Path), default=DEFAULT_FILE)
 @click.pass_context
 def check(ctx: click.Context, /, file: Path) -> None:
-    """Check a settings file, ./trizmq.toml unless another FILE is given.
+    """Check a settings FILE, by default ./trizmq.toml.
 
     Each mistake is one line on stderr, with the file and the key, and the exit code is 2. If there
     are tables of plugins, the plugins are loaded, and check them.

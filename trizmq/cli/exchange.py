@@ -1,4 +1,4 @@
-"""One request to a running broker, and its response: what `call` and `services` do."""
+"""One request to a running broker, and its response."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ADMIN_TOKEN: Final = "admin-token"  # noqa: S105 (a file's name)
 
 
 class Outgoing(NamedTuple):
-    """What is asked of whom, and how long the answer may take."""
+    """A request, its broker, and its timeout."""
 
     method: str
     target: str
@@ -62,16 +62,16 @@ def ask(target: str, settings: Settings) -> Response:
 
 
 def exchange(outgoing: Outgoing) -> Response:
-    """Ask, and return the response, whatever its status.
+    """Send the request and return the response, whatever its status.
 
     Raises:
-      Failure: there was none: nobody is there, or the deadline passed.
+      Failure: there is no response: no broker answered, or the deadline passed.
 
     """
     try:
         return trio.run(_exchange if outgoing.dialect == NATIVE else _exchange_foreign, outgoing)
     except Unreachable as error:
-        raise Failure(str(error), Exit.NOBODY) from error
+        raise Failure(str(error), Exit.UNREACHABLE) from error
     except LocalProtocolError as error:
         raise Failure(str(error), Exit.USAGE) from error
     except (CallError, RemoteProtocolError, OSError) as error:
@@ -86,13 +86,13 @@ def exchange(outgoing: Outgoing) -> Response:
 async def _exchange(outgoing: Outgoing) -> Response:
     method, target, connect, token, timeout, headers, body, _ = outgoing
     async with open_client(connect, token=token, limits={"body_bytes": MOST}) as client:
-        # The deadline ends the call as a cancellation or as its own error: as one they come.
+        # The deadline may end the call as a cancellation or as an error, whichever comes first.
         with trio.move_on_after(timeout), suppress(DeadlineExceeded):
             return await client.request(method, target, headers=headers, body=body)
         was_there = client.is_connected
     if was_there:
         raise Failure(f"no response within {timeout:g} s", Exit.DEADLINE)
-    raise Failure(f"nobody there: {connect} did not answer within {timeout:g} s", Exit.NOBODY)
+    raise Failure(f"no answer: {connect} did not respond within {timeout:g} s", Exit.UNREACHABLE)
 
 
 async def _exchange_foreign(outgoing: Outgoing) -> Response:

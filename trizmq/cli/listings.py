@@ -1,4 +1,4 @@
-"""`trizmq routes` and `trizmq plugins`: what would be served, and what is installed."""
+"""`trizmq routes` and `trizmq plugins`: lists of routes and of installed plugins."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PLUGIN: Final = ("name", "version", "distribution", "status", "reason")
 @json_option
 @click.pass_context
 def routes(ctx: click.Context, /, as_json: bool) -> None:
-    """List what would be served."""
+    """List the routes that would be served."""
     settings = chosen(ctx)
     app = App(load(settings.plugins, settings.modules), config=plugin_tables(ctx))
     _show(ROUTE, [_describe(route) for route in app.routes], as_json=as_json)
@@ -52,7 +52,7 @@ def _describe(route: Route) -> dict[str, Any]:
 @click.command
 @json_option
 def plugins(as_json: bool) -> None:
-    """List what is installed, and what failed and why."""
+    """List the installed plugins, and why any of them failed to load."""
     found = installed()
     there: list[Plugin | Broken] = [*found.loaded, *found.broken]
     rows = map(_describe_plugin, there)

@@ -11,18 +11,18 @@ import orjson
 
 __all__ = ["ACCESS", "JSONFormatter", "TextFormatter", "log_to"]
 
-#: The logger of the access log, as `service` has it: its lines are made of their extras.
+#: The logger of the access log; its lines consist of their extras.
 ACCESS: Final = "trizmq.access"
 
-#: What every record has; anything else was put there by ``extra=``.
+#: Attributes of every record; all others come from ``extra=``.
 _ORDINARY: Final = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 
 
 def log_to(stream: TextIO, *, level: str, worker: str | None = None) -> None:
-    """Send what is logged at ``level`` and above to ``stream``, in the form that suits it.
+    """Send log lines at ``level`` and above to ``stream``: text for a terminal, else JSON.
 
-    The access log has its own switch, so ``level`` does not concern it. Of the lines of
-    several processes that share ``stream``, ``worker`` tells whose is whose.
+    The access log has its own switch, and ``level`` does not apply to it. If several processes
+    share ``stream``, ``worker`` marks the lines of this one.
     """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(TextFormatter() if stream.isatty() else JSONFormatter())
@@ -33,7 +33,7 @@ def log_to(stream: TextIO, *, level: str, worker: str | None = None) -> None:
 
 
 class _Named(logging.Filter):
-    """Lets every record pass, with the worker's name in it."""
+    """Passes every record, with the name of the worker added."""
 
     def __init__(self, worker: str) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class TextFormatter(logging.Formatter):
     """``12:30:01 warning trizmq.app: message key=value``, and a traceback where there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line. Nothing that a caller sent reaches the terminal unescaped."""
+        """Return the line. Text from callers is escaped before it reaches the terminal."""
         time = self.formatTime(record, "%H:%M:%S")
         line = _visible(f"{time} {_access(record) or _ordinary(record)}")
         return "\n".join([line, *filter(None, [_traceback(record)])])
@@ -58,7 +58,7 @@ class JSONFormatter(logging.Formatter):
     """One object a line: ``time``, ``level``, ``logger``, ``message``, and every extra."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line; a value that JSON does not know is written as its ``str``."""
+        """Return the line; a value that JSON cannot represent is written as its ``str``."""
         head = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -66,7 +66,7 @@ class JSONFormatter(logging.Formatter):
             "message": record.getMessage(),
         }
         tail = {"traceback": text} if (text := _traceback(record)) else {}
-        # `head` twice: it comes first in the line, and no extra can pass for it.
+        # `head` twice: first in the line, and no extra can replace its values.
         return _encoded(head | _extras(record) | tail | head)
 
 
@@ -92,7 +92,7 @@ def _extras(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _visible(text: str) -> str:
-    """Escape line ends and control characters: a request id is the caller's own text."""
+    """Escape line ends and control characters: a request id is chosen by the caller."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

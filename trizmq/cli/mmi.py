@@ -1,4 +1,4 @@
-"""`trizmq services` and `trizmq health`: what a running broker says of itself, over MMI."""
+"""`trizmq services` and `trizmq health`: they ask a running broker about itself, over MMI."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SERVICE: Final = ("name", "workers", "queued", "in_flight")
 @json_option
 @click.pass_context
 def services(ctx: click.Context, /, as_json: bool) -> None:
-    """List what a running broker serves now."""
+    """List the services of a running broker."""
     response = ask("/mmi/services", chosen(ctx))
     try:
         rows = response.raise_for_status().json()
@@ -40,9 +40,9 @@ def services(ctx: click.Context, /, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def health(ctx: click.Context, /, as_json: bool) -> None:
-    """Tell whether a running broker is well.
+    """Show whether a running broker is healthy.
 
-    The exit code is 0 if its status is ok, 1 if it is not, 3 if nobody is there.
+    The exit code is 0 if its status is ok, 1 if it is not, and 3 if no broker answers.
     """
     response = ask("/mmi/health", chosen(ctx))
     report = _report(response)
@@ -51,7 +51,7 @@ def health(ctx: click.Context, /, as_json: bool) -> None:
 
 
 def _report(response: Response) -> dict[str, Any]:
-    """Return what the broker says of itself, whatever the response's own status."""
+    """Return the report of the broker, whatever the status of the response."""
     try:
         report = response.json()
     except ValueError:

@@ -1,7 +1,7 @@
 """Options: each setting as a flag, with its variable, and its default from the settings file.
 
-click knows the order by itself: flag over variable over file (the command's ``default_map``)
-over default.
+click implements the order: flag over variable over file (the ``default_map`` of the command) over
+default.
 """
 
 from __future__ import annotations
@@ -162,9 +162,9 @@ def _note(ctx: click.Context, option: click.Parameter, value: Any) -> None:
 
 
 def find_here(modules: tuple[str, ...]) -> tuple[str, ...]:
-    """Let ``modules``, if there are any, be found in the current directory; return them."""
-    # `python -m trizmq` looks where it is started; so does `trizmq`. Last of all, so that no
-    # file that happens to be there hides an installed module.
+    """Return ``modules``; if there are any, they can be in the current directory."""
+    # `python -m trizmq` looks in the current directory, so `trizmq` does it, too; but last, so
+    # that no file there hides an installed module.
     if modules:
         with suppress(FileNotFoundError):  # the current directory is gone
             if (here := str(Path.cwd())) not in sys.path:
@@ -173,19 +173,19 @@ def find_here(modules: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _limits(ctx: click.Context, given: Sequence[str]) -> dict[str, int | float]:
-    """Put the limits together: flags over variables over the settings file, each by its name."""
+    """Combine the limits, each by its name: flags over variables over the settings file."""
     values: dict[str, int | float] = dict((ctx.default_map or {}).get("limits", {}))
     origins = dict.fromkeys(values, f"file {file_of(ctx)}" if values else "")
     is_flag = ctx.get_parameter_source("limits") is ParameterSource.COMMANDLINE
-    for origin, where, name, value in _limits_said(given if is_flag else ()):
+    for origin, where, name, value in _each_limit(given if is_flag else ()):
         values[name] = limit_of(name, value, where)
         origins[name] = origin
     ctx.meta[LIMIT_ORIGINS] = origins
     return values
 
 
-def _limits_said(flags: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
-    """Give each limit of a variable or a flag: where from, in words, and what it says."""
+def _each_limit(flags: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
+    """Yield each limit of a variable or a flag: its origin, the start of an error, name, value."""
     for variable, value in os.environ.items():
         if variable.startswith(LIMIT_VARIABLE):
             name = variable.removeprefix(LIMIT_VARIABLE).lower()
@@ -194,12 +194,12 @@ def _limits_said(flags: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
     for text in os.environ.get(variable, "").split():
         name, equals, value = text.partition("=")
         if not equals:
-            raise ConfigError(f"{variable}: wanted NAME=VALUE, got {text!r}")
+            raise ConfigError(f"{variable}: must be NAME=VALUE, not {text!r}")
         yield f"variable {variable}", f"{variable}: ", _name(name), value
     for text in flags:
         name, equals, value = text.partition("=")
         if not equals:
-            raise click.BadParameter(f"wanted NAME=VALUE, got {text!r}")
+            raise click.BadParameter(f"must be NAME=VALUE, not {text!r}")
         yield "flag --limit", "--limit ", _name(name), value
 
 
@@ -231,12 +231,12 @@ def _add(command: Any, flag: Flag) -> None:
 
 
 def chosen(ctx: click.Context) -> Settings:
-    """Return the settings of this command; those that it has no option for have their defaults."""
+    """Return the settings of this command; those without an option have their defaults."""
     return Settings(**ctx.meta.get(VALUES, {}))
 
 
 def origins(ctx: click.Context) -> dict[str, str]:
-    """Return where each setting is from; a limit's name begins with ``limits.``."""
+    """Return the origin of each setting; the names of limits begin with ``limits.``."""
     found = {name: _origin(ctx, name) for name in ctx.meta[VALUES] if name != "limits"}
     limits = ctx.meta[LIMIT_ORIGINS]
     return found | {f"limits.{name}": limits.get(name, "default") for name in LIMITS}

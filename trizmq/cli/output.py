@@ -1,6 +1,6 @@
-"""What a command leaves: its exit code, a line for an error, tables, and its standard streams.
+"""The output of a command: exit codes, error lines, tables, and the standard streams.
 
-The streams work also where one was closed or its disk is full.
+The streams also work if one was closed or its disk is full.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ GATEWAY_TIMEOUT: Final = 504
 
 
 class Exit(IntEnum):
-    """The exit codes. 124 is what ``timeout(1)`` has for the same."""
+    """The exit codes. 124 is the one of ``timeout(1)``."""
 
     OK = 0
     FAULT = 1
     USAGE = 2
-    NOBODY = 3
+    UNREACHABLE = 3
     CLIENT_ERROR = 4
     SERVER_ERROR = 5
     DEADLINE = 124
 
     @classmethod
     def of_status(cls, status: int) -> Exit:
-        """Return what a response's status comes to."""
-        # A deadline may pass here, or at the broker a moment earlier: to who asked, the same.
+        """Return the exit code for the status of a response."""
+        # Whether a deadline passes here or at the broker makes no difference to the user.
         if status == GATEWAY_TIMEOUT:
             return cls.DEADLINE
         if status >= 500:
@@ -55,12 +55,12 @@ class Failure(click.ClickException):
         self.exit_code = int(code)  # type: ignore[misc]
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Write the line; no usage and no traceback, for the command was understood."""
+        """Write the line, without usage or traceback: the command itself was valid."""
         click.echo(f"trizmq: {self.format_message()}", file=file, err=file is None)
 
 
 def table(heads: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
-    """Return what ``rows`` have under ``heads``, one line each, below a line of the heads."""
+    """Return a line of ``heads``, and a line with these columns for each row."""
     lines = [list(map(str.upper, heads))]
     lines += [[_cell(row.get(head)) for head in heads] for row in rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -80,10 +80,10 @@ def _cell(value: object) -> str:
 
 
 def open_missing() -> None:
-    """Give each standard stream that was closed a descriptor, so that no socket gets its number.
+    """Open each standard stream that was closed, so that no socket gets its descriptor.
 
-    Writing to a standard output that was closed then fails, as it should: what was to be shown
-    is lost. Standard error has nobody to tell it to, and swallows what is written.
+    Writing to a standard output that was closed then fails, as it should: the output is lost.
+    Standard error cannot report that, and discards the text.
     """
     modes = (os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)
     for number, mode in enumerate(modes):
@@ -91,14 +91,14 @@ def open_missing() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, mode)  # the lowest number that is free: this one
-    streams: Any = sys  # which declares that they are there
+    streams: Any = sys  # typeshed declares that the streams exist
     streams.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     streams.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     streams.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def settle() -> None:
-    """Flush what can be; the rest must not fail once more when Python ends."""
+    """Flush the streams; one that fails must not fail again when Python exits."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -107,7 +107,7 @@ def settle() -> None:
 
 
 def silence_if_closed() -> None:
-    """Let standard output swallow what is written if it was closed: no `print` is to fail."""
+    """Discard standard output if it was closed, so that no `print` fails."""
     try:
         os.write(sys.stdout.fileno(), b"")
     except OSError as error:
@@ -116,7 +116,7 @@ def silence_if_closed() -> None:
 
 
 def silence(stream: TextIO) -> None:
-    """Let ``stream`` swallow all that is written from now on, and what waits in it."""
+    """Discard the buffer of ``stream`` and everything written from now on."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

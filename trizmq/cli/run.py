@@ -23,13 +23,14 @@ __all__ = ["broker", "run"]
 @flags("capacity", "threads", "access_log", "config", "state_dir", "limits", "grace", "log_level")
 @click.pass_context
 def run(ctx: click.Context, /) -> None:
-    """Serve plugins: the broker and its workers in one go.
+    """Serve plugins, with a broker and its workers.
 
-    One line on stdout says that all is up, and where. SIGINT or SIGTERM drains: what runs
-    is finished, then the exit code is 0. It is 2 for usage and settings, 1 for a fault.
+    When everything is up, one line on stdout shows the endpoints. At SIGINT or SIGTERM, running
+    calls are finished, and the exit code is 0. It is 2 for invalid usage or settings, and 1 for
+    an unexpected exception.
 
-    With --workers the handlers run in processes of their own, which are started again
-    when they die or hang. SIGHUP replaces them one after another, with no call lost.
+    With --workers, handlers run in worker processes, which are restarted when they die or hang.
+    SIGHUP replaces them one after another, and no call is lost.
     """
     settings = chosen(ctx)
     log_to(sys.stderr, level=settings.log_level)
@@ -44,10 +45,10 @@ def run(ctx: click.Context, /) -> None:
 @flags("config", "state_dir", "limits", "grace", "log_level")
 @click.pass_context
 def broker(ctx: click.Context, /) -> None:
-    """Stand between clients and workers of other processes.
+    """Connect clients to workers in other processes.
 
-    Of plugins, only the hooks that a broker asks are used; without --plugins there are
-    none. Signals and exit codes are those of `trizmq run`.
+    Only the broker hooks of plugins are used; without --plugins, there are none. Signals and
+    exit codes are those of `trizmq run`.
     """
     settings = chosen(ctx)
     log_to(sys.stderr, level=settings.log_level)

@@ -25,16 +25,16 @@ __all__ = ["ReadyLine", "stay"]
 
 logger = logging.getLogger("trizmq.cli")
 
-#: How long Python may take to end when all is over: it waits for threads that are no daemons,
-#: for executors and for child processes, which a handler may have left.
+#: How long Python may take to exit: it waits for threads that are not daemons, for executors
+#: and for child processes, and a handler may have left some.
 EXIT_SECONDS: Final = 2.0
 
 
 def stay(ctx: click.Context, start: Callable[..., Awaitable[None]], ready: ReadyLine) -> None:
-    """Run ``start`` until a signal has ended it; a fault is logged, and exit code 1.
+    """Run ``start`` until a signal ends it; another exception is logged, with exit code 1.
 
     Raises:
-      ConfigError, PluginError: the user's doing: one line and exit code 2, from the group.
+      ConfigError, PluginError: a mistake of the user; the group makes it a line and exit code 2.
 
     """
     tables = plugin_tables(ctx)
@@ -66,13 +66,13 @@ async def _watched(start: Callable[[], Awaitable[None]]) -> None:
 
 @final
 class ReadyLine:
-    """A task status that tells the user rather than a nursery.
+    """A task status that prints a line for the user.
 
-    With `nursery.start` the errors of `serve` would come as groups, for no gain: there is
-    nothing else to run.
+    With `nursery.start`, the errors of `serve` would be in groups, without a benefit: nothing
+    else runs.
 
     Args:
-      words: given what the service says when it is up, the line. None: say nothing.
+      words: returns the line, given the value of ``started``. None: nothing is printed.
 
     """
 
@@ -80,7 +80,7 @@ class ReadyLine:
         self._words = words
 
     def started(self, value: Any = None) -> None:
-        """Print the ready line, all of it at once: a script may wait for it in a pipe."""
+        """Print the ready line at once: a script may wait for it in a pipe."""
         if self._words is None:
             return
         try:

@@ -30,11 +30,11 @@ Command = TypeVar("Command", bound="Callable[..., Any] | click.Command")
 #: Read if no file is named, and it exists.
 DEFAULT_FILE: Final = Path("trizmq.toml")
 
-#: Under these names a context holds the file that is read, and the one that the user named.
+#: The names of the settings file, and of the one that the user named, in a context.
 FILE: Final = f"{__name__}.file"
 NAMED: Final = f"{__name__}.named"
 
-#: The variable of a process that another one supervises, which has warned already.
+#: Set in a worker process of `trizmq run`, which has already given the warnings.
 SUPERVISED: Final = "TRIZMQ_SUPERVISED"
 
 
@@ -128,7 +128,7 @@ def config_option(command: Command) -> Command:
         is_eager=True,  # before the options whose defaults it holds
         expose_value=False,
         callback=_use_file,
-        help="Settings file.  [default: ./trizmq.toml, if it is there]",
+        help="Settings file.  [default: ./trizmq.toml, if it exists]",
     )(command)
 
 
@@ -149,7 +149,7 @@ def _use_file(ctx: click.Context, _: click.Parameter, named: Path | None) -> Non
 def _is_there(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # this directory is not ours to look into
+    except OSError:  # no permission for this directory
         return False
 
 
@@ -170,19 +170,19 @@ def _warn_of_variables() -> None:
 
 
 def file_of(ctx: click.Context) -> Path | None:
-    """Return the settings file that is read; None if there is none."""
+    """Return the settings file, or None if there is none."""
     file = ctx.meta.get(FILE)
     assert file is None or isinstance(file, Path)
     return file
 
 
 def named_file(ctx: click.Context) -> Path | None:
-    """Return the settings file that the user named; None if none was."""
+    """Return the settings file that the user named, or None."""
     named = ctx.meta.get(NAMED)
     assert named is None or isinstance(named, Path)
     return named
 
 
 def plugin_tables(ctx: click.Context) -> Mapping[str, dict[str, Any]]:
-    """Return the file's ``[plugin.NAME]`` tables, as they are: the app checks them."""
+    """Return the ``[plugin.NAME]`` tables of the file, unchecked: the plugins check them."""
     return dict((ctx.default_map or {}).get("plugin", {}))

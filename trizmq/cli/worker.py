@@ -1,4 +1,4 @@
-"""`trizmq worker`: the half that runs handlers, for brokers elsewhere, until a signal."""
+"""`trizmq worker`: a process that runs handlers for brokers elsewhere, until a signal."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -19,8 +20,8 @@ from .serving import ReadyLine, stay
 
 __all__ = ["worker", "worker_command"]
 
-#: What a worker of `run` is told, with its limits; the dialect and the endpoint are its own.
-PASSED_ON = (
+#: The settings that `run` passes on to its workers.
+PASSED_ON: Final = (
     "state_dir",
     "capacity",
     "threads",
@@ -47,10 +48,10 @@ PASSED_ON = (
 @flags("capacity", "threads", "access_log", "config", "state_dir", "limits", "grace", "log_level")
 @click.pass_context
 def worker(ctx: click.Context, /) -> None:
-    """Serve plugins to brokers of other processes.
+    """Serve plugins for brokers in other processes.
 
-    It may be started before the brokers, and outlives them. SIGINT or SIGTERM drains: the
-    brokers send no more, what runs is finished, then the exit code is 0.
+    It can be started before the brokers, and keeps running without them. At SIGINT or SIGTERM,
+    the brokers send no more calls, running calls are finished, and the exit code is 0.
     """
     settings = chosen(ctx)
     is_supervised = end_with_parent()
@@ -66,9 +67,9 @@ def _ready(connect: str) -> str:
 
 
 def worker_command(settings: Settings, config: Path | None) -> list[str]:
-    """Return what starts a worker that serves what a ``run`` with ``settings`` would.
+    """Return the command of a worker that serves the plugins of a ``run`` with ``settings``.
 
-    Where the brokers are is left to be added: ``--connect``.
+    The endpoint of the broker must be added, with ``--connect``.
     """
     command = [sys.executable, *_search_path(), "-m", "trizmq", "worker", "--dialect", "native"]
     if config is not None:
@@ -79,8 +80,8 @@ def worker_command(settings: Settings, config: Path | None) -> list[str]:
 
 
 def _search_path() -> list[str]:
-    # `python -m` looks for modules where it is started, first of all; the console script
-    # does not, and then nothing that lies there may hide what is installed from its workers.
+    # `python -m` looks for modules in the current directory first. The console script does not,
+    # and then no file there may hide an installed module from its workers.
     try:
         here = str(Path.cwd())
     except FileNotFoundError:  # it is gone

@@ -33,22 +33,18 @@ if TYPE_CHECKING:
 
 __all__ = ["check_exposure", "serve", "serve_broker", "serve_with"]
 
-
 LOGGER = logging.getLogger("trizmq.service")
 
-#: What a worker process has beyond the broker's grace, to say goodbye in and to leave its
-#: plugins' lifespans.
+#: Seconds that a worker process has after the broker's grace, to take its leave of the broker and
+#: to leave the lifespans of its plugins.
 GOODBYE_SECONDS: Final = 3.0
 
-
-#: Where the directory of the workers' socket may be, and how long its own part of the path is.
+#: Where the directory of the workers' socket can be, and the length of its own part of the path.
 PLACES: Final = ("/tmp", "/var/tmp")  # noqa: S108 (it is made there safely)
-
-
 FOLDER_BYTES: Final = len("/trizmq-xxxxxxxx/backend")
 
 
-#: The hooks that are asked in the broker's process.
+#: The hooks that are called in the broker's process.
 BROKER_HOOKS: Final = ("trizmq_admit", "trizmq_admit_reply", "trizmq_on_event")
 
 
@@ -69,35 +65,34 @@ async def serve(
       config: a table for each plugin by its name, as ``[plugin.NAME]`` in ``trizmq.toml``.
       handle_signals: drain and return at SIGINT or SIGTERM; a second one ends it at once;
         SIGHUP replaces the worker processes one after another. Only in the main thread.
-      task_status: told the clients' endpoints, comma-separated, when calls can come.
+      task_status: gets the endpoints for clients, separated by commas, when calls can be made.
       settings: those of ``trizmq run``, with its defaults and bounds:
 
         - ``plugins``: names of installed plugins, modules, or any objects with hookimpls;
           None for every installed plugin.
         - ``modules``: plugins by import path, loaded after these.
-        - ``bind``: endpoints for clients, separated by commas. ``tcp://127.0.0.1:*`` takes a
+        - ``bind``: endpoints for clients, separated by commas. ``tcp://127.0.0.1:*`` selects a
           free port.
-        - ``backend``: endpoints for workers of other processes, in whatever dialect; None for
-          none; the same as ``bind`` for one socket for both.
-        - ``workers``: 0: handlers run in this process. Else so many worker processes run
-          them, started from ``worker_command`` and kept alive; here are only the broker and
-          its hooks.
-        - ``state_dir``: where plugins keep what must last; None for the user's state directory.
+        - ``backend``: endpoints for workers in other processes, in any dialect; None for none.
+          If it equals ``bind``, one socket serves both.
+        - ``workers``: with 0, handlers run in this process. Else, they run in this number of
+          worker processes, which are started with ``worker_command`` and replaced when they
+          die; this process has only the broker and its hooks.
+        - ``state_dir``: the directory for files of plugins; None for the user's state directory.
         - ``capacity``: how many ``async`` handlers may run at once; more calls wait.
         - ``threads``: how many ``def`` handlers may run at once.
         - ``grace``: seconds that running handlers have to finish when draining.
         - ``wait``: seconds that a call waits for a service that no worker has ever offered,
-          where there is a backend; without one it is a 404 at once.
-        - ``limits``: bounds by name, as ``[limits]`` in ``trizmq.toml``:
+          if there is a backend; without one, it is a 404 at once.
+        - ``limits``: limits by name, as ``[limits]`` in ``trizmq.toml``:
           ``{"body_bytes": 2**25}``.
-        - ``access_log``: one line a call, to the logger ``trizmq.access``.
-        - ``insecure``: allow an endpoint that is not on the loopback; everything is in the
-          clear.
+        - ``access_log``: log each call to the logger ``trizmq.access``.
+        - ``insecure``: allow endpoints that other machines can reach; nothing is encrypted.
 
     Raises:
       PluginError: a plugin is missing, broken, or collides with another.
-      ConfigError: a setting is wrong (a ValueError, too), or an endpoint cannot be bound; or a
-        worker process says so of itself before all are ready.
+      ConfigError: a setting is wrong (this is a ValueError, too), or an endpoint cannot be
+        bound; or a worker process ended for such a reason before all were ready.
       TrizmqError: a worker process ended for another reason before all were ready.
       TypeError: a keyword is unknown.
 
@@ -163,8 +158,8 @@ async def serve_broker(
 ) -> None:
     """Run a broker alone: clients at ``bind``, workers at ``backend``.
 
-    Plugins are loaded for their broker hooks only, and none if none are named;
-    ``task_status`` is told the clients' and the workers' endpoints. All else as `serve`.
+    Plugins are loaded for their broker hooks only, and none are loaded unless they are named.
+    ``task_status`` gets the endpoints for clients and for workers. All else is as in `serve`.
     """
     backend = settings.backend or DEFAULT_BACKEND
     settings = replace(settings, backend=backend, capacity=0)
@@ -191,9 +186,9 @@ async def serve_on(
     handle_signals: bool = False,
     task_status: trio.TaskStatus[Any] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve ``app`` on ``transport``, which stays the caller's to close; else as `serve`.
+    """Serve ``app`` on ``transport``, which the caller closes; else as `serve`.
 
-    ``tell``: what ``task_status`` is told.
+    ``task_status`` gets the value that ``tell`` returns.
     """
     grace = settings.grace
     async with app.lifespan():
@@ -222,10 +217,10 @@ async def serve_on(
 
 
 def private_folder() -> TemporaryDirectory[str]:
-    """Make a directory, mode 0700, in which the path of a socket is not too long.
+    """Make a directory with mode 0700 in which the path of a socket is not too long.
 
     Raises:
-      ConfigError: there is no place for one.
+      ConfigError: there is no suitable place.
 
     """
     places = [os.environ.get("TMPDIR", ""), os.environ.get("XDG_RUNTIME_DIR", ""), *PLACES]
@@ -243,7 +238,7 @@ def check_services(app: App, limits: Limits) -> None:
     """Refuse plugins that offer more services than this broker may have.
 
     Raises:
-      ConfigError: saying how many there are, and what to set.
+      ConfigError: there are too many; the message has the setting to change.
 
     """
     offered = len(app.services)
@@ -255,11 +250,10 @@ def check_services(app: App, limits: Limits) -> None:
 
 
 def check_exposure(binds: Iterable[str | None], *, insecure: bool) -> None:
-    """Refuse endpoints that other machines reach, unless ``insecure``; then say so.
+    """Refuse endpoints that other machines can reach, unless ``insecure``; then log a warning.
 
     Raises:
-      ConfigError: naming the endpoint; also of one that is no endpoint at all, for nobody
-        can tell who would reach it.
+      ConfigError: an endpoint can be reached, or is not an endpoint.
 
     """
     endpoints = [one for bind in binds if bind is not None for one in split_endpoints(bind)]
@@ -269,7 +263,7 @@ def check_exposure(binds: Iterable[str | None], *, insecure: bool) -> None:
     if exposed and not insecure:
         raise ConfigError(
             f"{exposed[0]} can be reached from other machines, in the clear:"
-            " bind 127.0.0.1, or say --insecure"
+            " bind 127.0.0.1, or use --insecure"
         )
     for endpoint in exposed:
         LOGGER.warning("insecure: %s can be reached from other machines, in the clear", endpoint)

@@ -1,4 +1,4 @@
-"""One broker process: the loop, and who works for it: this process, children, or others."""
+"""A process with a broker, and workers in this process, in child processes, or elsewhere."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Staff(NamedTuple):
 
 @final
 class Server:
-    """Owns the sockets it binds; made and run within the app's lifespan.
+    """Owns the sockets that it binds; created and run within the lifespan of the app.
 
     Args:
       transport: where sockets come from.
@@ -136,7 +136,7 @@ class Server:
         return self._backend.endpoint if self._backend is not None else ""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled; then everybody is told, and the sockets are closed."""
+        """Serve until cancelled; then all peers are informed, and the sockets are closed."""
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._loop.run)
@@ -149,7 +149,7 @@ class Server:
                 self._backend.close(FLUSH_SECONDS)
 
     async def until_up(self) -> TrizmqError | None:
-        """Return when every worker process is ready; or what their start has failed of."""
+        """Return when every worker process is ready, or with the error of their start."""
         return await self._muster.wait() if self._supervisor is not None else None
 
     def drain_seconds(self, grace: float) -> float:

@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 import trio
-from msgspec.structs import replace
 
 from ..app.application import App
 from ..app.plugins import load
@@ -35,31 +34,32 @@ async def work(
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
     **settings: Unpack[WorkSettings],
 ) -> None:
-    """Serve plugins to brokers of other processes, in your nursery.
+    """Serve plugins for brokers in other processes, in your nursery.
 
-    Does not return unless ``handle_signals``; cancel it to stop at once: what is in hand
-    then is given to another worker, where it may.
+    Does not return unless ``handle_signals``; cancel it to stop at once. Its calls then go to
+    another worker, if they may be repeated.
 
     Args:
-      connect: the brokers' endpoints for workers, separated by commas: it works for all.
-      name: what the broker calls this worker; made up if None.
+      connect: the endpoints of brokers for workers, separated by commas. It works for all.
+      name: the name of this worker at the broker; None for a generated one.
       config: as for `trizmq.serve`, and so is ``handle_signals``.
-      task_status: told ``connect``, when the connections are being made.
-      settings: those of ``trizmq worker``, with its defaults and bounds: ``dialect``,
-        ``"native"``, or at a broker of another make ``"mdp01"``, ``"mdp02"``, ``"majortomo"`` or
-        ``"packed"`` (MDP knows one service and one call at a time for a worker: a ``capacity`` of
-        N appears as N workers of each service); and as for `trizmq.serve`, ``plugins``,
-        ``modules``, ``state_dir``, ``capacity``, ``threads``, ``grace``, ``limits`` and
-        ``access_log``.
+      task_status: gets ``connect``, when the connections are being made.
+      settings: those of ``trizmq worker``, with its defaults and bounds. ``dialect`` is
+        ``"native"``, or for other brokers ``"mdp01"``, ``"mdp02"``, ``"majortomo"`` or
+        ``"packed"``. In MDP, a worker has one service and one call at a time, so a
+        ``capacity`` of N appears as N workers of each service. ``plugins``, ``modules``,
+        ``state_dir``, ``capacity``, ``threads``, ``grace``, ``limits`` and ``access_log``
+        are as for `trizmq.serve`.
 
     Raises:
       PluginError: a plugin is missing, broken, or collides with another; or offers nothing.
-      ConfigError: a setting is wrong (a ValueError, too).
+      ConfigError: a setting is wrong (this is a ValueError, too).
       TypeError: a keyword is unknown.
 
     """
+    known = {"backend", *WorkSettings.__optional_keys__}
     await work_with(
-        replace(settings_of(settings, WorkSettings.__optional_keys__), backend=connect),
+        settings_of({"backend": connect, **settings}, known),
         name=name,
         config=config,
         handle_signals=handle_signals,
@@ -104,7 +104,7 @@ async def work_on(
     handle_signals: bool = False,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve ``app`` over ``transport``, which stays the caller's to close; else as `work_with`."""
+    """Serve ``app`` over ``transport``, which the caller closes; else as `work_with`."""
     connect = settings.backend or DEFAULT_BACKEND
     async with app.lifespan():
         with receiving(wanted=handle_signals, patience=settings.grace) as signals:

@@ -24,7 +24,7 @@ LOOK_EVERY: Final = 0.02
 REMEMBERED: Final = 4096
 
 #: Compared with tokens that have an unknown id, so that they take as long as known ones.
-NOBODY: Final = Token(id="", digest="0" * 64, principal="")
+UNREACHABLE: Final = Token(id="", digest="0" * 64, principal="")
 
 
 class Verifier:
@@ -51,7 +51,7 @@ class Verifier:
 
     def _learn(self, text: str) -> tuple[Token, Principal] | None:
         self._look()  # a new token is valid immediately
-        token = self._tokens.get(text.partition(".")[0], NOBODY)
+        token = self._tokens.get(text.partition(".")[0], UNREACHABLE)
         if not token.matches(text):
             return None
         if len(self._verified) >= REMEMBERED:
