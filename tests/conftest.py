@@ -1,4 +1,4 @@
-"""What tests of every floor share: servers on real sockets, and peers that speak in frames."""
+"""Shared by all tests: servers on real sockets, and peers that exchange frames."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
     Serving = Callable[..., AbstractAsyncContextManager[str]]
 
-# What an example takes says more about how busy the machine is than about trizmq.
+# The duration of an example depends on the load of the machine more than on trizmq.
 settings.register_profile("trizmq", deadline=None)
 settings.load_profile("trizmq")
 
 
 class RoutesPlugin:
-    """A plugin that is just these routes."""
+    """A plugin that consists only of these routes."""
 
     def __init__(self, routes: trizmq.Router) -> None:
         self._routes = routes
@@ -43,19 +43,19 @@ class RoutesPlugin:
 
 @pytest.fixture
 def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start children without coverage, which costs memory, and writes a file at their end."""
+    """Start children without coverage, which uses memory and writes a file at the end."""
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
 
 
 @pytest.fixture
 def plugin() -> Callable[[trizmq.Router], object]:
-    """Make a plugin of routes."""
+    """Create a plugin from routes."""
     return RoutesPlugin
 
 
 @pytest.fixture
 def serving(tmp_path: Any) -> Serving:
-    """Serve plugins, or routes, on real sockets: ``async with serving(routes) as endpoint``."""
+    """Serve plugins or routes on real sockets: ``async with serving(routes) as endpoint``."""
 
     @asynccontextmanager
     async def serve(*plugins: object, **options: Any) -> AsyncIterator[str]:
@@ -68,7 +68,7 @@ def serving(tmp_path: Any) -> Serving:
 
 
 class Peer:
-    """A plain ZeroMQ socket, connected: what it sends and gets are frames, as they are."""
+    """A plain, connected ZeroMQ socket that sends and receives frames unchanged."""
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self.socket = socket
@@ -77,7 +77,7 @@ class Peer:
         self.socket.send_multipart(frames, zmq.NOBLOCK)
 
     async def receive(self, seconds: float = 5.0) -> list[bytes]:
-        """Return the next message, heartbeats and all."""
+        """Return the next message, including heartbeats."""
         with trio.fail_after(seconds):
             while True:
                 try:
@@ -86,7 +86,7 @@ class Peer:
                     await trio.sleep(0.002)
 
     async def receive_other(self, *than: list[bytes], seconds: float = 5.0) -> list[bytes]:
-        """Return the next message that is none of ``than``: heartbeats, say."""
+        """Return the next message other than ``than``, for example heartbeats."""
         with trio.fail_after(seconds):
             while (frames := await self.receive(seconds)) in than:
                 pass
@@ -104,7 +104,7 @@ class Peer:
 
 @pytest.fixture
 def connect() -> Iterator[Callable[..., Peer]]:
-    """``connect(endpoint)``: a DEALER; ``connect(endpoint, zmq.REQ)``, likewise."""
+    """``connect(endpoint)``: a DEALER; ``connect(endpoint, zmq.REQ)``: a REQ socket."""
     with zmq.Context() as context:
         peers: list[Peer] = []
 
@@ -123,9 +123,9 @@ def connect() -> Iterator[Callable[..., Peer]]:
 
 @pytest.fixture
 def open_server(tmp_path: Any) -> Any:
-    """``async with open_server(*plugins) as server``: `Server`, with a backend, running.
+    """``async with open_server(*plugins) as server``: a running `Server` with a backend.
 
-    Without plugins no handler runs in it. ``one_socket``: for clients and workers.
+    Without plugins, it runs no handlers. ``one_socket``: the same for clients and workers.
     """
 
     @asynccontextmanager

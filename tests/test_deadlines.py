@@ -1,4 +1,4 @@
-"""The heap of deadlines: in order, each once, and never much larger than what is in flight."""
+"""The heap of deadlines: in order, each item once, and never much larger than needed."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ def test_the_heap_stays_small() -> None:
 # -- lag --------------------------------------------------------------------------------
 
 
-def test_what_was_longer_on_its_way_than_others_is_late() -> None:
+def test_a_message_that_took_longer_than_others_is_late() -> None:
     lag = Lag()
-    assert lag.of(5_000, 100.0) == 0  # how far the clocks are apart nobody knows
+    assert lag.of(5_000, 100.0) == 0  # the offset between the clocks is unknown
     assert lag.of(6_000, 101.0) == 0
     assert lag.of(7_000, 104.0) == pytest.approx(2.0, abs=0.01)
     assert lag.of(9_900, 104.9) == 0
@@ -75,7 +75,7 @@ def test_what_was_longer_on_its_way_than_others_is_late() -> None:
 
 def test_a_quicker_one_is_the_new_measure() -> None:
     lag = Lag()
-    lag.of(5_000, 102.0)  # it lay there for two seconds
+    lag.of(5_000, 102.0)  # it waited there for two seconds
     assert lag.of(8_000, 103.0) == 0
     assert lag.of(9_000, 105.0) == pytest.approx(1.0, abs=0.01)
 
@@ -86,13 +86,13 @@ def test_a_few_milliseconds_are_not_looked_at() -> None:
     assert lag.of(2_000, 2.04) == 0
 
 
-def test_the_first_call_is_a_measure_if_others_say_when_they_were_sent() -> None:
+def test_the_first_call_is_the_baseline_if_later_ones_have_a_time() -> None:
     lag = Lag()
     assert lag.of(0, 100.0) == 0
     assert lag.of(1_000, 103.0) == pytest.approx(2.0, abs=0.01)
 
 
-def test_a_peer_that_says_nothing_is_never_late() -> None:
+def test_a_peer_without_a_clock_is_never_late() -> None:
     lag = Lag()
     assert [lag.of(0, float(now)) for now in range(1, 100)] == [0.0] * 99
 

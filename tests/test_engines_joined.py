@@ -1,8 +1,8 @@
-"""Clients and brokers, joined by a network in memory that is cut, and brokers that die.
+"""Clients and brokers, joined by an in-memory network that is cut, with brokers that die.
 
-Phase one does anything to them and checks safety: nothing ends twice, no plain call is given
-to two workers, and "not executed" is true. Phase two heals the network and lets time pass:
-then every call has ended, and no engine remembers anything.
+Phase one does anything to them and checks safety: no call ends twice, no plain call reaches two
+workers, and "not executed" is true. Phase two heals the network and lets time pass: then every
+call has ended, and no engine has any state left.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Wire: TypeAlias = tuple[int, str]
 
 
 class Server:
-    """One life of one broker, its worker, and who has been dispatched what."""
+    """One run of one broker, its worker, and the calls that were dispatched."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -56,11 +56,11 @@ class Joined(RuleBasedStateMachine):
         self.clients = [
             Client(ENDPOINTS, instance=f"c{n}", secret=f"s{n}", now=0.0) for n in range(2)
         ]
-        #: What a broker has yet to read of a connection that has ended.
+        #: Items that a broker has not read yet, from a connection that has ended.
         self.stale: list[tuple[Server, bytes, list[Item]]] = []
         self.addresses: dict[Wire, bytes] = {}
-        self.up: dict[Wire, list[Item]] = {}  # on the way to a broker
-        self.down: dict[Wire, list[Item]] = {}  # on the way to a client
+        self.up: dict[Wire, list[Item]] = {}  # in transit to a broker
+        self.down: dict[Wire, list[Item]] = {}  # in transit to a client
         self.started: Counter[str] = Counter()
         self.lives: Counter[tuple[str, str]] = Counter()
         self.pendings: list[Pending] = []
@@ -72,7 +72,7 @@ class Joined(RuleBasedStateMachine):
             for number in range(len(self.clients)):
                 self.connect((number, endpoint))
 
-    # -- what may happen ---------------------------------------------------------------
+    # -- possible events ---------------------------------------------------------------
 
     @rule(
         number=st.integers(0, 1),
@@ -119,7 +119,7 @@ class Joined(RuleBasedStateMachine):
         is_noticed=st.booleans(),
     )
     def cut(self, number: int, endpoint: str, arrive: int, *, is_noticed: bool) -> None:
-        """Break a connection; some of what was on its way is lost, some is read later."""
+        """Break a connection; some items in transit are lost, some are read later."""
         self.act()
         wire, server = (number, endpoint), self.servers[endpoint]
         address = self.addresses.get(wire)
@@ -194,7 +194,7 @@ class Joined(RuleBasedStateMachine):
         return next(link for link in self.clients[number].links if link.endpoint == endpoint)
 
     def carry(self, wire: Wire) -> None:
-        """Let everything that is on one connection arrive, down first."""
+        """Deliver everything in transit on one connection, responses first."""
         self.act()
         number, endpoint = wire
         if wire not in self.addresses:
@@ -210,7 +210,7 @@ class Joined(RuleBasedStateMachine):
         self.act()
 
     def act(self) -> None:
-        """Do what the engines want done, and look at every end."""
+        """Carry out the actions of the engines, and check every ended call."""
         for number, client in enumerate(self.clients):
             outbox = client.take_outbox()
             for link in outbox.reopen:
@@ -241,7 +241,7 @@ class Joined(RuleBasedStateMachine):
                     server.frontend.miss(address, items, self.now)
 
     def pass_time(self, seconds: float) -> None:
-        """Tick whoever wants to be told the time, at that time."""
+        """Tick the engines that are due, at their times."""
         end = self.now + seconds
         brokers = [server.broker for server in self.servers.values() if server]
         engines: list[Client | Broker] = [*self.clients, *brokers]
@@ -255,7 +255,7 @@ class Joined(RuleBasedStateMachine):
                 if engine.next_tick <= self.now:
                     engine.tick(self.now)
 
-    # -- what must hold ----------------------------------------------------------------
+    # -- invariants --------------------------------------------------------------------
 
     def note_dispatch(self, flight: Flight, server: Server) -> None:
         target = flight.target
@@ -268,7 +268,7 @@ class Joined(RuleBasedStateMachine):
         self.ends[id(pending)] += 1
         assert self.ends[id(pending)] == 1, "it has ended twice"
         assert id(pending) not in self.given_up, "it was given up, and ended all the same"
-        # A broker's word is about its own attempt; what we say is about all of them.
+        # A broker reports about its own attempt, the client about all attempts.
         if executed(pending) == "no" and (pending.attempts <= 1 or is_ours(pending)):
             assert not self.started[pending.target]
         if pending.is_timed:
@@ -306,12 +306,12 @@ class Joined(RuleBasedStateMachine):
 
 
 def is_ours(pending: Pending) -> bool:
-    """Tell whether the client itself ended the call."""
+    """Return whether the client itself ended the call."""
     return isinstance(pending.outcome, CallError)
 
 
 def executed(pending: Pending) -> str:
-    """Return what the caller is told about whether a handler ran."""
+    """Return what the caller learns about whether a handler ran."""
     outcome = pending.outcome
     if isinstance(outcome, CallError):
         return outcome.executed

@@ -1,4 +1,4 @@
-"""A fault of our own code that a message brings out ends no loop: it is counted and logged."""
+"""An error in our own code, caused by a message, ends no loop: it is counted and logged."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def users() -> int:
     return 1
 
 
-#: What no socket delivers, and no code here expects: it stands for the fault that nobody found.
+#: A value that no socket delivers and no code expects, in place of an unknown bug.
 NO_FRAMES = cast("list[bytes]", [None])
 
 
@@ -50,7 +50,7 @@ def test_a_place_is_logged_once_and_each_fault_counted(caplog) -> None:
     assert len(caplog.records) == 2
     assert "ValueError at" in caplog.text
     assert "test_faults.py:" in caplog.text
-    assert "number 0" in caplog.text  # the traceback of the first
+    assert "number 0" in caplog.text  # the traceback of the first one
 
 
 def test_the_places_are_bounded() -> None:
@@ -84,7 +84,7 @@ async def test_the_broker_goes_on_and_answers_where_it_can(server_on, caplog) ->
             with trio.fail_after(5):
                 while (reply := caller.receive_nowait()) is None:
                     await caller.wait_readable()
-            # Compiled, it is found out where the message is read; else where it is weighed.
+            # Compiled code fails on reading the message, pure Python on checking its size.
             assert b'"status":400' in reply[1] or b'"status":500' in reply[1]
         assert (await client.get("/users")).status == 200
     assert server.broker.counters.faults >= 8

@@ -1,4 +1,4 @@
-"""The limits as settings: by name, within bounds, and wrong ones in one clear line."""
+"""Limits as settings: by name, within bounds, with one clear line for each error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trizmq.limits import MIB, Limits, limits_of
 NAMES = [name for name in Limits.__struct_fields__ if name != "wait"]
 
 
-def test_nothing_said_is_the_default() -> None:
+def test_the_defaults() -> None:
     assert limits_of({}) == Limits()
 
 
@@ -29,7 +29,7 @@ def test_nothing_said_is_the_default() -> None:
         ("1GiB", 1024 * MIB),
     ],
 )
-def test_bytes_are_said_in_many_ways(said: object, meant: int) -> None:
+def test_bytes_can_be_written_in_several_ways(said: object, meant: int) -> None:
     assert limits_of({"body_bytes": said}).body_bytes == meant
 
 
@@ -60,7 +60,7 @@ WRONG += ["1__0x", "0x10", "nan", "inf", "1e3", "٣", "9" * 400]
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("value", WRONG, ids=repr)
-def test_what_cannot_be_one_is_named(name: str, value: Any) -> None:
+def test_an_invalid_limit_is_named(name: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=name) as caught:
         limits_of({name: value})
     assert "\n" not in str(caught.value)
@@ -74,6 +74,6 @@ def test_an_unknown_one_is_named_beside_those_that_exist(name: str) -> None:
     assert repr(name) in str(caught.value)
 
 
-def test_wait_is_a_setting_of_its_own() -> None:
+def test_wait_is_a_separate_setting() -> None:
     with pytest.raises(ConfigError, match="wait"):
         limits_of({"wait": 3})

@@ -1,4 +1,4 @@
-"""Settings: each declared once, checked in one place, and the same in Python."""
+"""Settings are declared once and checked in one place, and are the same in Python."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from trizmq.wire.mdp import MDP
 
 TYPED = [(kind, name) for kind in (ServeSettings, WorkSettings) for name in get_type_hints(kind)]
 
-#: The types that a kind of setting has as a keyword argument.
+#: The types of the kinds of settings as keyword arguments.
 KINDS: dict[Any, set[str]] = {
     bool: {"bool"},
     int: {"int"},
@@ -126,7 +126,7 @@ async def test_serve_and_work_check_their_keyword_arguments() -> None:
     for other in ("timeout", "token", "connect", "dialect", "log_level"):
         with pytest.raises(TypeError, match=other):
             await serve(**{other: "x"})
-    assert trio.current_time()  # nothing was started
+    assert trio.current_time()  # nothing has started
 
 
 def test_values_are_read_in_the_ways_that_suit_python() -> None:

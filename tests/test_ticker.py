@@ -1,4 +1,4 @@
-"""The ticker wakes when the engine wants to be told the time: not earlier, not later."""
+"""The ticker wakes exactly when the engine is due."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AT_ONCE = float("-inf")
 
 
 class Engine:
-    """Wants to be woken at each of the times it was given."""
+    """An engine that is due at each of the given times."""
 
     def __init__(self, *times: float) -> None:
         self.times = list(times)
@@ -93,7 +93,7 @@ async def test_a_later_time_needs_no_word(nursery: trio.Nursery, mock_clock: Moc
     ticker.reconsider()
     mock_clock.jump(1.0)
     await wait_all_tasks_blocked()
-    assert engine.times == [5.0]  # woken for nothing, once
+    assert engine.times == [5.0]  # one unnecessary wake-up
     mock_clock.jump(4.0)
     await wait_all_tasks_blocked()
     assert engine.ticks == [1.0, 5.0]

@@ -1,4 +1,4 @@
-"""Plugins out of nothing, and an app to ask."""
+"""Fixtures that create plugins, and apps to call."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class MakePlugin(Protocol):
 
 @pytest.fixture
 def ctrl_c() -> KeyboardInterrupt:
-    """What Ctrl-C raises in a program that runs Trio: it begins in Trio's signal handler."""
+    """Raise KeyboardInterrupt as Ctrl-C does in a Trio program: from Trio's signal handler."""
     place = str(Path(trio.__file__).parent / "_core" / "_ki.py")
     try:
         exec(compile("raise KeyboardInterrupt", place, "exec"))
@@ -34,9 +34,9 @@ def ctrl_c() -> KeyboardInterrupt:
 
 @pytest.fixture
 def make_plugin() -> MakePlugin:
-    """A module named ``name`` whose hooks are ``trizmq_`` + the keywords.
+    """Return a module named ``name`` with hooks named ``trizmq_`` plus the keywords.
 
-    A hook that is not a function is made one that returns it.
+    A value that is not a function becomes a hook that returns it.
     """
 
     def make(name: str, **hooks: Any) -> ModuleType:
@@ -57,7 +57,7 @@ def returning(value: Any) -> Callable[[], Any]:
 
 @pytest.fixture
 def calling() -> Callable[[App], Call]:
-    """`App.handle`, in the words of a client."""
+    """Call `App.handle` like a client."""
 
     def of(app: App) -> Call:
         async def call(
@@ -89,7 +89,7 @@ def calling() -> Callable[[App], Call]:
 
 @pytest.fixture
 def serving(make_plugin: MakePlugin, calling: Callable[[App], Call]) -> Callable[..., Call]:
-    """The same, of an app with this router and, if given, these preconditions."""
+    """Create an app with this router and, if given, these preconditions, and call it."""
 
     def of(router: Router, *preconditions: Any, **options: Any) -> Call:
         guards = [
@@ -103,7 +103,7 @@ def serving(make_plugin: MakePlugin, calling: Callable[[App], Call]) -> Callable
 
 @pytest.fixture
 def handled(serving: Callable[..., Call]) -> Callable[..., Call]:
-    """The same, of an app with one route, any method of ``pattern``, to this handler."""
+    """Create an app with a single route for any method of ``pattern``, and call it."""
 
     def of(
         handler: Any,

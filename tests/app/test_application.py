@@ -1,4 +1,4 @@
-"""The app: what the plugins offer, together; collisions, wrong methods, guards."""
+"""The app: routes and services of all plugins; collisions, wrong methods, guards."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def echo(request: Request) -> Any:
 
 
 def routes(*texts: str, **options: Any) -> Router:
-    """``"GET /users/{id}"`` and so on, answered by `echo`."""
+    """Return routes such as ``"GET /users/{id}"``, handled by `echo`."""
     router = Router()
     for text in texts:
         method, pattern = text.split()
@@ -50,7 +50,7 @@ def routes(*texts: str, **options: Any) -> Router:
 # Routes.
 
 
-def test_what_is_offered(make_plugin: Make) -> None:
+def test_services_and_routes_of_an_app(make_plugin: Make) -> None:
     one = make_plugin("one", register_routes=routes("GET /b", "POST /a/{x}"))
     two = make_plugin("two", register_routes=[routes("GET /c"), *routes("GET /d").routes])
     app = App([one, two])
@@ -90,7 +90,7 @@ def test_a_pattern_begins_with_a_service(make_plugin: Make, pattern: str) -> Non
 
 
 @pytest.mark.parametrize("answer", [1, "/a", [routes("GET /a"), 1]])
-def test_what_are_no_routes(make_plugin: Make, answer: object) -> None:
+def test_invalid_routes(make_plugin: Make, answer: object) -> None:
     with pytest.raises(PluginError, match="plugin 'p': trizmq_register_routes returned"):
         App([make_plugin("p", register_routes=answer)])
 
@@ -206,7 +206,7 @@ async def leave(request: Request) -> None:
         ([raise_in_nursery], 401),
         ([broken], 500),
         ([leave], 500),
-        # A guard that answers neither None nor a response is broken: it lets nobody pass.
+        # A guard that returns neither None nor a response is broken, and lets no call pass.
         ([lambda request: Response(99)], 500),
         ([lambda request: True], 500),
         ([lambda request: False], 500),
@@ -293,7 +293,7 @@ def test_a_precondition_can_be_called(make_plugin: Make) -> None:
         App([guard, make_plugin("a", register_routes=routes("GET /a"))])
 
 
-# Whatever comes.
+# Unusual requests.
 
 FUZZED = Router()
 FUZZED.get("/a/{x:int}/{y}")(echo)

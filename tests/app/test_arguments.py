@@ -1,4 +1,4 @@
-"""Each parameter of a handler gets what it asks for, or the caller an answer that says why."""
+"""Each parameter of a handler gets its value, or the caller gets an error that explains why."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ async def optional(page: int | None, who: Principal | None, user: User | None) -
     return [page, who, user]
 
 
-async def test_what_may_be_none_need_not_be_there(handled: Handled) -> None:
+async def test_an_argument_that_may_be_none_is_optional(handled: Handled) -> None:
     call = handled(optional)
     assert (await call("GET", "/t")).json() == [None, None, None]
     full = await call("GET", "/t?page=1", b'{"name": "x"}', ADA)
@@ -372,7 +372,7 @@ async def test_a_body_that_does_not_fit(
 
 
 class Counter:
-    """A handler need not be a function."""
+    """A handler that is not a function."""
 
     async def __call__(self, n: int) -> Any:
         return n
@@ -473,7 +473,7 @@ def generator() -> Iterator[bytes]:
         (decorated(stream), "`yield`"),
     ],
 )
-def test_what_cannot_be_called_stops_the_start(handled: Handled, handler: Any, why: str) -> None:
+def test_an_uncallable_handler_stops_the_start(handled: Handled, handler: Any, why: str) -> None:
     with pytest.raises(PluginError) as caught:
         handled(handler)
     assert why in str(caught.value)

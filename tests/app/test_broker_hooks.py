@@ -1,4 +1,4 @@
-"""What the broker asks while it serves: in the plugins' order, and never open by mistake."""
+"""The broker calls hooks in the order of the plugins, and never lets a call pass by mistake."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ CALL = AdmittedCall(
 
 @pytest.fixture
 def admitting(make_plugin: Make) -> Callable[..., Admit]:
-    """`App.admit` of plugins a, b, ... with these hooks, or hooks with these verdicts."""
+    """Return `App.admit` of plugins a, b, ... with these hooks, or hooks with these verdicts."""
 
     def of(*hooks: Any) -> Admit:
         named = zip("abcdef", hooks, strict=False)
@@ -213,7 +213,7 @@ def test_ctrl_c_ends_the_program_even_in_a_hook(
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
         admitting(raising(ctrl_c))(CALL)
-    assert admitting(raising(KeyboardInterrupt()))(CALL) == Reject(500)  # the hook's own
+    assert admitting(raising(KeyboardInterrupt()))(CALL) == Reject(500)  # from the hook itself
 
 
 def test_trizmq_admit_may_take_no_argument_and_be_a_method() -> None:
@@ -232,7 +232,7 @@ def test_trizmq_admit_may_take_no_argument_and_be_a_method() -> None:
     assert admit(CALL) == Reject(503)
 
 
-def test_trizmq_on_event_tells_everybody_in_order(make_plugin: Make) -> None:
+def test_trizmq_on_event_is_called_for_all_plugins_in_order(make_plugin: Make) -> None:
     told: list[tuple[str, Event]] = []
     plugins = [
         make_plugin(name, on_event=lambda event, name=name: told.append((name, event)))
@@ -291,7 +291,7 @@ def test_public_services_have_a_public_route(make_plugin: Make) -> None:
     assert app.services == {"a", "b", "c"}
 
 
-def test_trizmq_admit_a_principal_goes_along_with_what_is_sent_elsewhere(
+def test_trizmq_admit_a_redirected_call_keeps_its_principal(
     admitting: Callable[..., Admit],
 ) -> None:
     assert admitting(Forward(ADA), SendTo("others"))(CALL) == SendTo("others", "", ADA)

@@ -1,4 +1,4 @@
-"""What a handler raises is answered and logged; what belongs to Trio passes."""
+"""Exceptions from handlers are logged and become responses; Trio's own exceptions pass."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Own(BaseException):
 ODD = [
     ValueError("secret"),
     SystemExit("secret"),
-    KeyboardInterrupt("secret"),  # Ctrl-C raises another: see below
+    KeyboardInterrupt("secret"),  # Ctrl-C raises a different one: see below
     GeneratorExit(),
     StopIteration(),
     Own("secret"),

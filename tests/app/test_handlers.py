@@ -1,4 +1,4 @@
-"""`def` handlers run in threads: a bounded number, each in a context of its own."""
+"""`def` handlers run in threads: a limited number, each in its own context."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Headers are a mapping whose names are the same in any case, whatever is done with it."""
+"""Headers are a mapping with case-insensitive names in all operations."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def headers() -> Headers:
 @pytest.mark.parametrize("name", ["etag", "ETag", "ETAG", Field.ETAG, Shouting("ETag")])
 def test_every_look_up(headers: Headers, name: str) -> None:
     assert name in headers
-    assert name in headers.keys()  # noqa: SIM118 (the view is what is tested)
+    assert name in headers.keys()  # noqa: SIM118 (this tests the view)
     assert headers[name] == "1"
     assert headers.get(name) == "1"
     assert headers.setdefault(name, "3") == "1"
@@ -112,7 +112,7 @@ def test_a_new_one_leaves_the_old_as_it_was(headers: Headers) -> None:
     assert list(headers) == ["etag", "x-a"]
 
 
-def test_whoever_is_on_the_right_wins(headers: Headers) -> None:
+def test_the_right_operand_wins(headers: Headers) -> None:
     assert ({"ETAG": "8"} | headers)["etag"] == "1"
     assert type({"ETAG": "8"} | headers) is Headers
     for other in (1, "x", [("a", "b")]):
@@ -126,7 +126,7 @@ def test_equality_knows_no_case(headers: Headers) -> None:
     for same in (headers, headers.copy(), {"ETAG": "1", "x-A": "2"}, Headers(dict(headers))):
         assert headers == same
         assert same == headers
-        assert not headers != same  # noqa: SIM202 (it is another method)
+        assert not headers != same  # noqa: SIM202 (this is a different method)
         assert not same != headers  # noqa: SIM202
     others: list[Any] = [{"etag": "1"}, {"etag": "1", "x-a": "3"}, {1: "1", 2: "2"}, [], None]
     for other in others:
@@ -184,7 +184,7 @@ values = st.sampled_from(["1", "2"])
 
 
 @given(st.lists(st.tuples(st.sampled_from(["set", "pop", "del", "or", "default"]), names, values)))
-def test_it_does_what_a_dict_of_lower_case_does(steps: list[tuple[str, str, str]]) -> None:
+def test_it_behaves_like_a_dict_with_lower_case_names(steps: list[tuple[str, str, str]]) -> None:
     headers, model = Headers(), dict[str, str]()
     for step, name, value in steps:
         match step:

@@ -1,4 +1,4 @@
-"""Hooks are asked in the order in which plugins are named, with what they want to know."""
+"""Hooks are called in the order of the plugins, with the arguments that they declare."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_each_is_given_the_arguments_it_names(make_plugin: Make) -> None:
     assert wanting == ["both"]
 
 
-def test_what_a_hook_raises_names_plugin_and_hook(make_plugin: Make) -> None:
+def test_an_exception_in_a_hook_names_plugin_and_hook(make_plugin: Make) -> None:
     def fail() -> None:
         raise ValueError("so\nit is")
 
@@ -76,7 +76,7 @@ def test_the_hooks_are_these() -> None:
 
 
 @pytest.mark.parametrize("name", specs())
-def test_a_hookspec_says_what_it_is_and_does_nothing(name: str) -> None:
+def test_a_hookspec_has_a_docstring_and_no_body(name: str) -> None:
     spec = specs()[name]
     assert name in hookspecs.__all__
     assert (inspect.getdoc(spec) or "").count("\n") > 1

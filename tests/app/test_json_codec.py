@@ -1,4 +1,4 @@
-"""JSON: exact both ways, or an error."""
+"""JSON is exact in both directions, or an error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAN = math.nan
 
 
 class Text(str):
-    """Its methods lie."""
+    """A subclass with misleading methods."""
 
     __slots__ = ()
 
@@ -77,7 +77,7 @@ json_values = st.recursive(
 
 
 @given(json_values)
-def test_what_is_written_is_read_back_exactly(value: Any) -> None:
+def test_every_value_is_read_back_exactly(value: Any) -> None:
     back = decode(encode(value))
     assert back == value
     assert repr(back) == repr(value)  # an int stays an int, and a float a float
@@ -116,17 +116,17 @@ def test_a_null_that_is_none_stays(value: Any) -> None:
     assert b"null" in encode(value)
 
 
-def test_a_subclass_is_written_as_what_it_holds() -> None:
+def test_a_subclass_is_written_as_its_plain_value() -> None:
     value = {"text": Text("a"), Text("key"): [Number(3), Number(2**70), Real(0.5), Octets(b"hi")]}
     assert decode(encode(value)) == {"text": "a", "key": [3, 2**70, 0.5, "aGk="]}
     assert encode(Text("null")) == b'"null"'
 
 
-def test_what_cannot_be_written_is_an_error() -> None:
+def test_a_value_that_cannot_be_encoded_is_an_error() -> None:
     loop: list[Any] = []
     loop.append(loop)
     for bad in ("\ud800", {"\ud800": 1}, loop, 10**5000):
-        with pytest.raises(ValueError):  # noqa: PT011 (what is wrong differs)
+        with pytest.raises(ValueError):  # noqa: PT011 (the reasons differ)
             encode(bad)
     for other in (object(), {(1, 2): 3}, [lambda: 1]):
         with pytest.raises(TypeError):
@@ -153,7 +153,7 @@ def test_what_cannot_be_written_is_an_error() -> None:
         b"9" * 5000,
     ],
 )
-def test_what_is_no_json_is_a_value_error(text: bytes) -> None:
+def test_invalid_json_is_a_value_error(text: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         decode(text)
 

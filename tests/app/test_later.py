@@ -1,4 +1,4 @@
-"""What a handler answers later: ends once, and is read as if the handler had returned it."""
+"""Late responses of handlers end once, and are treated like return values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Ledger:
-    """Both callables of a `Later`: writes down what it says."""
+    """Record the calls that a `Later` makes."""
 
     def __init__(self) -> None:
         self.parts = list[bytes]()
@@ -24,7 +24,7 @@ class Ledger:
 
 
 class Caught(Request, kw_only=True):
-    """A request whose answer can be owed."""
+    """Return a request that supports `reply_later`."""
 
     def reply_later(self) -> Later:
         self.later = Ledger().later
@@ -33,7 +33,7 @@ class Caught(Request, kw_only=True):
 
 @pytest.fixture
 def app_of() -> Callable[[Any], App]:
-    """An app whose one route, any method of /t, has this handler."""
+    """Return an app with this handler for any method of /t."""
 
     def of(handler: Any) -> App:
         routes = Router()
@@ -78,7 +78,7 @@ def test_a_part_is_bytes(data: Any) -> None:
     assert ledger.parts == []
 
 
-def test_a_request_that_nobody_waits_for_cannot_be_answered_later() -> None:
+def test_a_request_without_a_caller_cannot_be_answered_later() -> None:
     with pytest.raises(RuntimeError, match="no caller"):
         Request(method="GET", path="/t").reply_later()
 
@@ -95,7 +95,7 @@ async def test_a_handler_that_answers_later_returns_nothing(app_of: Callable[...
             assert await app_of(handler).handle(Caught(method=method, path="/t")) is None
 
 
-async def test_what_it_returns_or_raises_all_the_same_is_the_answer(
+async def test_a_later_return_or_exception_is_still_the_response(
     app_of: Callable[..., App], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def returns(request: Request) -> str:
@@ -123,7 +123,7 @@ async def test_what_it_returns_or_raises_all_the_same_is_the_answer(
         (Response(418, body=b"x"), 418, b"x"),
     ],
 )
-def test_a_late_value_is_what_a_handler_returns(
+def test_a_late_value_is_converted_like_a_return_value(
     app_of: Callable[..., App], outcome: Any, status: int, body: bytes
 ) -> None:
     app = app_of(lambda: None)
@@ -144,7 +144,7 @@ def test_a_late_value_is_what_a_handler_returns(
         (Response(99), 500, True),
     ],
 )
-def test_a_late_failure_is_what_a_handler_raises(
+def test_a_late_failure_is_treated_like_an_exception(
     app_of: Callable[..., App],
     outcome: Any,
     status: int,

@@ -1,4 +1,4 @@
-"""Lifespans are entered in order and left in reverse, and what fails in them is itself."""
+"""Lifespans are entered in order and left in reverse order, and their exceptions are unchanged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Make = Callable[..., ModuleType]
 
 
 class Lifespan:
-    """Writes down what happens to it."""
+    """A lifespan that records its events."""
 
     def __init__(self, log: list[str], name: str) -> None:
         self.log, self.name = log, name
@@ -75,7 +75,9 @@ async def with_nursery() -> AsyncIterator[None]:
         nursery.cancel_scope.cancel()
 
 
-async def test_what_the_body_raises_comes_out_of_plugins_nurseries(make_plugin: Make) -> None:
+async def test_an_exception_from_the_block_passes_through_the_plugins_nurseries(
+    make_plugin: Make,
+) -> None:
     app = App([make_plugin("a", lifespan=with_nursery), make_plugin("b", lifespan=with_nursery)])
     with pytest.raises(KeyError):
         async with app.lifespan():
@@ -100,13 +102,13 @@ async def bare_generator() -> AsyncIterator[None]:
         (lambda: 1 / 0, "trizmq_lifespan: ZeroDivisionError: division by zero"),
     ],
 )
-async def test_what_is_no_lifespan(make_plugin: Make, lifespan: Any, why: str) -> None:
+async def test_invalid_lifespans(make_plugin: Make, lifespan: Any, why: str) -> None:
     with pytest.raises(PluginError, match=f"plugin 'p': .*{why}"):
         async with App([make_plugin("p", lifespan=lifespan)]).lifespan():
             pass
 
 
-async def test_the_state_directory_is_made_for_who_asks(make_plugin: Make, tmp_path: Path) -> None:
+async def test_the_state_directory_is_created_on_demand(make_plugin: Make, tmp_path: Path) -> None:
     given = list[Path]()
 
     def lifespan(state_dir: Path) -> None:
@@ -120,17 +122,17 @@ async def test_the_state_directory_is_made_for_who_asks(make_plugin: Make, tmp_p
     assert given == [where]
 
 
-# What stands behind the yield is run, whatever ended what was served.
+# The code after the yield runs, whatever ends the serving code.
 
 
 class Log:
-    """Writes down what lifespans get to."""
+    """Record how far lifespans get."""
 
     def __init__(self) -> None:
         self.lines = list[str]()
 
     def plain(self, name: str) -> Any:
-        """As the documentation has it: no `try`, no `finally`."""
+        """A lifespan as in the documentation, without `try` and `finally`."""
 
         @asynccontextmanager
         async def lifespan() -> AsyncIterator[None]:
@@ -142,7 +144,7 @@ class Log:
         return lifespan
 
     def with_task(self, name: str) -> Any:
-        """It asks a task of its own to finish, which a cancelled one could not."""
+        """A lifespan that asks its own task to finish, which a cancelled task could not do."""
 
         @asynccontextmanager
         async def lifespan() -> AsyncIterator[None]:
@@ -165,7 +167,7 @@ class Log:
         return lifespan
 
     def failing(self, event: trio.Event) -> Any:
-        """A task of it fails when told to."""
+        """A lifespan with a task that fails on request."""
 
         @asynccontextmanager
         async def lifespan() -> AsyncIterator[None]:
@@ -197,7 +199,7 @@ def both(make_plugin: Make, log: Log) -> list[ModuleType]:
 LEFT = ["enter a", "leave b", "leave a"]
 
 
-async def test_left_when_what_is_served_is_cancelled(both: Any, log: Log) -> None:
+async def test_lifespans_are_left_when_serving_is_cancelled(both: Any, log: Log) -> None:
     async with trio.open_nursery() as nursery:
 
         async def hold(*, task_status: trio.TaskStatus[None]) -> None:
@@ -268,7 +270,7 @@ async def test_the_error_of_a_task_is_itself(
     with pytest.raises(ConnectionError, match="lost") as caught:
         await serve()
     assert caught.value.__notes__ == ["It came from the lifespan of plugin 'f'."]
-    # What was inside of its nursery was cancelled with it, tasks too; but not how it is left.
+    # The tasks in its nursery were cancelled with it, but it is still left normally.
     assert log.lines[-1] == "leave a"
 
 
@@ -337,7 +339,7 @@ async def test_one_that_cancels_itself(log: Log, make_plugin: Make) -> None:
     assert not log.lines
 
 
-# And so with what serves it.
+# The same with the functions that serve it.
 
 
 def routes() -> Router:

@@ -1,4 +1,4 @@
-"""The table finds what a patient reader of all patterns would find, at a price that is flat."""
+"""The table finds the same route as a search of all patterns, at a constant cost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def table(*routes: str, **converters: Any) -> Table[str]:
-    """A table whose targets are the routes themselves: ``"GET /users/{id}"``."""
+    """Create a table whose targets are the routes themselves: ``"GET /users/{id}"``."""
     router = Router(converters=converters)
     for text in routes:
         method, pattern = text.split()
@@ -56,17 +56,17 @@ ID = "0e984725-c51c-4bf4-9960-e1c80e27aba0"
         ("GET", "/users/1.5", "GET /users/{x:float}", {"x": 1.5}),
         ("GET", f"/users/{ID}", "GET /users/{u:uuid}", None),
         ("GET", "/users/ada", "GET /users/{name}", {"name": "ada"}),
-        # The method is part of the route: a literal does not hide what it cannot answer.
+        # The method is part of the route: a literal does not hide routes for other methods.
         ("DELETE", "/users/me", "DELETE /users/{who}", {"who": "me"}),
         ("DELETE", "/users/1", "DELETE /users/{who}", {"who": "1"}),
-        # Back from a literal, and back from a converter.
+        # Backtracking from a literal, and from a converter.
         ("GET", "/users/me/items/1", "GET /users/me/{rest:path}", {"rest": "items/1"}),
         ("GET", "/users/1/items/2", "GET /users/{name}/items/{item}", {"name": "1", "item": "2"}),
         ("GET", "/users/me/a/", "GET /users/me/{rest:path}", {"rest": "a/"}),
-        # HEAD is GET, unless it is itself.
+        # GET serves HEAD, unless HEAD has its own route.
         ("HEAD", "/users/me", "GET /users/me", {}),
         ("HEAD", "/users/1", "HEAD /users/{n:int}", {"n": 1}),
-        # Decoded once, after the split.
+        # Decoded once, after the path is split.
         ("GET", "/users/a%2Fb", "GET /users/{name}", {"name": "a/b"}),
         ("GET", "/users/a%252Fb", "GET /users/{name}", {"name": "a%2Fb"}),
         ("GET", "/users/%C3%BC", "GET /users/{name}", {"name": "ü"}),
@@ -113,7 +113,7 @@ def test_a_path_that_leads_nowhere(path: str) -> None:
         ("/users/ada/options", {"OPTIONS"}),
     ],
 )
-def test_allowed_is_what_any_route_of_the_path_takes(path: str, methods: set[str]) -> None:
+def test_allowed_lists_the_methods_of_all_routes_of_the_path(path: str, methods: set[str]) -> None:
     assert USERS.allowed(path) == methods
     assert USERS.match("PATCH", path) is None
 
@@ -137,7 +137,7 @@ def test_of_two_converters_the_first_registered_wins() -> None:
     assert routes.match("GET", "/a/4") == ("GET /a/{x:int}", {"x": 4})
 
 
-def test_values_are_nobody_elses() -> None:
+def test_values_are_not_shared_between_matches() -> None:
     first, second = USERS.match("GET", "/users"), USERS.match("GET", "/users")
     assert first is not None
     assert second is not None
@@ -153,7 +153,7 @@ def test_two_routers_that_take_the_same_paths() -> None:
         Table((route, route) for route in routes)
 
 
-# A reader without a trie: every route whose pattern fits, the best one by its segments.
+# A reference without a trie: of all routes whose pattern matches, the best by its segments.
 
 SEGMENTS = ["a", "b", "1", "{p}", "{p:int}", "{p:float}", "{p:path}"]
 PARTS = ["a", "b", "c", "1", "-2", "1.5", "", "%61", "x%2Fy", "%31"]
@@ -193,7 +193,7 @@ def naive_values(route: str, path: str) -> dict[str, Any] | None:
 
 
 def naive_rank(route: str, routes: list[str]) -> list[int]:
-    """What the trie tries first, segment by segment: lower is sooner."""
+    """Return the order in which the trie tries patterns, segment by segment: lower is first."""
     ranks, prefix = list[int](), route.split()[1].split("/")[1:]
     for depth, segment in enumerate(parse_pattern(route.split()[1], {})):
         if isinstance(segment, str):
@@ -252,7 +252,7 @@ def test_the_number_of_steps_does_not_depend_on_the_number_of_routes(path: str) 
 
 
 def steps(routes: Table[str], path: str) -> Counter[str]:
-    """Count the calls, of Python and of C functions, that one match makes."""
+    """Count the calls of Python and C functions during one match."""
     counter: Counter[str] = Counter()
 
     def count(_: FrameType, event: str, __: object) -> None:

@@ -1,4 +1,4 @@
-"""Patterns are read whole or refused with a reason; converters take what they say, no more."""
+"""Patterns are parsed completely or refused with a reason; converters accept exact formats."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_pattern_is_read(pattern: str, segments: tuple[object, ...]) -> None:
         ("/a#b", "decoded"),
     ],
 )
-def test_what_cannot_be_is_refused(pattern: str, why: str) -> None:
+def test_invalid_patterns_are_refused(pattern: str, why: str) -> None:
     with pytest.raises(ValueError, match=why) as caught:
         parse_pattern(pattern, {})
     assert repr(pattern) in str(caught.value)
@@ -116,7 +116,7 @@ def test_converters_take(converter: str, text: str, value: object) -> None:
     ],
 )
 def test_converters_leave(converter: str, text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 (that it is one is all that counts)
+    with pytest.raises(ValueError):  # noqa: PT011 (only the type matters)
         CONVERTERS[converter](text)
 
 

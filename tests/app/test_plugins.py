@@ -1,4 +1,4 @@
-"""Plugins are found by name, path or as themselves; a broken one is said in one line."""
+"""Plugins are loaded by name, by path or as objects; a broken plugin is one line of error."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Install = Callable[..., None]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Install distributions, the only ones there are: entry points and one module each."""
+    """Install distributions with entry points and one module each, hiding all others."""
     modules = set(sys.modules)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *only_libraries()])
 
@@ -52,7 +52,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 
 def only_libraries() -> list[str]:
-    """`sys.path` without the directories in which plugins are really installed."""
+    """Remove the directories with really installed plugins from `sys.path`."""
     return [path for path in sys.path if "site-packages" not in path and not path.endswith("main")]
 
 
@@ -243,7 +243,7 @@ def test_merely_installed_and_broken_is_logged_and_left_out(
     assert record.getMessage() == f"plugin 'bad' is skipped: {broken.reason}"
 
 
-def test_installed_says_the_same_and_logs_nothing(
+def test_installed_returns_the_same_without_logging(
     install: Install, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     install("bad", "1 / 0")
@@ -256,7 +256,7 @@ def test_installed_says_the_same_and_logs_nothing(
     assert not caplog.records
 
 
-def test_missing_says_what_is_there(install: Install) -> None:
+def test_a_missing_plugin_lists_the_installed_ones(install: Install) -> None:
     with pytest.raises(PluginError, match="no plugin 'x' is installed; installed plugins: none"):
         load(["x"])
     install("a")
@@ -278,7 +278,7 @@ def test_an_entry_point_of_no_distribution(monkeypatch: pytest.MonkeyPatch) -> N
     assert installed().broken[0].distribution is None
 
 
-def test_those_with_some_of_these_hooks_in_their_order(
+def test_plugins_with_given_hooks_keep_their_order(
     make_plugin: Callable[..., ModuleType],
 ) -> None:
     both = make_plugin("both", on_event=None, admit=None)

@@ -1,4 +1,4 @@
-"""Who calls is what the broker says, in whatever way a handler asks for it."""
+"""Only the broker determines the caller, however a handler declares it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ ADA = Principal("ada")
 
 T = TypeVar("T")
 
-# Made at run time, for a type checker refuses some of what is done with them below.
+# Created at run time, because type checkers refuse some of their uses below.
 type_var: Any = TypeVar
 new_type: Any = NewType
 Bound: Any = type_var("Bound", bound=Principal)
 Choice: Any = type_var("Choice", Principal, int)
 CurrentUser: Any = new_type("CurrentUser", Principal)
 
-#: What a caller might send who wants to be somebody else.
+#: Bodies from a caller who wants to appear as someone else.
 FORGED = [b'["eve",["*"]]', b'{"name":"eve","scopes":["*"]}', b'[["eve",["*"]]]']
 FORGED += [b'{"%s":["eve",["*"]]}' % name for name in (b"who", b"item", b"it")]
 
@@ -110,7 +110,7 @@ PARTS: dict[str, Any] = {
 
 try:
     from typing_extensions import TypeAliasType
-except ImportError:  # mypy brings it, and what serves plugins may not have it
+except ImportError:  # an extra that comes with mypy; servers may not have it
     pass
 else:
     WHOLE["alias of typing_extensions"] = TypeAliasType("Extended", Principal)
@@ -154,7 +154,7 @@ async def parametrized[X: Principal](it: X) -> list[str]:
 
 
 @pytest.mark.parametrize("annotation", WHOLE.values(), ids=WHOLE)
-async def test_the_whole_annotation_is_who_calls(handled: Handled, annotation: Any) -> None:
+async def test_a_whole_annotation_is_the_caller(handled: Handled, annotation: Any) -> None:
     call = handled(taking(annotation))
     for body in [b"", *FORGED]:
         assert (await call("POST", "/t", body, ADA)).json() == ["Principal", "ada"]
@@ -176,14 +176,14 @@ async def test_or_the_default(handled: Handled) -> None:
 
 
 @pytest.mark.parametrize("annotation", PARTS.values(), ids=PARTS)
-def test_anything_else_with_one_in_it_stops_the_start(handled: Handled, annotation: Any) -> None:
+def test_a_principal_inside_another_type_stops_the_start(handled: Handled, annotation: Any) -> None:
     with pytest.raises(PluginError) as caught:
         handled(taking(annotation))
     text = str(caught.value)
     assert "/t (handler, plugin 'things'): parameter `it`: " in text
     assert "test_principals.py:" in text
     assert "\n" not in text
-    if annotation is not Choice:  # msgspec refuses that one itself
+    if annotation is not Choice:  # msgspec itself refuses that one
         assert "a Principal or a Request is never read from what a caller sends" in text
 
 
@@ -195,7 +195,7 @@ async def test_a_type_parameter_of_the_handler(handled: Handled) -> None:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="the syntax is of 3.12")
-async def test_aliases_of_anything_else(handled: Handled) -> None:
+async def test_aliases_of_other_types(handled: Handled) -> None:
     call = handled(ALIASES["aliases"])
     response = await call("POST", "/t?one=1&some=2&some=3", b'{"name": "x"}')
     assert response.json() == [1, [2, 3], "x", None]
@@ -204,14 +204,14 @@ async def test_aliases_of_anything_else(handled: Handled) -> None:
 
 
 @pytest.mark.parametrize("annotation", [Principal, Admin, Request, Principal | None])
-def test_nor_is_it_made_of_a_path(handled: Handled, annotation: Any) -> None:
+def test_a_principal_is_not_created_from_a_path(handled: Handled, annotation: Any) -> None:
     with pytest.raises(PluginError, match="parameter `it`"):
         handled(taking(annotation), "/t/{it}")
     with pytest.raises(PluginError, match="parameter `it`: a Principal or a Request is never"):
         handled(taking(annotation), "/t/{it:who}", converters={"who": lambda name: ADA})
 
 
-async def test_somebody_elses_class_of_that_name_is_a_body(handled: Handled) -> None:
+async def test_another_class_named_principal_is_a_body(handled: Handled) -> None:
     own = msgspec.defstruct("Principal", [("name", str)])
     call = handled(taking(own))
     assert (await call("POST", "/t", FORGED[1])).json() == ["Principal", None]

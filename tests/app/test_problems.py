@@ -1,4 +1,4 @@
-"""Every problem document says what happened, which call it was, and whether a handler ran."""
+"""Every problem document has the cause, the request id, and whether a handler ran."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def test_a_detail_of_any_kind_keeps_the_status(
     }
 
 
-async def test_a_detail_that_cannot_be_said_is_a_500(handled: Callable[..., Call]) -> None:
+async def test_a_detail_that_cannot_be_encoded_is_a_500(handled: Callable[..., Call]) -> None:
     async def handler() -> None:
         raise HTTPError(422, Silent())
 
@@ -156,7 +156,7 @@ def test_of_a_late_answer() -> None:
         Response(200, {"content-type": PROBLEM}, b"{}"),  # type: ignore[arg-type]
     ],
 )
-async def test_anything_else_is_left_as_it_is(
+async def test_other_responses_are_unchanged(
     handled: Callable[..., Call], response: Response
 ) -> None:
     async def handler() -> Response:

@@ -1,4 +1,4 @@
-"""What a handler returns is a response."""
+"""The return values of handlers become responses."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ async def test_results(
         *((1, 2), (200,), (200, 1, 2), ("200", 1), (600, 1), (200, Response(200))),
     ],
 )
-async def test_what_stands_for_no_response_is_a_500(
+async def test_an_invalid_result_is_a_500(
     handled: Handled, result: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def handler() -> object:

@@ -1,4 +1,4 @@
-"""A router writes routes down, and refuses at once what could not work."""
+"""A router collects routes, and refuses invalid ones immediately."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_methods_are_words(methods: list[str]) -> None:
         Router().route("/a", methods)
 
 
-def test_a_route_says_what_it_was_told() -> None:
+def test_a_route_keeps_its_options() -> None:
     router = Router("/things")
     router.get("/{id:int}", public=True, scopes=["a", "b"], inline=True, name="one")(handler)
     router.get("", scopes="read")(handler)
@@ -58,7 +58,7 @@ def test_a_route_says_what_it_was_told() -> None:
     assert str(one) == "GET /things/{id:int} (one)"
 
 
-def test_what_has_no_name_is_called_by_its_type() -> None:
+def test_a_handler_without_a_name_is_named_after_its_type() -> None:
     router = Router()
     router.get("/a")(functools.partial(handler))
     assert router.routes[0].name == "partial"
@@ -110,7 +110,7 @@ def test_nesting_refuses_a_name_given_twice() -> None:
         outer.include(inner, "/a/{id}")
 
 
-def test_nothing_can_be_added_to_an_included_router() -> None:
+def test_routes_cannot_be_added_to_an_included_router() -> None:
     inner, outer = Router(), Router()
     outer.include(inner, "/a")
     with pytest.raises(ValueError, match=r"GET /late \(handler\): register it before"):

@@ -1,4 +1,4 @@
-"""Every signature either works as it reads, or stops the start with a line that says where."""
+"""Every signature works as it reads, or stops the start with an error that names the place."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Positive = NewType("Positive", Annotated[int, Meta(ge=1)])
 Described = Annotated[int, Meta(description="a number")]
 
 
-# What a partial gives is not the caller's to give.
+# Callers cannot set the arguments of a partial.
 
 
 async def of_tenant(n: int, tenant: str, *, limit: int = 5) -> Any:
@@ -56,7 +56,7 @@ around_partial.__wrapped__ = functools.partial(of_tenant, tenant="blue")  # type
     ],
     ids=["by name", "twice", "by position", "method", "decorated"],
 )
-async def test_a_caller_cannot_override_what_a_partial_gives(
+async def test_a_caller_cannot_override_arguments_of_a_partial(
     handled: Handled, handler: Any
 ) -> None:
     response = await handled(handler)("GET", "/t?n=1&tenant=red")
@@ -72,12 +72,12 @@ async def test_a_partial_of_the_body_or_the_principal(handled: Handled) -> None:
     assert response.json() == [{"a": 1}, "ada"]
 
 
-def test_a_pattern_cannot_give_what_a_partial_does(handled: Handled) -> None:
+def test_a_pattern_cannot_set_arguments_of_a_partial(handled: Handled) -> None:
     with pytest.raises(PluginError, match=r"no argument takes \{tenant\}"):
         handled(functools.partial(of_tenant, tenant="blue"), "/t/{tenant}")
 
 
-# What the pattern gives is taken.
+# Handlers need an argument for every parameter of the pattern.
 
 
 async def nothing() -> str:
@@ -97,13 +97,13 @@ def test_a_path_parameter_that_no_argument_takes_stops_the_start(handled: Handle
     assert "test_signatures.py:" in str(caught.value)
 
 
-async def test_but_the_request_has_it_and_one_may_be_there_to_match(handled: Handled) -> None:
+async def test_the_request_has_all_parameters_and_some_may_only_match(handled: Handled) -> None:
     assert (await handled(whole, "/t/{n:int}")("GET", "/t/7")).json() == {"n": 7}
     assert (await handled(nothing, "/t/{_n:int}")("GET", "/t/7")).json() == "ok"
     assert (await handled(nothing, "/t/{_n:int}")("GET", "/t/x")).status == 404
 
 
-# Meta's notes change nothing, and its limits hold, wherever they stand.
+# Meta's descriptions change nothing, and its constraints apply, in every position.
 
 
 async def described_query(it: Described) -> Any:
@@ -184,7 +184,7 @@ async def test_limits_and_defaults_of_a_raw_body(handled: Handled) -> None:
     assert (await handled(body_or_default)("POST", "/t", b"x")).json() == "x"
 
 
-# Defaults of dataclasses, whatever is around them.
+# Defaults of dataclasses inside any other type.
 
 
 @dataclasses.dataclass
@@ -227,7 +227,7 @@ async def test_defaults_of_inner_dataclasses(
     assert (await handled(handler)("POST", "/t", body)).json() == value
 
 
-# A 422 says all that does not fit.
+# A 422 lists everything that does not fit.
 
 
 class Strict(msgspec.Struct, forbid_unknown_fields=True):
@@ -300,13 +300,13 @@ async def known_callers(page: int, who: Principal) -> Any:
     return who.name
 
 
-async def test_who_calls_is_asked_before_what_fits(handled: Handled) -> None:
+async def test_the_caller_is_checked_before_the_arguments(handled: Handled) -> None:
     call = handled(known_callers)
     assert (await call("GET", "/t?page=x")).status == 401
     assert (await call("GET", "/t?page=x", principal=Principal("ada"))).status == 422
 
 
-async def test_but_not_a_million_of_them(handled: Handled) -> None:
+async def test_a_422_lists_a_limited_number_of_names(handled: Handled) -> None:
     body = msgspec.json.encode({f"{number}" * 1000: 1 for number in range(1000)})
     response = await handled(lenient)("POST", "/t", body)
     assert response.status == 422
@@ -324,7 +324,7 @@ async def test_but_not_a_million_of_them(handled: Handled) -> None:
         (Strict, b'{"' + b"x" * 1_000_000 + b'": 1}'),
     ],
 )
-async def test_nor_a_long_answer_nor_a_long_look(handled: Handled, kind: Any, body: bytes) -> None:
+async def test_a_422_is_short_and_quick(handled: Handled, kind: Any, body: bytes) -> None:
     async def handler(it: Any) -> None: ...
 
     handler.__annotations__["it"] = kind
@@ -345,7 +345,7 @@ async def test_nor_a_long_answer_nor_a_long_look(handled: Handled, kind: Any, bo
     assert looked < 100_000
 
 
-# What is no handler.
+# Invalid handlers.
 
 
 class Recursive:
@@ -373,7 +373,7 @@ async def bytes_or_more(it: bytes | int) -> None: ...
         (bytes_or_more, "parameter `it`: nothing in a request is of type bytes | int"),
     ],
 )
-def test_what_cannot_be_a_handler(handled: Handled, handler: Any, why: str) -> None:
+def test_invalid_handlers(handled: Handled, handler: Any, why: str) -> None:
     with pytest.raises(PluginError) as caught:
         handled(handler)
     assert why in str(caught.value)

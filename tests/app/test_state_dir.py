@@ -1,4 +1,4 @@
-"""The state directory is where the user, the environment or XDG says, and private."""
+"""The state directory comes from the user, the environment or XDG, and is private."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (None, None, None, "home/.local/state/trizmq"),
     ],
 )
-def test_who_says_so_first(
+def test_the_first_setting_wins(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     explicit: str | None,

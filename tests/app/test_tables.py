@@ -1,4 +1,4 @@
-"""A plugin's settings are what it asked for, or the start stops and says which key is not."""
+"""Settings of a plugin match its type, or the start fails and names the key."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def config_given(make_plugin: Make, kind: Any, table: Any) -> Any:
         (Plain, None, Plain(1)),
     ],
 )
-async def test_a_table_becomes_what_the_plugin_asked_for(
+async def test_a_table_is_converted_to_the_plugins_type(
     make_plugin: Make, kind: Any, table: Any, config: Any
 ) -> None:
     assert await config_given(make_plugin, kind, {} if table is None else {"p": table}) == config
@@ -117,7 +117,7 @@ def test_settings_are_a_struct_or_a_dataclass(make_plugin: Make, kind: Any) -> N
         App([plugin])
 
 
-# Below Optional, list and dict, and in dataclasses inside of others.
+# Inside Optional, list and dict, and in dataclasses inside other types.
 
 
 @dataclasses.dataclass
@@ -158,7 +158,7 @@ async def test_defaults_of_inner_dataclasses(make_plugin: Make) -> None:
     ]
 
 
-# A module that is handed over is known by its own name, and by that of its entry point.
+# A module passed as an object is known by its own name, and by the name of its entry point.
 
 
 @pytest.fixture
@@ -190,6 +190,6 @@ def test_one_table_is_enough(installed_plugin: tuple[ModuleType, list[Any]]) -> 
         App([module], config={"its_name": {}, "its_module": {}})
 
 
-def test_a_table_of_none_says_which_there_are(make_plugin: Make) -> None:
+def test_a_table_for_an_unknown_plugin_lists_the_loaded_ones(make_plugin: Make) -> None:
     with pytest.raises(ConfigError, match=r"there is no such plugin; loaded plugins: a.b, c"):
         App([make_plugin("a.b", admit=None), make_plugin("c", admit=None)], config={"b": {}})

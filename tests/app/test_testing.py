@@ -1,4 +1,4 @@
-"""A test says who calls, and everything is as if an auth plugin had found it out."""
+"""A test can set the principal, with the same effect as an auth plugin."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_one_call_is_of_another(client: Client) -> None:
     assert (await client.get("/notes")).json() == ["ada", ["notes:write"]]
 
 
-async def test_without_one_nobody_calls(notes: ModuleType) -> None:
+async def test_without_a_principal_calls_are_anonymous(notes: ModuleType) -> None:
     async with open_app(plugins=[notes]) as client:
         assert (await client.get("/notes")).json() == []
         assert (await client.post("/notes")).status == 401
@@ -82,7 +82,7 @@ async def test_the_fixture_takes_one_too(
     assert (await client.get("/notes")).json() == ["ada", ["notes:write"]]
 
 
-async def test_elsewhere_the_header_says_nothing(notes: ModuleType) -> None:
+async def test_other_brokers_ignore_the_header(notes: ModuleType) -> None:
     async with trio.open_nursery() as nursery:
         serving = partial(trizmq.serve, plugins=[notes], bind="tcp://127.0.0.1:*")
         async with trizmq.open_client(await nursery.start(serving)) as client:

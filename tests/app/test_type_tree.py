@@ -1,4 +1,4 @@
-"""What is inside a type is found at every depth: names, dataclasses, and above all principals."""
+"""The inside of a type is examined at every depth: names, dataclasses and principals."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def in_dataclass(kind: Any) -> Any:
     return dataclasses.make_dataclass("Inner", [("item", kind)])
 
 
-#: Each puts a type into another, and a document of the one into one of the other.
+#: Each wraps a type in another type, and a document of the one in a document of the other.
 AROUND: dict[str, tuple[Any, Any]] = {
     "list": (lambda kind: list[kind], lambda it: [it]),  # type: ignore[valid-type]
     "dict": (lambda kind: dict[str, kind], lambda it: {"key": it}),  # type: ignore[valid-type]
@@ -102,7 +102,7 @@ def started_with(annotation: Any) -> App:
     return App([Plugin()])
 
 
-#: Around these, a principal is still the whole annotation.
+#: Inside these, a principal is still the whole annotation.
 TRANSPARENT = {"optional", "limited", "described", "new_type", "bound"}
 
 
@@ -151,7 +151,7 @@ def test_no_default_of_a_dataclass_is_lost_at_any_depth(layers: list[str]) -> No
     assert msgspec.json.decode(msgspec.json.encode(value)) == whole
 
 
-def test_what_holds_no_dataclass() -> None:
+def test_types_without_a_dataclass() -> None:
     assert not holds_dataclass(type_info(Tree))
     assert any(isinstance(one, DataclassType) for one in every_type(type_info(Leaf | None)))
 

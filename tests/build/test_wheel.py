@@ -1,6 +1,6 @@
-"""A wheel is compiled where that can be done, and else pure, with a line that says why.
+"""A wheel is compiled if possible; otherwise it is pure, and a line explains why.
 
-What is built is a small package in the place of trizmq, by trizmq's own pyproject.toml and hook.
+The tests build a small package in place of trizmq, with trizmq's own pyproject.toml and hook.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 COPIED = ["pyproject.toml", "hatch_build.py", "README.md", "LICENSE"]
 
-#: A Struct, which is not compiled, and a module that is and needs its types.
+#: A Struct, which is not compiled, and a compiled module that needs its types.
 SOURCES = {
     "__init__.py": "",
     "broker/__init__.py": "",
@@ -44,11 +44,11 @@ def most(limits: Limits) -> int:
 
 @pytest.fixture(scope="session")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python that has what pyproject.toml requires of a build, and no more."""
+    """A Python with only the packages that pyproject.toml requires for a build."""
     home = tmp_path_factory.mktemp("builder")
     venv.create(home, with_pip=True)
     hook = SETTINGS["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]
-    # What hatchling asks for if it is to be editable is the last.
+    # The last one is what hatchling needs for an editable build.
     wanted = [*SETTINGS["build-system"]["requires"], *hook["requires"], "editables"]
     python = home / "bin" / "python"
     subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=True)
@@ -57,7 +57,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class Project:
-    """A checkout, and one who builds it, with ``environment`` and none of ours."""
+    """A checkout and a user who builds it, with ``environment`` instead of trizmq's variables."""
 
     python: Path
     directory: Path
@@ -80,12 +80,12 @@ class Project:
         return done
 
     def build(self, target: str = "wheel", *, check: bool = True) -> list[str]:
-        """Build; return the lines of stderr, but for where the outcome is."""
+        """Build; return the lines of stderr, except for the path of the result."""
         said = self.run("-m", "hatchling", "build", "-t", target, check=check).stderr
         return [line for line in said.splitlines() if not line.startswith("dist")]
 
     def ask(self, backend: str) -> str:
-        """Call a hook of the build backend, as pip does; return what it returns."""
+        """Call a hook of the build backend, as pip does; return its result."""
         return self.run("-c", f"from hatchling import build; print(build.{backend})").stdout.strip()
 
     def skip_without_compiler(self) -> None:
@@ -162,7 +162,7 @@ def test_where_nothing_can_be_compiled_it_is_pure(
     assert project.ask("get_requires_for_build_wheel()") == "[]"
 
 
-def test_what_mypyc_refuses_is_pure(project: Project) -> None:
+def test_a_failed_compilation_produces_a_pure_wheel(project: Project) -> None:
     project.skip_without_compiler()
     (project.directory / "trizmq/broker/engine.py").write_text("def f() -> int: return ''")
     before = project.files
@@ -174,7 +174,7 @@ def test_what_mypyc_refuses_is_pure(project: Project) -> None:
     assert project.files == before
 
 
-def test_who_insists_gets_a_compiled_one_or_none(project: Project) -> None:
+def test_a_required_compilation_succeeds_or_fails_the_build(project: Project) -> None:
     project.environment = {"TRIZMQ_PURE_PYTHON": "0", "CC": "false"}
     assert "the C compiler (false) does not" in "".join(project.build(check=False))
     assert not list(project.directory.glob("dist/*.whl"))
@@ -194,7 +194,7 @@ def test_a_source_distribution_can_be_compiled(project: Project) -> None:
     assert not any(name.endswith((".so", ".c")) for name in names)
 
 
-def test_what_is_compiled_exists_and_defines_no_struct() -> None:
+def test_compiled_modules_exist_and_define_no_struct() -> None:
     hook = SETTINGS["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]
     kinds = ("compiled", "left-out")
     assert all(any(ROOT.glob(glob)) for key in kinds for glob in hook[key])

@@ -1,4 +1,4 @@
-"""The command line as users have it: a process of its own, in a directory of its own."""
+"""The command line as users run it: a separate process in a separate directory."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Server:
 
 @dataclass
 class CommandLine:
-    """Runs `trizmq`; ``environment`` is added to one without any ``TRIZMQ_*``."""
+    """Runs `trizmq`; ``environment`` is added to an environment without ``TRIZMQ_*``."""
 
     directory: Path
     environment: dict[str, str] = field(default_factory=dict)
@@ -54,14 +54,14 @@ class CommandLine:
         return plain | {"TRIZMQ_STATE_DIR": str(self.directory / "state")} | self.environment
 
     def __call__(self, *args: str, stdin: bytes = b"") -> Result:
-        """Run the command in this process: quick, and seen by the coverage."""
+        """Run the command in this process: fast, and included in the coverage."""
         unset = dict.fromkeys(key for key in os.environ if key.startswith("TRIZMQ_"))
         runner = CliRunner(env={**unset, **self._environment})
         with chdir(self.directory):
             return runner.invoke(command_line(), args, input=stdin, catch_exceptions=False)
 
     def process(self, *args: str) -> subprocess.CompletedProcess[bytes]:
-        """Run the command in a process of its own, to its end."""
+        """Run the command to its end in a separate process."""
         return subprocess.run(
             [*TRIZMQ, *args],
             capture_output=True,
@@ -74,7 +74,7 @@ class CommandLine:
     def start(
         self, *args: str, stdout: IO[bytes] | int = subprocess.PIPE
     ) -> subprocess.Popen[bytes]:
-        """Start the command in a process of its own, and leave it running."""
+        """Start the command in a separate process, and leave it running."""
         return subprocess.Popen(
             [*TRIZMQ, *args],
             stdout=stdout,
@@ -84,7 +84,7 @@ class CommandLine:
         )
 
     def log(self, command: str = "run") -> bytes:
-        """Return what the server wrote to stderr so far."""
+        """Return the server's output on stderr so far."""
         return (self.directory / f"{command}.log").read_bytes()
 
     @contextmanager
@@ -96,7 +96,7 @@ class CommandLine:
 
     @contextmanager
     def running(self, command: str, *args: str) -> Iterator[Server]:
-        """Run a command that says when it is ready, while the block lasts."""
+        """Run a command that prints a ready line, for the duration of the block."""
         log = self.directory / f"{command}.log"
         with log.open("wb") as stderr, self._popen([command, *args], stderr) as process:
             try:
@@ -118,7 +118,7 @@ class CommandLine:
         )
 
     def module(self, name: str, source: str) -> None:
-        """Write a plugin module that ``-p`` finds: ``python -m`` looks where it is started."""
+        """Write a plugin module for ``-p``: ``python -m`` searches the current directory."""
         (self.directory / f"{name}.py").write_text(source)
 
 
@@ -128,7 +128,7 @@ class Installer:
         self._monkeypatch = monkeypatch
 
     def __call__(self, name: str, source: str, *, distribution: str = "") -> None:
-        """Put a plugin and its distribution's records where Python looks for them."""
+        """Put a plugin and the metadata of its distribution where Python finds them."""
         self._monkeypatch.delitem(sys.modules, name, raising=False)
         (self._directory / f"{name}.py").write_text(source)
         distribution = distribution or f"trizmq-{name}"
@@ -147,6 +147,6 @@ def trizmq(tmp_path: Path) -> CommandLine:
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installer:
-    """Install plugins, as far as importlib can tell."""
+    """Install plugins, from the point of view of importlib."""
     monkeypatch.syspath_prepend(tmp_path)
     return Installer(tmp_path, monkeypatch)

@@ -1,4 +1,4 @@
-"""`trizmq bench`: figures of a service of one's own, and a verdict as exit code."""
+"""`trizmq bench`: figures for a service, and a result as exit code."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ def test_figures_for_people_and_the_broker_where_nothing_is_named(service: Comma
     assert any("###" in bar for bar in bars)
 
 
-def test_who_fails_or_never_answers_is_counted_and_the_code_is_1(service: CommandLine) -> None:
+def test_failed_and_unanswered_calls_are_counted_and_the_exit_code_is_1(
+    service: CommandLine,
+) -> None:
     args = ["GET", "/service/unsteady", "--concurrency", "2", "--duration", "0.1"]
     result = service("bench", *args, "--timeout", "0.3", "--json")
     assert result.exit_code == 1
@@ -82,7 +84,7 @@ def test_who_fails_or_never_answers_is_counted_and_the_code_is_1(service: Comman
     assert "404: " in result.stdout or "503: " in result.stdout
 
 
-def test_nobody_there_is_3(trizmq: CommandLine) -> None:
+def test_without_a_server_the_exit_code_is_3(trizmq: CommandLine) -> None:
     endpoint = f"ipc://{trizmq.directory}/nobody"
     result = trizmq("bench", "--timeout", "0.2", "--connect", endpoint)
     assert result.exit_code == 3
@@ -90,7 +92,7 @@ def test_nobody_there_is_3(trizmq: CommandLine) -> None:
 
 
 @pytest.mark.parametrize("args", [["GET", "service"], ["--concurrency", "0"], ["--duration", "0"]])
-def test_what_cannot_be_measured_is_2(trizmq: CommandLine, args: list[str]) -> None:
+def test_invalid_measurements_are_exit_code_2(trizmq: CommandLine, args: list[str]) -> None:
     result = trizmq("bench", "--timeout", "0.2", *args)
     assert result.exit_code == 2, result.stderr
 

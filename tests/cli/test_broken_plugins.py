@@ -1,4 +1,4 @@
-"""A plugin that is installed and broken, in whatever way, is one line; the commands work on."""
+"""An installed plugin that is broken in any way is one line of error; the commands still work."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ AT_IMPORT = {
 
 REGISTER = "import click, trizmq\n@trizmq.hookimpl\ndef trizmq_register_commands(cli):\n    "
 
-#: Sources of plugins that are loaded, and fail when they are asked for their commands.
+#: Sources of plugins that can be loaded but fail when their commands are requested.
 AT_REGISTRATION = {
     "exception": "1 / 0",
     "exit": "raise SystemExit(3)",

@@ -1,4 +1,4 @@
-"""`trizmq call`: the body to stdout, the rest to stderr, and a verdict as exit code."""
+"""`trizmq call`: the body to stdout, the rest to stderr, and a result as exit code."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def trizmq_register_routes() -> trizmq.Router:
 
 @pytest.fixture
 def echo(trizmq: CommandLine) -> Iterator[CommandLine]:
-    """A command line whose calls are echoed."""
+    """A command line with a service that echoes calls."""
     trizmq.module("echo", ECHO)
     with trizmq.serving("-p", "echo"):
         yield trizmq
@@ -93,7 +93,7 @@ def test_headers_of_one_name_are_joined(echo: CommandLine) -> None:
 
 
 @pytest.mark.parametrize("dialect", ["native", "plain", "mdp01", "mdp02", "majortomo", "packed"])
-def test_what_cannot_be_sent_is_one_line(echo: CommandLine, dialect: str) -> None:
+def test_an_invalid_call_is_one_line_of_error(echo: CommandLine, dialect: str) -> None:
     (echo.directory / "large").write_bytes(bytes(17 * 1024 * 1024))
     large = echo("call", "POST", "/echo", "-d", "@large", "--dialect", dialect)
     assert (large.exit_code, large.stderr.count("\n")) == (4, 1)
@@ -140,7 +140,7 @@ def test_a_broker_that_is_lost_is_3(trizmq: CommandLine) -> None:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Let children hear SIGINT, also where the tests run in the background: a shell ignores it."""
+    """Let children receive SIGINT even if the tests run in the background: shells ignore it."""
     former = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, former)
@@ -166,7 +166,7 @@ def test_json_on_a_terminal_ends_its_line(echo: CommandLine) -> None:
         assert screen.read(100) == b'"json"\r\n'
 
 
-def test_nobody_there_is_3(trizmq: CommandLine) -> None:
+def test_without_a_server_the_exit_code_is_3(trizmq: CommandLine) -> None:
     began = time.monotonic()
     endpoint = f"ipc://{trizmq.directory}/nobody"
     result = trizmq("call", "GET", "/users", "--timeout", "0.2", "--connect", endpoint)
@@ -187,7 +187,7 @@ def test_nobody_there_is_3(trizmq: CommandLine) -> None:
         ["GET", "/users", "--connect", "nonsense"],
     ],
 )
-def test_what_is_no_call_is_2(trizmq: CommandLine, args: list[str]) -> None:
+def test_invalid_arguments_are_exit_code_2(trizmq: CommandLine, args: list[str]) -> None:
     result = trizmq("call", "--timeout", "1", *args)
     assert result.exit_code == 2, result.stderr
     assert "Traceback" not in result.stderr
@@ -227,7 +227,7 @@ def test_any_dialect_will_do(trizmq: CommandLine, dialect: str) -> None:
 
 
 @pytest.mark.parametrize("dialect", ["mdp01", "plain"])
-def test_in_another_dialect_nobody_there(trizmq: CommandLine, dialect: str) -> None:
+def test_without_a_server_in_another_dialect(trizmq: CommandLine, dialect: str) -> None:
     endpoint = f"ipc://{trizmq.directory}/nobody"
     result = trizmq(
         "call", "--dialect", dialect, "GET", "/users", "--timeout", "0.2", "--connect", endpoint
@@ -245,7 +245,9 @@ def test_in_another_dialect_nobody_there(trizmq: CommandLine, dialect: str) -> N
         ["GET", "/users\n"],
     ],
 )
-def test_what_a_dialect_cannot_say_is_2(trizmq: CommandLine, args: list[str]) -> None:
+def test_a_call_that_the_dialect_cannot_express_is_exit_code_2(
+    trizmq: CommandLine, args: list[str]
+) -> None:
     result = trizmq("call", *args)
     assert result.exit_code == 2, result.stderr
     assert "Traceback" not in result.stderr
@@ -258,7 +260,7 @@ def test_a_token_that_is_given_goes_along_in_any_dialect(trizmq: CommandLine) ->
         for dialect in ("mdp02", "plain"):
             result = trizmq("call", "--dialect", dialect, "--token", token, *whoami)
             assert json.loads(result.stdout)["principal"] == "ada"
-        # The admin token goes where it cannot pass for a part of a service's name.
+        # The admin token is sent only where it cannot become part of a service's name.
         assert trizmq("call", "--dialect", "plain", *whoami).exit_code == 0
         assert trizmq("call", "--dialect", "mdp02", *whoami).exit_code == 4
 

@@ -1,4 +1,4 @@
-"""The commands: quick to list, loaded when run, and open to plugins."""
+"""The commands: quick to list, loaded when they run, and extensible by plugins."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def imported_by(*args: str) -> set[str]:
     return {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
 
 
-def test_help_imports_neither_trio_nor_zmq() -> None:
+def test_help_does_not_import_trio_or_zmq() -> None:
     imported = imported_by()
     assert "click" in imported
     assert not {"trio", "zmq", "trizmq.processes", "trizmq.app.application"} & imported
@@ -88,7 +88,7 @@ def test_help_lists_the_house_s_commands_first(trizmq: CommandLine) -> None:
     assert trizmq("--help").exit_code == 0
 
 
-def test_version_says_whether_the_hot_path_is_compiled(trizmq: CommandLine) -> None:
+def test_version_shows_whether_the_hot_path_is_compiled(trizmq: CommandLine) -> None:
     kind = "pure Python" if Path(broker.__file__).suffix == ".py" else "compiled"
     assert trizmq("--version").stdout == f"trizmq {__version__} ({kind})\n"
 
@@ -109,7 +109,9 @@ def test_a_plugin_adds_commands_and_the_settings_file_counts_for_them(
     assert trizmq("greet", "all", "--config", "other.toml").stdout == "hello for 8 s\n"
 
 
-def test_a_plugin_s_faults_hide_nobody_s_commands(trizmq: CommandLine, install: Installer) -> None:
+def test_a_broken_plugin_does_not_hide_other_commands(
+    trizmq: CommandLine, install: Installer
+) -> None:
     install("broken", "1/0")
     install("taken", TAKEN)
     install("greeter", NEW_COMMAND)
@@ -121,7 +123,7 @@ def test_a_plugin_s_faults_hide_nobody_s_commands(trizmq: CommandLine, install: 
     assert trizmq("run", "--help").stderr == ""
 
 
-def test_two_plugins_of_one_name_are_told_of(trizmq: CommandLine, install: Installer) -> None:
+def test_two_plugins_with_one_name_are_reported(trizmq: CommandLine, install: Installer) -> None:
     install("users", "", distribution="other-users")
     result = trizmq("--help")
     assert result.exit_code == 0

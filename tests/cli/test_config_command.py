@@ -1,4 +1,4 @@
-"""`trizmq config`: what the settings are and where from, and whether a file is right."""
+"""`trizmq config`: the settings and their origins, and validation of a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a server ends: whatever handlers left behind, whichever way it was told to."""
+"""How a server ends, whatever handlers leave behind and however it is stopped."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def end(server: Server, within: float, number: int = signal.SIGTERM) -> int:
 
 @pytest.mark.parametrize("workers", [(), ("--workers", "1")], ids=["one-process", "workers"])
 @pytest.mark.parametrize("what", ["thread", "executor", "process", "fork", "hook", "nothing"])
-def test_what_a_handler_leaves_does_not_keep_the_process(
+def test_threads_and_processes_of_handlers_do_not_keep_the_process_alive(
     trizmq: CommandLine, what: str, workers: tuple[str, ...]
 ) -> None:
     with trizmq.serving(*SERVE, *workers) as server:
@@ -143,7 +143,7 @@ def test_a_child_that_a_handler_forks_obeys_sigterm(trizmq: CommandLine, how: st
         while not is_dead(pid):
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        # And the server has not taken it for its own.
+        # The server has not adopted it.
         assert trizmq("call", "POST", "/leave/nothing").exit_code == 0
         assert end(server, within=8) == 0
 
@@ -222,13 +222,13 @@ def test_without_a_terminal_sighup_is_a_reload(trizmq: CommandLine) -> None:
 
 
 class OnTerminal:
-    """A server that is started on a terminal of its own, as from a login shell."""
+    """A server that is started on its own terminal, as from a login shell."""
 
     def __init__(self, directory: object, *prefix: str) -> None:
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
             os.chdir(str(directory))
-            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
             command = [sys.executable, "-m", "trizmq", "run", *SERVE]
             os.execvp([*prefix, *command][0], [*prefix, *command, "--bind", "tcp://127.0.0.1:*"])
         said = b""
@@ -253,7 +253,7 @@ class OnTerminal:
 def test_when_its_terminal_is_closed_the_server_drains(trizmq: CommandLine) -> None:
     server = OnTerminal(trizmq.directory)
     try:
-        os.kill(server.pid, signal.SIGHUP)  # from another one: the terminal is still there
+        os.kill(server.pid, signal.SIGHUP)  # from another terminal: its own still exists
         assert server.ended(0.4) is None
         os.close(server.terminal)
         assert server.ended(8) == 0
@@ -287,7 +287,7 @@ def test_under_nohup_it_stays_and_reloads(trizmq: CommandLine) -> None:
 
 
 def pids_of(directory: str) -> list[int]:
-    """The Python processes that run in ``directory``."""
+    """Return the Python processes that run in ``directory``."""
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208
         with suppress(OSError):

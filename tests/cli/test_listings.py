@@ -1,4 +1,4 @@
-"""`routes`, `plugins`, `services`: tables for people, the same as JSON for programs."""
+"""`routes`, `plugins`, `services`: tables for people, and the same as JSON for programs."""
 
 from __future__ import annotations
 
@@ -82,6 +82,6 @@ def test_services_of_a_running_broker(trizmq: CommandLine) -> None:
     assert "users" in {line.split()[0] for line in shown}
 
 
-def test_services_of_nobody(trizmq: CommandLine) -> None:
+def test_services_without_a_server(trizmq: CommandLine) -> None:
     result = trizmq("services", "--connect", f"ipc://{trizmq.directory}/none", "--timeout", "0.1")
     assert (result.exit_code, result.stdout) == (3, "")

@@ -1,4 +1,4 @@
-"""Log lines: for people on a terminal, JSON otherwise; no line is lost, none is forged."""
+"""Log lines: text on a terminal, JSON otherwise; no line is lost or forged."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Terminal(io.StringIO):
 
 @contextmanager
 def bare_logging() -> Iterator[None]:
-    """Logging as a fresh process has it; pytest's handlers come back at the end."""
+    """Logging as in a new process; pytest's handlers are restored at the end."""
     root, access = logging.getLogger(), logging.getLogger(ACCESS)
     handlers, levels = root.handlers, (root.level, access.level)
     root.handlers = []
@@ -113,7 +113,7 @@ def bare_logging() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("stream", "is_json"), [(Terminal(), False), (io.StringIO(), True)])
-def test_a_terminal_gets_text_and_anything_else_json(stream: io.StringIO, is_json: bool) -> None:
+def test_logs_are_text_on_a_terminal_and_json_elsewhere(stream: io.StringIO, is_json: bool) -> None:
     with bare_logging():
         log_to(stream, level="info")
         logging.getLogger("trizmq").info("up")
@@ -130,7 +130,7 @@ def test_the_level_is_a_floor_but_not_for_the_access_log() -> None:
     assert [json.loads(line)["logger"] for line in stream.getvalue().splitlines()] == [ACCESS]
 
 
-def test_a_worker_s_lines_say_whose_they_are() -> None:
+def test_log_lines_of_a_worker_contain_its_name() -> None:
     stream = io.StringIO()
     with bare_logging():
         log_to(stream, level="info", worker="w1-5f3a9c")

@@ -1,4 +1,4 @@
-"""What the serving commands hold: little while idle, and large bodies without asking for more."""
+"""Memory of the serving commands: little while idle, and large bodies without new requests."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ BODY = bytes(2**20)
 
 
 def page_faults(pid: int) -> int:
-    """Count those that cost no reading: pages that were asked for, and are zero."""
+    """Count page faults without reading from disk: pages that were requested, and are zero."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
 
 

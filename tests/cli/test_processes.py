@@ -1,4 +1,4 @@
-"""Broker and workers in processes of their own: apart, or as `run --workers N`."""
+"""Broker and workers in separate processes, started separately or by `run --workers N`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def trizmq_register_routes() -> trizmq.Router:
     return routes
 """
 
-#: PyPI's majortomo, as it comes.
+#: PyPI's majortomo, unchanged.
 OTHER_BROKER = """
 import sys
 from majortomo.broker import Broker
@@ -90,7 +90,7 @@ def get_pid(trizmq: CommandLine) -> int:
 
 
 def get_pids(trizmq: CommandLine, count: int) -> set[int]:
-    """The pids of all workers, once there are so many of them."""
+    """Return the pids of all workers, once there are this many."""
     until(lambda: workers(trizmq) == count)
     found: set[int] = set()
     while len(found) < count:
@@ -121,7 +121,7 @@ def log_of(trizmq: CommandLine, logger: str) -> list[str]:
     return [line["message"] for line in lines if line["logger"] == logger]
 
 
-def test_who_claims_the_name_of_a_child_and_is_lost_takes_no_child_along(
+def test_losing_a_worker_with_the_name_of_a_child_does_not_end_the_child(
     trizmq: CommandLine, backend: str
 ) -> None:
     options = ("--plugins", "", "-p", "hello", "--workers", "1", "--backend", backend)
@@ -135,14 +135,14 @@ def test_who_claims_the_name_of_a_child_and_is_lost_takes_no_child_along(
                 native.encode([Hello(VERSION, child["name"], 1, ("other",), ("hello",))])
             )
             impostor.recv_multipart()
-            impostor.send_multipart([b"", b"MDPW01", b"\x04"])  # for that it is sent away
+            impostor.send_multipart([b"", b"MDPW01", b"\x04"])  # which gets it disconnected
             impostor.recv_multipart()
         assert get_pid(trizmq) == pid
         assert workers(trizmq) == 1
         assert f"{child['name']} (no child)".encode() in trizmq.log()
 
 
-# -- apart ---------------------------------------------------------------------------
+# -- separate broker and workers -----------------------------------------------------
 
 
 def test_a_broker_and_a_worker_in_either_order(trizmq: CommandLine, backend: str) -> None:
@@ -196,7 +196,7 @@ def test_at_a_broker_that_is_not_ours(trizmq: CommandLine, backend: str) -> None
         (["worker", "--threads", "1000000"], "Invalid value for '--threads'"),
     ],
 )
-def test_what_the_user_did_wrong_is_one_line_and_exit_code_2(
+def test_user_errors_are_one_line_and_exit_code_2(
     trizmq: CommandLine, args: list[str], complaint: str
 ) -> None:
     result = trizmq.process(*args, *(["--bind", "tcp://127.0.0.1:*"] * (args[0] != "worker")))
@@ -222,7 +222,7 @@ def test_health_is_0_if_all_is_well_and_1_if_not(trizmq: CommandLine, backend: s
         assert "without workers: hello" in result.stdout.splitlines()
 
 
-def test_health_is_3_if_nobody_is_there(trizmq: CommandLine) -> None:
+def test_health_without_a_server_is_exit_code_3(trizmq: CommandLine) -> None:
     endpoint = f"ipc://{trizmq.directory}/nobody"
     assert trizmq("health", "--timeout", "0.2", "--connect", endpoint).exit_code == 3
 
@@ -250,13 +250,13 @@ def test_one_that_is_killed_costs_an_idempotent_call_nothing(
     assert two_workers.stop() == 0
 
 
-def test_when_the_parent_is_killed_nobody_is_left_after_two_seconds(trizmq: CommandLine) -> None:
+def test_all_workers_end_within_two_seconds_of_their_parent(trizmq: CommandLine) -> None:
     with trizmq.serving("--plugins", "", "-p", "hello", "--workers", "4") as server:
         pids = get_pids(trizmq, 4)
         os.kill(min(pids), signal.SIGSTOP)
         server.process.kill()
         assert server.process.stdout
-        # Each child holds the other end: it ends with the last of them.
+        # Each child holds the other end, which closes with the last of them.
         began = time.monotonic()
         assert server.process.stdout.read() == b""
         assert time.monotonic() - began < 2
@@ -274,12 +274,12 @@ def test_sighup_replaces_the_workers_and_no_call_fails(
 
 
 @pytest.mark.parametrize("to_all", [False, True], ids=["SIGTERM", "Ctrl-C"])
-def test_what_runs_is_finished_at_a_signal(trizmq: CommandLine, to_all: bool) -> None:
+def test_running_calls_finish_after_a_signal(trizmq: CommandLine, to_all: bool) -> None:
     with trizmq.serving("--plugins", "", "-p", "hello", "--workers", "2") as server:
         assert server.process.stdout
         with trizmq.start("call", "POST", "/hello/slow") as caller:
             assert server.process.stdout.readline() == b"running\n"
-            if to_all:  # as a terminal does it: to the whole group, which is the server's own
+            if to_all:  # like a terminal, to the whole process group of the server
                 os.killpg(server.process.pid, signal.SIGINT)
             else:
                 server.process.terminate()
@@ -287,7 +287,7 @@ def test_what_runs_is_finished_at_a_signal(trizmq: CommandLine, to_all: bool) ->
             assert caller.communicate(timeout=10)[0] == b'"slept"'
 
 
-def test_one_that_is_told_to_end_finishes_what_it_runs(
+def test_a_stopping_worker_finishes_its_running_calls(
     trizmq: CommandLine, two_workers: Server
 ) -> None:
     assert two_workers.process.stdout
@@ -315,7 +315,7 @@ def test_one_that_hangs_is_named_and_replaced(trizmq: CommandLine) -> None:
 
 
 @pytest.mark.slow
-def test_those_that_always_die_are_503_for_a_while(trizmq: CommandLine) -> None:
+def test_calls_get_a_503_while_workers_keep_dying(trizmq: CommandLine) -> None:
     with trizmq.serving("--plugins", "", "-p", "hello", "--workers", "1") as server:
         for _ in range(5):
             get_pids(trizmq, 1)
@@ -326,11 +326,11 @@ def test_those_that_always_die_are_503_for_a_while(trizmq: CommandLine) -> None:
         assert server.stop() == 0
 
 
-# -- what the parent tells its children ----------------------------------------------
+# -- settings that the parent passes to its children ---------------------------------
 
 
 def settings_of_child(command: list[str]) -> Settings:
-    """Read a command as the child does, in which nothing else is set."""
+    """Parse a command like the child, without other settings."""
     start = command.index("worker") + 1
     return chosen(worker.make_context("worker", command[start:]))
 
@@ -346,7 +346,7 @@ SERVING = Settings(capacity=7, threads=3, grace=1.5, log_level="error")
         Settings(plugins=("users", "auth"), state_dir=Path("state")),
     ],
 )
-def test_a_child_is_told_what_the_parent_was(
+def test_a_child_has_the_settings_of_its_parent(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])

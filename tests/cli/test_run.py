@@ -39,7 +39,7 @@ async def trizmq_lifespan():
 """
 
 
-def test_one_ready_line_with_the_endpoint_and_all_else_on_stderr(trizmq: CommandLine) -> None:
+def test_only_the_ready_line_is_on_stdout(trizmq: CommandLine) -> None:
     with trizmq.serving("--plugins", "users,auth") as server:
         assert server.ready.startswith("trizmq ready on tcp://")
         assert server.endpoint.rpartition(":")[2].isdigit()
@@ -57,7 +57,7 @@ def test_a_signal_drains_and_the_exit_code_is_0(trizmq: CommandLine, number: int
         assert server.process.wait(10) == 0
 
 
-def test_what_runs_is_finished(trizmq: CommandLine) -> None:
+def test_running_calls_finish(trizmq: CommandLine) -> None:
     trizmq.module("slow", SLOW)
     with trizmq.serving("--plugins", "", "-p", "slow") as server:
         assert server.process.stdout
@@ -67,7 +67,7 @@ def test_what_runs_is_finished(trizmq: CommandLine) -> None:
             assert caller.communicate(timeout=10)[0] == b'"slept"'
 
 
-def test_log_lines_are_json_where_nobody_watches(trizmq: CommandLine) -> None:
+def test_log_lines_are_json_without_a_terminal(trizmq: CommandLine) -> None:
     with trizmq.serving("--plugins", "users", "--access-log", "--log-level", "error") as server:
         trizmq("call", "GET", "/users/1", "-H", "x-request-id: r1")
         server.stop()
@@ -104,7 +104,7 @@ def test_settings_come_from_the_file_too(trizmq: CommandLine) -> None:
         (["--nonsense"], "No such option"),
     ],
 )
-def test_what_the_user_did_wrong_is_one_line_and_exit_code_2(
+def test_user_errors_are_one_line_and_exit_code_2(
     trizmq: CommandLine, args: list[str], complaint: str
 ) -> None:
     notes = trizmq.directory / "notes.txt"

@@ -1,4 +1,4 @@
-"""Settings: flag over TRIZMQ_* over trizmq.toml over default; what is wrong is one line."""
+"""Settings: flag over TRIZMQ_* over trizmq.toml over default; an invalid one is one line."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def test_a_variable_that_is_almost_a_setting_is_pointed_out() -> None:
     assert result.exit_code == 0
     expected = "trizmq: unknown variable TRIZMQ_CAPACTIY (did you mean TRIZMQ_CAPACITY?)\n"
     assert result.stderr == expected
-    supervised = {**environment, "TRIZMQ_SUPERVISED": "3"}  # its parent has said so
+    supervised = {**environment, "TRIZMQ_SUPERVISED": "3"}  # set by its parent
     assert CliRunner(env=supervised).invoke(command).stderr == ""
 
 

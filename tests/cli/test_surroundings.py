@@ -1,4 +1,4 @@
-"""Commands in odd surroundings: each works, or ends with one line and the right exit code."""
+"""Commands in unusual environments: each works, or ends with one line and an exit code."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def trizmq_register_routes():
 def shell(
     trizmq: CommandLine, line: str, **environment: str | None
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run ``line`` in a shell, with ``trizmq`` in it for the command."""
+    """Run ``line`` in a shell, in which ``trizmq`` is the command."""
     variables = {**trizmq._environment, **environment}
     command = f"{shlex.quote(sys.executable)} -P -m trizmq"
     return subprocess.run(
@@ -65,19 +65,21 @@ def only_line(result: subprocess.CompletedProcess[bytes]) -> str:
 @pytest.mark.parametrize(
     ("to", "why"), [(">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")]
 )
-def test_what_cannot_be_shown_is_said(trizmq: CommandLine, args: str, to: str, why: str) -> None:
+def test_output_that_cannot_be_written_is_an_error(
+    trizmq: CommandLine, args: str, to: str, why: str
+) -> None:
     result = shell(trizmq, f"trizmq {args} {to}")
     assert result.returncode == 1
     assert only_line(result) == f"trizmq: standard output: {why}"
 
 
-def test_a_token_that_nobody_has_seen_is_none(trizmq: CommandLine) -> None:
+def test_a_token_that_could_not_be_printed_is_revoked(trizmq: CommandLine) -> None:
     assert shell(trizmq, "trizmq token new --principal ada >/dev/full").returncode == 1
     assert b"ada" not in shell(trizmq, "trizmq token list").stdout
 
 
 @pytest.mark.parametrize("to", ["2>/dev/full", "2>&-"])
-def test_the_exit_code_is_right_though_nothing_can_be_said(trizmq: CommandLine, to: str) -> None:
+def test_the_exit_code_is_right_without_output_streams(trizmq: CommandLine, to: str) -> None:
     nobody = f"ipc://{trizmq.directory}/nobody"
     call = f"trizmq call GET /x --timeout 0.2 --connect {nobody} {to}"
     assert shell(trizmq, call).returncode == 3
@@ -105,19 +107,19 @@ def test_a_server_serves_whatever_its_streams_are(trizmq: CommandLine, streams: 
         try:
             call = trizmq("call", "GET", "/hello", "--timeout", "15", "--connect", endpoint)
             full = ">/dev/full" in streams and "2>" not in streams
-            assert call.exit_code == (5 if full else 0)  # there its `print` has failed
+            assert call.exit_code == (5 if full else 0)  # its `print` failed there
             server.send_signal(signal.SIGTERM)
             assert server.wait(10) == 0
         finally:
             server.kill()
 
 
-# -- places ------------------------------------------------------------------------------
+# -- directories -------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("unmeasured")
-def test_without_a_home_it_says_what_to_set(trizmq: CommandLine) -> None:
-    # A user id that is in no list of users has no home directory either.
+def test_without_a_home_directory_the_error_explains_the_options(trizmq: CommandLine) -> None:
+    # A user id without an entry in the user database has no home directory either.
     unknown = "setpriv --reuid 54321 --clear-groups "
     if os.geteuid() != 0 or not shutil.which("setpriv"):
         pytest.skip("only root may become nobody")

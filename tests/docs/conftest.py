@@ -1,4 +1,4 @@
-"""What a reader of the documentation has: its pages, a fresh checkout, and a terminal."""
+"""The environment of a reader: the pages, a fresh checkout, and a terminal."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 
-#: Seconds that one terminal may be used: a command that hangs fails its test. Installing compiles.
+#: Seconds that one terminal may be used: a hanging command fails its test. Installing compiles.
 PATIENCE = 400
 
 READY = re.compile(r"trizmq (\w+ )?ready ?")
 
-#: What the shell says after each command, with its exit code.
+#: Printed by the shell after each command, with its exit code.
 END = "-- the end --"
 
 FENCE = re.compile(
@@ -37,7 +37,7 @@ FENCE = re.compile(
 
 
 class Block(NamedTuple):
-    """A fenced block of a page; ``caption`` is the file that it shows, if it shows one."""
+    """A fenced block of a page; ``caption`` is the name of the file that it shows, if any."""
 
     language: str
     caption: str | None
@@ -53,14 +53,14 @@ class Page:
         return [Block(**found.groupdict()) for found in FENCE.finditer(self.text)]
 
     def section(self, heading: str) -> Page:
-        """Return what stands under ``heading``, down to the next one."""
+        """Return the text under ``heading``, up to the next heading."""
         _, found, rest = self.text.partition(f"# {heading}\n")
         assert found, f"there is no heading {heading!r}"
         return Page(re.split(r"^#+ ", rest, maxsplit=1, flags=re.MULTILINE)[0])
 
     @property
     def rows(self) -> dict[str, list[str]]:
-        """The rows of all tables, without the bars, by what is in their first column."""
+        """The rows of all tables, without the bars, by the content of their first column."""
         lines = [line.strip("| ") for line in self.text.splitlines() if line.startswith("| ")]
         lines = [line for line in lines if not line.startswith("---")]
         cells = [[cell.strip() for cell in line.split(" | ")] for line in lines]
@@ -68,7 +68,7 @@ class Page:
 
 
 class Server:
-    """A `trizmq run`, `broker` or `worker` that is ready, in a terminal of its own."""
+    """A `trizmq run`, `broker` or `worker` that is ready, in a separate terminal."""
 
     def __init__(self, terminal: Terminal, pid: int, output: IO[str]) -> None:
         self._terminal, self._pid, self._output = terminal, pid, output
@@ -76,7 +76,7 @@ class Server:
         self.ready = next(filter(READY.match, lines), "")
 
     def stop(self) -> int:
-        """Do what Ctrl-C or a supervisor does; return the exit code."""
+        """Stop it like Ctrl-C or a supervisor; return the exit code."""
         os.killpg(self._pid, signal.SIGTERM)
         return self._terminal.enter(f"wait {self._pid}")[0]
 
@@ -87,7 +87,7 @@ class Server:
 
 
 class Terminal:
-    """A shell in ``directory``, where nothing is known of trizmq, with a state of its own."""
+    """A shell in ``directory``, without any trizmq variables, and with its own state."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -104,13 +104,13 @@ class Terminal:
             env=plain | {"XDG_STATE_HOME": str(directory.parent / "state")},
             text=True,
         )
-        self.enter("set -m")  # a process group for each server, so that it can be told to end
+        self.enter("set -m")  # a process group for each server, so that it can be signaled
 
     def enter(self, command: str) -> tuple[int, str]:
-        """Run ``command``; return its exit code, and what it wrote."""
+        """Run ``command``; return its exit code and its output."""
         assert self._shell.stdin
         assert self._shell.stdout
-        # What `$?` is for the next command is what it was after this one.
+        # After this, the next command sees the same `$?` as before.
         after = f'code=$?; echo; echo "{END}" $code; (exit $code)'
         self._shell.stdin.write(f"{{ {command}\n}} </dev/null; {after}\n")
         self._shell.stdin.flush()
@@ -122,16 +122,16 @@ class Terminal:
         raise AssertionError(f"{command}: the terminal was closed. {''.join(written)}")
 
     def run(self, command: str) -> str:
-        """Run what must succeed; return what it wrote."""
+        """Run a command that must succeed; return its output."""
         code, written = self.enter(command)
         assert code == 0, f"{command}: exit code {code}. {written}"
         return written
 
     def serve(self, command: str) -> Server:
-        """Start what ends in a server, and wait until it is ready."""
+        """Run a command that ends in a server, and wait until it is ready."""
         output = self.directory.parent / f"output-{len(self._servers)}"
         os.mkfifo(output)
-        # Without the trap the shell would end at the signal, and hide how the server ended.
+        # Without the trap, the shell would end at the signal and hide the server's exit code.
         job = f"trap : TERM; {command}\n"
         self.enter(f"{{ {job} }} >{output} 2>>{self._log} &")
         pid = int(self.run("echo $!"))
@@ -141,7 +141,7 @@ class Terminal:
         return server
 
     def start(self, command: str) -> None:
-        """Start what goes on in the background, until the terminal is closed at the latest."""
+        """Run a command in the background, at most until the terminal is closed."""
         self.enter(f"{command.removesuffix('&')} >>{self._log} 2>&1 &")
         self._jobs.append(int(self.run("echo $!")))
 
@@ -161,12 +161,12 @@ def is_ours(variable: str) -> bool:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """Give a copy of this checkout as a clone would have it, changes of today included."""
+    """Return a copy of this checkout like a new clone, including uncommitted changes."""
     listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     listed = subprocess.run(listing, cwd=ROOT, capture_output=True, check=True, text=True)
     copy = tmp_path / "trizmq"
     for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file():  # else it was deleted, today
+        if (ROOT / name).is_file():  # it may have been deleted
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, copy / name)
     return copy
@@ -174,7 +174,7 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def terminal(checkout: Path) -> Iterator[Terminal]:
-    """Give a terminal in a fresh checkout; what it started ends with the test."""
+    """Return a terminal in a fresh checkout; its processes end with the test."""
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", 5555)) == 0:
             pytest.fail("port 5555 is in use, and the documentation says 5555: free it")
@@ -190,5 +190,5 @@ def terminal(checkout: Path) -> Iterator[Terminal]:
 
 @pytest.fixture
 def page():
-    """Give what reads a page: ``page("docs/tutorial.md")``."""
+    """Return a function that reads a page: ``page("docs/tutorial.md")``."""
     return lambda name: Page((ROOT / name).read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""The units of the deploy page are what systemd and trizmq take; its log lines are ours."""
+"""systemd and trizmq accept the units of the deploy page; its log messages exist."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 UNITS = ["trizmq.service", "trizmq-broker.service", "trizmq-worker@.service"]
 
-#: Where the page takes trizmq to be installed.
+#: The page assumes that trizmq is installed here.
 INSTALLED = "/opt/trizmq/bin/trizmq"
 
 
 @pytest.fixture
 def text(page, name: str) -> str:
-    """The unit of this name."""
+    """The unit with this name."""
     (unit,) = (b.text for b in page("docs/howto/deploy.md").blocks if b.caption == name)
     return unit
 
@@ -57,7 +57,7 @@ def settings(service: dict[str, str]) -> Settings:
     return chosen(command.make_context(args[0], rest))
 
 
-def test_these_are_all(page) -> None:
+def test_the_page_has_these_units(page) -> None:
     shown = [b.caption for b in page("docs/howto/deploy.md").blocks if b.language == "ini"]
     assert shown == UNITS
 
@@ -83,7 +83,7 @@ def test_state_is_where_systemd_puts_it(service: dict[str, str]) -> None:
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not here")
 @pytest.mark.parametrize("name", UNITS)
-def test_systemd_has_nothing_to_say_about_it(text: str, name: str, tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit(text: str, name: str, tmp_path: Path) -> None:
     here = str(Path(sys.executable).with_name("trizmq"))
     (tmp_path / name).write_text(text.replace(INSTALLED, here))
     done = subprocess.run(
@@ -96,7 +96,7 @@ def test_systemd_has_nothing_to_say_about_it(text: str, name: str, tmp_path: Pat
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-def test_what_the_build_is_told_and_tells_is_there(page) -> None:
+def test_the_build_has_the_variables_and_kinds_of_the_page(page) -> None:
     text = page("docs/howto/deploy.md").section("Compiled or not").text
     hook = (ROOT / "hatch_build.py").read_text("utf-8")
     for variable in re.findall(r"`(\w+)=\d pip", text):
@@ -113,6 +113,6 @@ def test_every_line_of_the_log_is_one_that_is_written(page) -> None:
     assert len(lines) > 10
     source = "\n".join(file.read_text("utf-8") for file in ROOT.glob("trizmq/**/*.py"))
     for message, (logger, *_) in lines.items():
-        words = re.sub(r"^[A-Z]+\b:?", "", message)  # a name, or a signal's
+        words = re.sub(r"^[A-Z]+\b:?", "", message)  # the name of a worker or of a signal
         assert words.strip() in source, message
         assert f'getLogger("{logger.strip("`")}")' in source, logger

@@ -1,4 +1,4 @@
-"""Each hook has its place on the hooks page, an example that works, and a test."""
+"""Each hook has a section on the hooks page, a working example, and a test."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def signature(name: str) -> inspect.Signature:
 
 @pytest.fixture
 def section(page, name: str):
-    """What the page says of the hook, under a heading with its arguments."""
+    """The section of the hook, under a heading with its arguments."""
     arguments = ", ".join(signature(name).parameters)
     return page("docs/reference/hooks.md").section(f"`{name}({arguments})`")
 
 
 @pytest.mark.parametrize("name", HOOKS)
-def test_the_page_says_what_it_takes_and_when(section, name: str) -> None:
+def test_the_page_has_the_signature_and_the_time_of_each_hook(section, name: str) -> None:
     without_quotes = str(signature(name)).replace("'", "")
     assert f"\nSignature: `{without_quotes}`" in section.text
     assert "\nWhen: " in section.text
@@ -66,7 +66,7 @@ async def test_the_lifespan_of_the_page_runs_to_its_end(section, tmp_path: Path)
 
 @pytest.mark.parametrize("name", HOOKS)
 def test_some_test_implements_it(name: str) -> None:
-    """By its name, or as a keyword of the fixture `make_plugin`."""
+    """Under its own name, or as a keyword of the fixture `make_plugin`."""
     implemented = re.compile(rf"def {name}\(|\b{name.removeprefix('trizmq_')}=")
     files = [*TESTS.glob("app/test_*.py"), *TESTS.glob("cli/test_*.py")]
     assert any(implemented.search(file.read_text("utf-8")) for file in files)

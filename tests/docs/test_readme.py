@@ -1,4 +1,4 @@
-"""The README, block by block, as somebody who has just cloned the repository reads it."""
+"""The README, block by block, as a reader with a new clone follows it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AUGUST, ADA = {"id": 1, "name": "August"}, {"id": 2, "name": "Ada"}
 
 
 @pytest.mark.slow
-def test_every_block_does_what_it_says(page, terminal: Terminal) -> None:
+def test_every_block_of_the_readme(page, terminal: Terminal) -> None:
     start, calls, tests, token, *clients, plugin, serve, call, plugin_test = page(
         "README.md"
     ).blocks
@@ -39,11 +39,11 @@ def test_every_block_does_what_it_says(page, terminal: Terminal) -> None:
     assert "1 passed" in terminal.run(f"{sys.executable} -m pytest -q test_hello.py")
 
     assert [server.stop(), second.stop()] == [0, 0]
-    # To run it here would be to run this test within itself: it is what CI runs.
+    # Running it here would run this test inside itself; CI runs it.
     assert tests.text.strip() in (terminal.directory / ".ci/run").read_text()
 
 
 def printed_by(terminal: Terminal, client: Block) -> str:
-    """Run a program outside of the checkout, where only what is installed is found."""
+    """Run a program outside the checkout, where only installed packages are found."""
     (terminal.directory.parent / "client.py").write_text(client.text)
     return terminal.run(".venv/bin/python ../client.py").strip()

@@ -1,4 +1,4 @@
-"""The reference says all there is: names, commands, settings, limits, items, frames."""
+"""The reference is complete: names, commands, settings, limits, items, frames."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from trizmq.wire.return_path import PLAIN
 DIRECTIVE = re.compile(r"^\.\. (?:auto|py:)(?:class|data|exception|function):: (\w+)", re.MULTILINE)
 CLICK = re.compile(r"^   :prog: trizmq (\w+)(\n   :nested: full)?", re.MULTILINE)
 
-#: A client's commands in the words of the page; a worker's are their classes' names.
+#: The page's names for the commands of clients; for workers, they are the class names.
 CLIENT: Final[dict[type[mdp.ClientRequest | mdp.Reply], str]] = {
     mdp.ClientRequest: "REQUEST, to the broker",
     mdp.ClientPartial: "PARTIAL, to the client",
@@ -39,7 +39,7 @@ def test_every_public_name_and_no_other(page) -> None:
 
 
 def test_every_command_with_its_options(page) -> None:
-    """The options are generated from click, for a group by ``nested``."""
+    """The options are generated from click, and from ``nested`` for a group."""
     shown = dict(CLICK.findall(page("docs/reference/cli.md").text))
     group = command_line()
     context = click.Context(group, info_name="trizmq")
@@ -55,7 +55,7 @@ def test_every_setting_with_its_variable_flag_default_and_help(page) -> None:
 
 
 def row(field: Field) -> list[str]:
-    """Write a setting as the page does."""
+    """Format a setting like the page."""
     match field.default:
         case None:
             default = field.extra["unset"]
@@ -174,18 +174,18 @@ def test_every_command_of_packed_byte_by_byte(page) -> None:
 
 
 def bytes_of(text: str) -> bytes:
-    """Read a frame as the page writes it, for the service ``svc``."""
+    """Parse a frame as the page writes it, for the service ``svc``."""
     words = {"length": b"\x03", "service": b"svc", "MDPC02": b"MDPC02", "MDPW02": b"MDPW02"}
     return b"".join(words[word] if word in words else bytes.fromhex(word) for word in text.split())
 
 
 def written(row: mdp.Row | None) -> str:
-    """Write a row as the page does."""
+    """Format a row like the page."""
     return " ".join(map(word, row)) if row else "none"
 
 
 def word(frame: bytes | str) -> str:
-    """Write a frame as empty, a code in hexadecimal or a header; or name what fills it."""
+    """Format a frame as empty, as a hexadecimal code or as a header; or return its name."""
     if isinstance(frame, str):
         return {"gap": "∅", "body": "body+"}.get(frame, frame)
     return frame.hex() if len(frame) == 1 else frame.decode() or "∅"

@@ -1,7 +1,7 @@
-"""The tutorial and the how-tos, line by line: every file is written, every command run.
+"""The tutorial and the how-to guides: every file is written, and every command is run.
 
-What a command writes is held against what the page shows, but for blanks and line ends (a
-terminal has more of them than a pipe), and for three dots, which stand for anything.
+The output of a command is compared with the page, ignoring blanks and line ends (a terminal has
+more of them than a pipe); three dots match any text.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.slow
-def test_the_tutorial_does_what_it_says(page, terminal: Terminal) -> None:
+def test_every_step_of_the_tutorial(page, terminal: Terminal) -> None:
     Reader(terminal).read(page("docs/tutorial.md"))
 
 
@@ -40,18 +40,18 @@ def test_the_tutorial_does_what_it_says(page, terminal: Terminal) -> None:
         "use-several-endpoints",
     ],
 )
-def test_a_how_to_does_what_it_says(page, terminal: Terminal, name: str) -> None:
-    """In the environment of the tests: a how-to is for who has installed trizmq."""
+def test_every_step_of_a_how_to_guide(page, terminal: Terminal, name: str) -> None:
+    """Run in the environment of the tests: how-to guides assume that trizmq is installed."""
     terminal.run(f"export PATH={Path(sys.executable).parent}:$PATH; mkdir ../here; cd ../here")
     how_to = page(f"docs/howto/{name}.md")
-    # A tunnel between two machines ends where it begins.
+    # A tunnel between two machines is replaced by this machine.
     Reader(terminal).read(replace(how_to, text=how_to.text.replace("10.8.0.1", "127.0.0.1")))
 
 
 class Reader:
-    """Somebody who follows the page: a new server takes the place of the former ones.
+    """A reader who follows the page: a new server replaces the previous ones.
 
-    But for a worker, which stands beside its broker.
+    A worker does not; it runs next to its broker.
     """
 
     def __init__(self, terminal: Terminal) -> None:
@@ -69,7 +69,7 @@ class Reader:
         self.stop_servers()
 
     def write(self, caption: str, text: str) -> None:
-        """Write the file that the caption names, or add to it."""
+        """Write the file that the caption names, or append to it."""
         name, _, addition = caption.partition(", ")
         assert addition in ("", "continued")
         with (self._directory / name).open("a" if addition else "w") as file:
@@ -107,7 +107,7 @@ class Reader:
 
 
 def commands_of(block: Block) -> Iterator[tuple[str, str]]:
-    """Yield each command, and what is shown of what it writes."""
+    """Yield each command with its expected output."""
     before, *parts = re.split(r"^\$ ", block.text, flags=re.MULTILINE)
     assert not before
     for part in parts:

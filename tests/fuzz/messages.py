@@ -1,7 +1,7 @@
-"""Messages that are nearly right: each is built as its dialect has it, with odd parts in it.
+"""Messages that are nearly valid: each is built like its dialect, with odd parts.
 
-What is only noise is refused by the first byte. What reaches the depths is a proper message with
-one thing wrong: a name, a number, a frame too many, a byte in the middle of a string.
+Pure noise is refused by the first byte. Only well-formed messages with a single error reach the
+deeper code: a name, a number, an extra frame, a byte in the middle of a string.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from trizmq.wire.mdp import MDP, Row
 
 Frames: TypeAlias = list[bytes]
 
-#: Bytes with a meaning somewhere: of msgpack's lengths and nests, of JSON, of text, of MDP.
+#: Bytes with a meaning: lengths and nesting of msgpack, JSON, text, MDP.
 BYTES: Final = (
     *(b"", b"\0", b"\x82", b"\xff", b"\xc3\x28", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\xe2\x80\xa8"),
     *(b"\xdc\xff\xff", b"\xdd\xff\xff\xff\xff", b"\xdf\x7f\xff\xff\xff", b"\xc6\xff\xff\xff\xff"),
@@ -88,16 +88,16 @@ Item: TypeAlias = list[Any]
 
 
 def opening_of(row: Row) -> Frames:
-    """Return the frames of a row that tell the command: those before what a command fills in."""
+    """Return the frames that identify the command of a row: those before its variable content."""
     return [frame for frame in row[:3] if isinstance(frame, bytes)]
 
 
 class Writer:
-    """Writes messages: of one seed always the same.
+    """Creates messages, the same ones for the same seed.
 
     Attributes:
-      tokens: those that workers were given; replies name the last of them.
-      instance: the broker's, by which clients resume.
+      tokens: tokens that workers have received; replies use the last of them.
+      instance: the broker's instance, with which clients resume.
 
     """
 
@@ -106,17 +106,17 @@ class Writer:
         self.tokens: list[bytes] = [b"1"]
         self.instance = ""
 
-    # -- small things --------------------------------------------------------------------
+    # -- small values --------------------------------------------------------------------
 
     def mostly(self, good: Any, *odd: Any) -> Any:
-        """Return ``good``, or once in twenty times something else."""
+        """Return ``good``, or one time in twenty something else."""
         return self.random.choice(odd) if odd and self.random.random() < 0.1 else good
 
     def text(self) -> str:
         return self.random.choice(TEXTS)
 
     def value(self, depth: int = 2) -> Any:
-        """Return any value of JSON and msgpack."""
+        """Return any value that JSON and msgpack can represent."""
         random = self.random
         match random.randrange(8 if depth else 5):
             case 0 | 1:
@@ -143,7 +143,7 @@ class Writer:
         return self.mostly(good, bytes(40_000), random.choice(BYTES))
 
     def spoiled(self, frame: bytes) -> bytes:
-        """Return ``frame``, or once in twelve times one with something wrong in its bytes."""
+        """Return ``frame``, or one time in twelve a frame with a wrong byte."""
         random = self.random
         if random.random() >= 0.08:
             return frame
@@ -159,7 +159,7 @@ class Writer:
         )
 
     def framed(self, frames: Frames) -> Frames:
-        """Return ``frames``, or once in twenty times with some too many, too few, or swapped."""
+        """Return ``frames``, or one time in twenty with extra, missing or swapped frames."""
         random = self.random
         if random.random() >= 0.05:
             return frames
@@ -264,7 +264,7 @@ class Writer:
         return self.mostly(self.body(), many, [], 1, 2, 1024, 10**6, -1, self.value())
 
     def fields(self, item: Item) -> Item:
-        """Return an item, once in twenty times with fields too few, too many, or odd."""
+        """Return an item, one time in twenty with missing, extra, or odd fields."""
         if self.random.random() >= 0.05 or not item or type(item) is not list:
             return item
         item, at = list(item), self.random.randrange(len(item))
@@ -292,7 +292,7 @@ class Writer:
         ]
 
     def resumption(self) -> Item:
-        """Return what a client says that comes back: key, broker, calls in flight, and odd ends."""
+        """Return the fields of a returning client: key, broker, calls in flight, and odd values."""
         random = self.random
         ids = [random.randrange(100) for _ in range(random.randrange(4))]
         return [
@@ -305,7 +305,7 @@ class Writer:
     def batch(self, items: list[Item]) -> Frames:
         try:
             frame = msgspec.msgpack.encode(items)
-        except (OverflowError, ValueError):  # a number or a text that no peer could write
+        except (OverflowError, ValueError):  # a number or a text that no peer could encode
             frame = b"\x90"
         large = [self.body() for _ in range(self.mostly(0, 1, 2))]
         return self.framed([self.spoiled(frame), *large])
@@ -361,12 +361,12 @@ class Writer:
         return [random.choice(BYTES) for _ in range(random.randrange(1, 5))]
 
     def client_message(self) -> Frames:
-        """Return what some client may send to the frontend."""
+        """Return a message that a client might send to the frontend."""
         kinds = [self.plain, self.mdp_client, self.native_client]
         return self.mostly(self.random.choice(kinds), self.mdp_worker, self.noise)()
 
     def worker_message(self, dialect: str) -> Frames:
-        """Return what a worker that should speak ``dialect`` may send to the backend."""
+        """Return a message that a worker with ``dialect`` might send to the backend."""
         odd = (self.native_client, self.plain, self.noise, self.native_worker, self.mdp_worker)
         if self.random.random() < 0.03:
             return self.random.choice(odd)()

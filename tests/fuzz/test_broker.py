@@ -1,6 +1,6 @@
-"""Whatever peers send, the broker serves on, and no code of ours fails: 200,000 messages.
+"""Whatever peers send, the broker keeps serving without errors in our code: 200,000 messages.
 
-The whole of it: the loop, the dialects, the engine, the application, and the way back. A failure
+This includes the loop, the dialects, the engine, the application, and the way back. A failure
 prints its seed; the messages are the same each time.
 """
 
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from trizmq.transport.memory import MemoryDealer
 
 SEEDS = range(8)
-MESSAGES = 12_500  # for each seed, and each way to bind
+MESSAGES = 12_500  # for each seed, and for each way to bind
 PROBE_EVERY = 1_000
 
-#: What each of the workers speaks, mostly. A peer is closed now and then, and another comes.
+#: The usual dialect of each worker. Now and then, a peer is closed and replaced.
 DIALECTS = ["native", "native", *MDP]
 
 routes = trizmq.Router()
@@ -69,7 +69,7 @@ async def probe() -> str:
 
 
 class Storm:
-    """Sends messages to a broker from many peers, and reads what they are told."""
+    """Sends messages to a broker from many peers, and reads the responses."""
 
     def __init__(self, transport: MemoryTransport, seed: int, backend: str) -> None:
         self.writer = Writer(seed)
@@ -99,7 +99,7 @@ class Storm:
             dealers[at].send_nowait(frames)
 
     async def settle(self) -> None:
-        """Let everything that was sent be read, and read what came back."""
+        """Let the broker read everything, and read its responses."""
         for endpoint in {"front", self._backend}:
             while self._transport._routers[endpoint].inbox:
                 await trio.lowlevel.checkpoint()
@@ -140,7 +140,7 @@ class Storm:
 
 
 async def probe_all(client: Client, plain: MemoryDealer) -> None:
-    """Check that good calls are answered, in two dialects and by the broker itself."""
+    """Check that valid calls get responses, in two dialects and from the broker itself."""
     with trio.fail_after(5):
         assert (await client.get("/probe")).json() == "well"
         assert (await client.get("/mmi/health")).status == 200
@@ -152,7 +152,7 @@ async def probe_all(client: Client, plain: MemoryDealer) -> None:
 
 @pytest.fixture
 def _quiet() -> Iterator[None]:
-    """Write no log: a line for each of thousands of lost workers takes longer than the rest."""
+    """Disable the log: a line for each of thousands of lost workers is slower than the rest."""
     logging.disable()
     yield
     logging.disable(logging.NOTSET)
@@ -178,7 +178,7 @@ async def test_no_message_fails_in_the_broker(
             await probe_all(client, plain)
             assert counters.faults == 0, f"seed {seed}, backend {backend}"
         storm.close()
-        await trio.sleep(200)  # of the clock that jumps: every deadline and every silence
+        await trio.sleep(200)  # on the autojump clock: every deadline and every silence
         await probe_all(client, plain)
         assert server.broker.in_flight == server.broker.queued_bytes == 0
         assert [worker for worker in server.broker.workers if worker.dialect != "local"] == []

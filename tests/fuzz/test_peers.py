@@ -1,4 +1,4 @@
-"""Whatever a broker sends, its workers and its clients go on, and no code of ours fails."""
+"""Whatever a broker sends, its workers and clients continue without errors in our code."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ async def echo(request: trizmq.Request) -> trizmq.Response:
 
 @pytest.fixture
 def faults(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
-    """Collect what the last resort of any loop was needed for: nothing."""
+    """Collect the exceptions caught as a last resort in any loop: there must be none."""
     found: list[Exception] = []
     monkeypatch.setattr(Faults, "note", lambda _, error, __: found.append(error))
     return found
 
 
 class Broker:
-    """One end of a router that says whatever it likes."""
+    """One end of a router that sends anything."""
 
     def __init__(self, router: MemoryRouter, seed: int) -> None:
         self.router = router
@@ -105,7 +105,7 @@ async def test_a_worker_serves_on(
 
 
 async def probe_native(broker: Broker) -> None:
-    """Let the worker begin anew, give it a call, and wait for the response."""
+    """Let the worker reconnect, send it a call, and wait for the response."""
     broker.dismiss_all(native.encode([Goaway("unknown")]))
     while True:
         peer, frames = await broker.receive()
@@ -178,7 +178,7 @@ async def test_a_client_ends_every_call_and_goes_on(
             nursery.start_soon(answer_well, broker)
             with trio.fail_after(60):
                 while not await is_answered(client):
-                    pass  # by what the broker had said before
+                    pass  # because of the broker's earlier messages
             nursery.cancel_scope.cancel()
     assert len(outcomes) > MESSAGES // 20
     assert sum(isinstance(one, trizmq.Response) for one in outcomes) > 50

@@ -1,4 +1,4 @@
-"""The same storm over real sockets, where libzmq stands between: a few thousand messages."""
+"""The same storm over real sockets, with libzmq in between: a few thousand messages."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _quiet() -> Iterator[None]:
 
 
 def send(dealer: zmq.Socket[bytes], frames: Frames) -> None:
-    """Send what libzmq takes, and drop what has come: these peers do not listen."""
+    """Send what libzmq accepts, and drop what arrives: these peers do not read."""
     try:
         dealer.send_multipart(frames or [b""], zmq.NOBLOCK)
         while True:

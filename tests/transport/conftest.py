@@ -1,4 +1,4 @@
-"""Shared by the tests of `trizmq.transport`: the same face over TCP, over IPC and in memory."""
+"""Shared by the tests of `trizmq.transport`: the same interface over TCP, IPC and in memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from trizmq.transport.face import Dealer, Router, Transport
 
-#: Real sockets are slow at times; what takes longer than this hangs.
+#: Real sockets can be slow; anything that takes longer than this hangs.
 PATIENCE = 10.0
 
 MAX_FRAME = 2 * 1024 * 1024
@@ -29,7 +29,7 @@ Message = tuple[bytes, list[bytes]]
 
 
 class Network:
-    """A transport, and endpoints on it."""
+    """A transport, and endpoints for it."""
 
     def __init__(self, kind: str, directory: Path) -> None:
         self.kind = kind
@@ -40,7 +40,7 @@ class Network:
 
     @property
     def endpoint(self) -> str:
-        """Where to bind; to be used once."""
+        """Return a new endpoint to bind."""
         return {
             "memory": "here",
             "ipc": f"ipc://{self._directory / 'socket'}",
@@ -49,14 +49,14 @@ class Network:
 
     @property
     def free_endpoint(self) -> str:
-        """Where nobody has been: what closes may still take in what comes."""
+        """Return an endpoint without a router: closing sockets may still accept connections."""
         if self.kind != "tcp":
             return self.endpoint
         with socket.create_server(("127.0.0.1", 0)) as probe:
             return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
 
     async def pair(self) -> tuple[Router, Dealer, bytes]:
-        """Open a router and a dealer that have met; return them and the dealer's address."""
+        """Open a router and a connected dealer; return them and the dealer's address."""
         router = self.transport.bind(self.endpoint)
         dealer = self.transport.connect(router.endpoint)
         dealer.send_nowait([b"hello"])
@@ -65,13 +65,13 @@ class Network:
         return router, dealer, peer
 
     async def pair_elsewhere(self) -> tuple[Router, Dealer, bytes]:
-        """Open a second pair, at an endpoint of its own."""
+        """Open a second pair at a different endpoint."""
         (self._directory / "elsewhere").mkdir()
         self._directory /= "elsewhere"
         return await self.pair()
 
     async def bind_again(self, endpoint: str) -> Router:
-        """Bind where a router was closed, as soon as libzmq has let go of the place."""
+        """Bind where a router was closed, as soon as libzmq has released the endpoint."""
         while True:
             try:
                 return self.transport.bind(endpoint)
@@ -108,13 +108,13 @@ class OpenNetwork(Protocol):
 
 @pytest.fixture
 def open_zmq(tmp_path: Path) -> OpenNetwork:
-    """Open a network over TCP that ends in time, or fails."""
+    """Open a network over TCP with a time limit."""
     return _opener("tcp", tmp_path)
 
 
 @pytest.fixture(params=["tcp", "ipc", "memory"])
 def open_network(request: pytest.FixtureRequest, tmp_path: Path) -> OpenNetwork:
-    """Open a network of each kind that ends in time, or fails."""
+    """Open a network of each kind with a time limit."""
     return _opener(request.param, tmp_path)
 
 

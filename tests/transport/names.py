@@ -1,4 +1,4 @@
-"""A name server for one test: what Trio asks instead of the system's."""
+"""A name server for one test, used by Trio instead of the system's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Names"]
 
 
 class Names(trio.abc.HostnameResolver):
-    """A name server: a list of addresses, an error, or no answer at all for each name."""
+    """A name server with a list of addresses, an error, or no response for each name."""
 
     def __init__(self, **known: Any) -> None:
         self.known = known

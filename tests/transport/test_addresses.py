@@ -1,4 +1,4 @@
-"""Names: found without libzmq, in time, in both families, and anew for each connection."""
+"""Host names are resolved without libzmq, in time, in both families, for each connection."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         "inproc://name",
     ],
 )
-async def test_what_has_no_name_is_left_as_it_is(endpoint: str) -> None:
+async def test_endpoints_without_a_name_are_unchanged(endpoint: str) -> None:
     trio.socket.set_custom_hostname_resolver(Names())
     assert await find_addresses(endpoint) == [endpoint]
 

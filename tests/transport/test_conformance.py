@@ -1,4 +1,4 @@
-"""One face: what holds over ZeroMQ holds in memory, or tests in memory would prove nothing."""
+"""Tests in memory prove something only if both transports behave alike."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def test_frames_are_the_same_both_ways(
         assert await net.read(dealer) == frames
 
 
-async def test_what_is_sent_may_be_changed_afterwards(open_network: OpenNetwork) -> None:
+async def test_sent_frames_may_be_changed_afterwards(open_network: OpenNetwork) -> None:
     async with open_network() as net:
         router, dealer, peer = await net.pair()
         frames = [b"a", b"b"]
@@ -70,7 +70,7 @@ async def test_what_is_sent_may_be_changed_afterwards(open_network: OpenNetwork)
         assert await net.read(dealer) == [b"a", b"b"]
 
 
-async def test_peers_are_told_apart(open_network: OpenNetwork) -> None:
+async def test_peers_have_different_ids(open_network: OpenNetwork) -> None:
     async with open_network() as net:
         router = net.transport.bind(net.endpoint)
         dealers = [net.transport.connect(router.endpoint) for _ in range(5)]
@@ -85,7 +85,7 @@ async def test_peers_are_told_apart(open_network: OpenNetwork) -> None:
             assert dealer.receive_nowait() is None
 
 
-async def test_what_reads_is_a_checkpoint(open_network: OpenNetwork) -> None:
+async def test_waiting_is_a_checkpoint(open_network: OpenNetwork) -> None:
     async with open_network() as net:
         router, dealer, _ = await net.pair()
         with assert_checkpoints():
@@ -95,7 +95,7 @@ async def test_what_reads_is_a_checkpoint(open_network: OpenNetwork) -> None:
             await router.wait_readable()
 
 
-# -- nobody there ----------------------------------------------------------------------
+# -- no router -------------------------------------------------------------------------
 
 
 async def test_a_stranger_is_gone(open_network: OpenNetwork) -> None:
@@ -104,10 +104,10 @@ async def test_a_stranger_is_gone(open_network: OpenNetwork) -> None:
         for address in (b"\0\0\0\0\0", b"anybody", peer + b"x"):
             with pytest.raises(PeerGone):
                 router.send_nowait(address, [b"x", b"y"])
-        router.send_nowait(peer, [b"x"])  # the socket is none the worse
+        router.send_nowait(peer, [b"x"])  # the socket still works
 
 
-async def test_who_has_closed_is_gone(open_network: OpenNetwork) -> None:
+async def test_a_closed_peer_is_gone(open_network: OpenNetwork) -> None:
     async with open_network() as net:
         router, dealer, peer = await net.pair()
         dealer.close()
@@ -126,7 +126,7 @@ def is_gone(router: Router, peer: bytes) -> bool:
 # -- one connection --------------------------------------------------------------------
 
 
-async def test_what_is_sent_before_the_connection_is_made_waits(open_network: OpenNetwork) -> None:
+async def test_a_message_sent_before_the_connection_waits(open_network: OpenNetwork) -> None:
     async with open_network() as net:
         router = net.transport.bind(net.endpoint)
         dealer = net.transport.connect(router.endpoint, beats=True)
@@ -169,11 +169,11 @@ async def test_a_connection_that_has_ended_does_not_come_back(open_network: Open
         dealer.close()
         router.send_nowait(peer, [b"welcome"])
         assert await net.read(other) == [b"welcome"]
-        await trio.sleep(0.3)  # as long as it would take to come back
+        await trio.sleep(0.3)  # as long as it would take to return
         assert router.receive_nowait() is None
 
 
-async def test_closing_a_dealer_wakes_who_waits_for_its_connection(
+async def test_closing_a_dealer_wakes_tasks_that_wait_for_its_connection(
     open_network: OpenNetwork,
 ) -> None:
     async with open_network() as net:
@@ -185,14 +185,14 @@ async def test_closing_a_dealer_wakes_who_waits_for_its_connection(
         await dealer.wait_lost()
 
 
-async def test_a_look_takes_nothing_from_who_waits(open_network: OpenNetwork) -> None:
+async def test_checking_is_lost_does_not_disturb_a_waiting_task(open_network: OpenNetwork) -> None:
     async with open_network() as net:
         router, dealer, _ = await net.pair()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(dealer.wait_lost)
             await wait_all_tasks_blocked()
             router.close()
-            while not dealer.is_lost:  # perhaps sooner than Trio has seen it
+            while not dealer.is_lost:  # it may happen before Trio has noticed
                 pass
 
 
@@ -220,7 +220,7 @@ async def test_a_router_hears_which_of_its_peers_has_gone(open_network: OpenNetw
         assert await router.wait_gone() == [peers[0][1]]
 
 
-# -- nobody reads ----------------------------------------------------------------------
+# -- unread messages -------------------------------------------------------------------
 
 
 async def test_a_slow_dealer_loses_nothing(open_network: OpenNetwork) -> None:
@@ -232,7 +232,7 @@ async def test_a_slow_dealer_loses_nothing(open_network: OpenNetwork) -> None:
         other = net.transport.connect(router.endpoint)
         await net.write(other, [b"me"])
         address, _ = await net.take(router)
-        router.send_nowait(address, [b"you"])  # others notice nothing
+        router.send_nowait(address, [b"you"])  # other peers are not affected
         assert await net.read(other) == [b"you"]
         assert [(await net.read(dealer))[0] for _ in range(sent)] == numbers(sent)
         assert dealer.receive_nowait() is None
@@ -293,7 +293,7 @@ async def test_close_wakes_the_reader(open_network: OpenNetwork) -> None:
         await assert_wakes(dealer, or_writable=True)
 
 
-async def test_closing_the_transport_closes_what_it_made(open_network: OpenNetwork) -> None:
+async def test_closing_the_transport_closes_its_sockets(open_network: OpenNetwork) -> None:
     async with open_network() as net:
         router, dealer, _ = await net.pair()
         async with trio.open_nursery() as nursery:
@@ -305,7 +305,7 @@ async def test_closing_the_transport_closes_what_it_made(open_network: OpenNetwo
         await net.transport.aclose()
 
 
-async def test_what_lingers_arrives(open_network: OpenNetwork) -> None:
+async def test_lingering_messages_arrive(open_network: OpenNetwork) -> None:
     async with open_network() as net:
         router, dealer, _ = await net.pair()
         for number in range(100):

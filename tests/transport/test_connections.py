@@ -1,4 +1,4 @@
-"""What libzmq reports about connections: at once, of a stopped process too, and not in the way."""
+"""libzmq's reports about connections: immediate, and without side effects."""
 
 from __future__ import annotations
 
@@ -114,11 +114,11 @@ async def test_where_the_other_end_may_be_foreign_nothing_beats(transport: ZmqTr
 
 
 @pytest.mark.slow
-async def test_events_that_nobody_reads_stop_nothing(transport: ZmqTransport) -> None:
+async def test_unread_events_do_not_block_sockets(transport: ZmqTransport) -> None:
     router = transport.bind("tcp://127.0.0.1:*")
     dealer = transport.connect(router.endpoint)
     with zmq.Context() as context, trio.fail_after(PATIENCE):
-        for _ in range(3000):  # two thousand would be enough to block libzmq's only thread
+        for _ in range(3000):  # two thousand would block libzmq's only thread
             with context.socket(zmq.DEALER) as passer_by:
                 passer_by.linger = 1000
                 passer_by.connect(router.endpoint)
@@ -147,8 +147,8 @@ async def test_the_context_ends_though_monitors_have_unread_events() -> None:
 async def test_another_connection_with_the_same_number_is_not_mistaken(
     transport: ZmqTransport,
 ) -> None:
-    # Descriptors are used again at once: the end of one peer must not be taken for that of the
-    # next, who has its number.
+    # Descriptors are reused immediately: the end of one peer must not be mistaken for the end of
+    # the next peer with the same number.
     router = transport.bind("tcp://127.0.0.1:*")
 
     async def join() -> bytes:
@@ -165,7 +165,7 @@ async def test_another_connection_with_the_same_number_is_not_mistaken(
             dealer.close()
             while not await_gone(router, before):
                 await trio.sleep(0.001)
-            dealer = transport.connect(router.endpoint)  # its number is the same
+            dealer = transport.connect(router.endpoint)  # with the same number
             after = await join()
             with trio.move_on_after(0.15):
                 assert after not in await router.wait_gone()

@@ -1,4 +1,4 @@
-"""What an endpoint may look like, what is said of a wrong one, and what a bind may replace."""
+"""Valid and invalid endpoints, their errors, and what a bind may replace."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ BOTH = [
 
 
 @pytest.mark.parametrize(("endpoint", "complaint"), BOTH)
-def test_a_mistake_is_one_line_that_says_what_to_write(endpoint: str, complaint: str) -> None:
+def test_an_invalid_endpoint_is_one_line_with_the_correct_form(
+    endpoint: str, complaint: str
+) -> None:
     for check, verb in ((check_bind, "cannot bind"), (check_connect, "cannot connect to")):
         with pytest.raises(ConfigError) as caught:
             check(endpoint)
@@ -102,20 +104,20 @@ def test_any_port_is_for_servers_only(port: str) -> None:
         "inproc://name",
     ],
 )
-def test_what_is_right_passes(endpoint: str, tmp_path: Path, monkeypatch) -> None:
+def test_valid_endpoints_pass(endpoint: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     check_connect(endpoint)
     check_bind(endpoint)
 
 
-def test_what_stays_on_this_machine() -> None:
+def test_local_endpoints() -> None:
     for endpoint in ("tcp://127.0.0.1:1", "tcp://[::1]:1", "tcp://localhost:1", "ipc://x"):
         assert is_local(endpoint)
     for endpoint in ("tcp://*:1", "tcp://192.0.2.1:1", "tcp://name:1", "127.0.0.1:1", ""):
         assert not is_local(endpoint)
 
 
-# -- what lies at the path of an ipc endpoint -------------------------------------------------
+# -- existing files at the path of an ipc endpoint --------------------------------------------
 
 
 async def test_a_file_is_never_replaced(transport: ZmqTransport, tmp_path: Path) -> None:
@@ -127,7 +129,7 @@ async def test_a_file_is_never_replaced(transport: ZmqTransport, tmp_path: Path)
 
 
 @pytest.mark.parametrize("kind", ["directory", "link to a file", "broken link", "pipe"])
-async def test_nor_is_anything_else_that_is_not_a_socket(
+async def test_only_sockets_are_replaced(
     transport: ZmqTransport, tmp_path: Path, kind: str
 ) -> None:
     path, target = tmp_path / "place", tmp_path / "target"
@@ -164,7 +166,7 @@ async def test_a_socket_in_use_is_not(transport: ZmqTransport, tmp_path: Path, k
         if kind == socket.SOCK_STREAM:
             other.listen(0)
             with closing(socket.socket(socket.AF_UNIX)) as first:
-                first.connect(str(path))  # the backlog is full: a stopped server looks like this
+                first.connect(str(path))  # with a full backlog, like a stopped server
                 with pytest.raises(ConfigError, match="address already in use"):
                     transport.bind(f"ipc://{path}")
         with pytest.raises(ConfigError, match="address already in use"):
@@ -172,7 +174,7 @@ async def test_a_socket_in_use_is_not(transport: ZmqTransport, tmp_path: Path, k
     assert path.is_socket()
 
 
-async def test_a_place_that_cannot_be_is_said(transport: ZmqTransport, tmp_path: Path) -> None:
+async def test_an_impossible_path_is_an_error(transport: ZmqTransport, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"there is no directory {tmp_path}/none"):
         transport.bind(f"ipc://{tmp_path}/none/socket")
     (tmp_path / "file").touch()

@@ -1,4 +1,4 @@
-"""What waits for a peer that does not read is bounded in bytes, of each peer and of all."""
+"""Data for peers that do not read is bounded in bytes, for each peer and for all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trizmq.transport.zeromq import ZmqTransport
 
 MIB = 1024 * 1024
 
-#: What the kernel, and the peer itself, may take in besides.
+#: Additional bytes that the kernel and the peer itself may buffer.
 ELSEWHERE = 12 * MIB
 
 
@@ -33,7 +33,7 @@ def context():
 
 
 async def meet(router, context) -> tuple[bytes, zmq.Socket[bytes]]:
-    """Return a peer that reads nothing by itself, and how the router knows it."""
+    """Return a peer that reads nothing by itself, and its address at the router."""
     dealer = context.socket(zmq.DEALER)
     dealer.rcvhwm = 1
     dealer.connect(router.endpoint)
@@ -59,7 +59,7 @@ def fill(router, peer: bytes, size: int, *, beyond: bool = False) -> int:
 
 
 def fill_slowly(router, peer: bytes, size: int) -> int:
-    """Send until a message is refused though the peer had time to read; return the bytes."""
+    """Send until a message is refused although the peer had time to read; return the bytes."""
     sent = fill(router, peer, size)
     time.sleep(0.2)
     return sent + fill(router, peer, size)
@@ -73,10 +73,10 @@ async def test_a_peer_that_does_not_read_is_sent_so_many_bytes(router, context, 
         assert 6 * MIB < fill_slowly(router, peer, size) < 16 * MIB + ELSEWHERE
         assert peer in router.crowded
         assert router.unsent(peer) > 4 * MIB
-        router.send_nowait(peer, [b"small"], beyond=True)  # to say why
+        router.send_nowait(peer, [b"small"], beyond=True)  # to explain the refusal
 
 
-async def test_what_says_why_is_bounded_too(router, context) -> None:
+async def test_messages_beyond_the_bound_are_bounded_too(router, context) -> None:
     router.bound_unsent(8 * MIB, 16 * MIB)
     peer, dealer = await meet(router, context)
     with dealer:
@@ -100,7 +100,7 @@ async def test_a_peer_that_reads_again_is_sent_again(router, context) -> None:
 
 
 async def test_a_burst_is_sent_to_a_peer_that_reads(router, context) -> None:
-    """More at once than may wait for one that does not."""
+    """A burst that exceeds the bound of a peer that does not read."""
     router.bound_unsent(8 * MIB, 128 * MIB)
     peer, dealer = await meet(router, context)
     with dealer:
@@ -131,7 +131,7 @@ async def test_many_that_do_not_read_share_a_bound(router, context) -> None:
     assert waits <= 24 * MIB
 
 
-async def test_what_is_in_use_elsewhere_is_left_out_of_the_bound(router, context) -> None:
+async def test_bytes_in_use_elsewhere_reduce_the_bound(router, context) -> None:
     router.bound_unsent(64 * MIB, 64 * MIB, beside=lambda: 48 * MIB)
     peer, dealer = await meet(router, context)
     with dealer:
@@ -163,13 +163,13 @@ async def test_a_stranger_that_does_not_read_is_disconnected(router, context) ->
         router.send_nowait(idle, [b"x"])
 
 
-async def test_what_waits_for_a_peer_that_has_gone_is_counted_no_more(router, context) -> None:
+async def test_bytes_for_a_peer_that_has_gone_are_not_counted(router, context) -> None:
     router.bound_unsent(8 * MIB, 32 * MIB)
     peer, dealer = await meet(router, context)
     fill_slowly(router, peer, MIB)
     dealer.close()
     with trio.fail_after(10):
         while router.unsent(peer):
-            router.receive_nowait()  # libzmq lets go of a pipe when its socket is looked at
+            router.receive_nowait()  # libzmq releases a pipe when its socket is used
             await trio.sleep(0.01)
     assert router.crowded == set()

@@ -1,4 +1,4 @@
-"""A peer at the wrong port, or over a limit, is told so; the broker's log says it too."""
+"""Peers at the wrong port or over a limit are notified, and the broker logs it."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def test_a_worker_at_the_clients_port(
                 f"refused by the broker at {server.endpoint}: this port is for clients: connect to"
                 " the endpoint of its --backend",
             )
-            await trio.sleep(2.5)  # it says hello each second
+            await trio.sleep(2.5)  # it sends a hello each second
         assert count_of(caplog, "refused by the broker") == 1
         assert count_of(caplog, "refused a worker") == 1
         assert server.broker.counters.disconnected <= 4
@@ -108,7 +108,7 @@ async def test_a_worker_with_too_many_services(
             )
 
 
-async def test_a_worker_with_as_many_as_the_limit_says(open_server: Any) -> None:
+async def test_a_worker_at_the_limit_of_services(open_server: Any) -> None:
     async with open_server(services=300) as server:
         working = partial(work, plugins=[Many(300)], connect=server.backend)
         async with running(working), trizmq.open_client(server.endpoint) as client:

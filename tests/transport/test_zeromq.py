@@ -1,4 +1,4 @@
-"""What is odd about libzmq, and stays in `transport.zeromq`. On real sockets and the real clock."""
+"""Peculiarities of libzmq, handled in `transport.zeromq`, on real sockets and the real clock."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ async def test_only_the_connection_by_which_a_frame_came_is_cut(transport: ZmqTr
         while not router._socket.poll(0):
             await trio.sleep(0.001)
         frame = router._socket.recv(copy=False)
-        assert not cut(frame, [stranger.endpoint])  # as if the number were another's by now
+        assert not cut(frame, [stranger.endpoint])  # as if it belonged to another
         assert not cut(frame, ["ipc:///nowhere"])
         assert cut(frame, [stranger.endpoint, router.endpoint])
         while cut(frame, [router.endpoint]):  # until libzmq has closed it
@@ -165,7 +165,7 @@ async def test_too_large_a_frame_costs_the_sender_its_connection(transport: ZmqT
         ("tcp://127.0.0.1:*", True),
         ("ipc://{tmp_path}/socket", True),
         ("tcp://0.0.0.0:*", False),
-        ("tcp://127.0.0.1:*,tcp://0.0.0.0:*", False),  # the last one counts: so each has its own
+        ("tcp://127.0.0.1:*,tcp://0.0.0.0:*", False),  # each has its own option
         ("tcp://0.0.0.0:*,tcp://127.0.0.1:*", True),
     ],
 )
@@ -191,7 +191,7 @@ def send_buffer(socket: ZmqRouter | ZmqDealer) -> object:
 
 
 async def lent(count: int) -> bool:
-    """Wait until libzmq has so many of our frames: pyzmq keeps them until it is told."""
+    """Wait until libzmq holds this many of our frames: pyzmq keeps them until it is notified."""
     while len(collector.refs) != count:
         await trio.sleep(0.002)
     return True
@@ -200,7 +200,7 @@ async def lent(count: int) -> bool:
 async def test_only_long_frames_are_lent(transport: ZmqTransport) -> None:
     with trio.fail_after(PATIENCE):
         await lent(0)
-        dealer = transport.connect("tcp://127.0.0.1:1")  # nobody is there: what is sent stays
+        dealer = transport.connect("tcp://127.0.0.1:1")  # without a router, sent messages stay
         dealer.send_nowait([bytes(NO_COPY), bytes(NO_COPY)])
         assert not collector.refs
         dealer.send_nowait([bytes(NO_COPY + 1), b"", bytes(NO_COPY + 1)])
@@ -209,7 +209,7 @@ async def test_only_long_frames_are_lent(transport: ZmqTransport) -> None:
         await lent(0)
 
 
-async def test_what_was_lent_comes_back_when_it_is_sent_or_dropped(open_zmq: OpenNetwork) -> None:
+async def test_memory_is_released_when_a_frame_is_sent_or_dropped(open_zmq: OpenNetwork) -> None:
     long = bytes(NO_COPY + 1)
     async with open_zmq() as net:
         router, dealer, peer = await net.pair()
@@ -217,10 +217,10 @@ async def test_what_was_lent_comes_back_when_it_is_sent_or_dropped(open_zmq: Ope
             await net.write(dealer, [long])
             assert await net.take(router) == (peer, [long])
         await lent(0)
-        for _ in range(300):  # to who does not read, and is gone before most of it is sent
+        for _ in range(300):  # to a peer that does not read, and goes before most of it is sent
             router.send_nowait(peer, [long])
         dealer.close()
-        while router.receive_nowait() is None and collector.refs:  # it hears of that by reading
+        while router.receive_nowait() is None and collector.refs:  # it learns of this by reading
             await trio.sleep(0.002)
         with pytest.raises(PeerGone):
             router.send_nowait(peer, [long])
@@ -228,8 +228,8 @@ async def test_what_was_lent_comes_back_when_it_is_sent_or_dropped(open_zmq: Ope
 
 
 async def test_lending_does_not_lock_up_a_process_that_is_both_ends(open_zmq: OpenNetwork) -> None:
-    # Where the receiver gets the very frame that was lent, as over inproc, it gives it back with
-    # Python's lock held, which the collector waits for: that has locked up. Here it never does.
+    # If the receiver gets the very frame that was lent, as over inproc, it returns it while holding
+    # the GIL, which the collector waits for: that has caused deadlocks. Here it never happens.
     long = bytes(NO_COPY + 1)
     async with open_zmq() as net:
         router, dealer, peer = await net.pair()
@@ -270,7 +270,7 @@ trio.run(main)
 
 
 async def test_the_first_peers_of_two_processes_differ() -> None:
-    # libzmq alone hands out 006b8b4567 in every process.
+    # Without a seed, libzmq assigns 006b8b4567 in every process.
     command = [sys.executable, "-c", FIRST_PEER]
     with trio.fail_after(PATIENCE):
         runs = [await trio.run_process(command, capture_stdout=True) for _ in range(2)]
@@ -284,15 +284,16 @@ async def test_the_first_peers_of_two_processes_differ() -> None:
 
 
 def limit(socket: ZmqRouter | ZmqDealer, messages: int) -> None:
-    """Set the high-water marks of a pipe, on this side, for peers that come from now on."""
+    """Set the high-water marks of a pipe on this side, for peers that connect from now on."""
     socket._socket.setsockopt(zmq.SNDHWM, messages)
     socket._socket.setsockopt(zmq.RCVHWM, messages)
 
 
 class Traffic:
-    """A router that one task reads, while others send to a peer that never reads.
+    """A router that one task reads, while other tasks send to a peer that never reads.
 
-    A client asks again when it has its answer: a request that nobody sees stops it for good.
+    A client sends its next request after its response, so a request that is not noticed stalls
+    it permanently.
     """
 
     SENDERS = 3
@@ -329,7 +330,7 @@ class Traffic:
 
     async def disturb(self) -> None:
         while True:
-            # While this works a request may come in, unseen by Trio; then the send sees it.
+            # A request may arrive during this without Trio noticing; the send then notices it.
             time.sleep(self.rng.random() * 0.0003)  # noqa: ASYNC251 (a handler that computes)
             self.send(self.slow_peer, [bytes(100)])
             await trio.lowlevel.checkpoint()
@@ -377,7 +378,7 @@ async def test_without_settle_it_stalls(transport: ZmqTransport) -> None:
 async def test_a_send_that_takes_in_the_news_wakes_the_reader(
     open_zmq: OpenNetwork, *, settles: bool
 ) -> None:
-    # Without `settle` the reader sleeps for good: the second case shows that the first is one.
+    # Without `settle`, the reader sleeps forever: the second case shows that the first is real.
     async with open_zmq() as net:
         router, dealer, peer = await net.pair()
         got: list[list[bytes]] = []
@@ -389,17 +390,17 @@ async def test_a_send_that_takes_in_the_news_wakes_the_reader(
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(read)
                 await trio.testing.wait_all_tasks_blocked(0.05)
-                # No checkpoint from here on, so Trio cannot see the news come in...
+                # No checkpoints from here on, so Trio cannot see the news arrive...
                 router.send_nowait(peer, [b"news"])
                 assert dealer._socket.poll(5000, zmq.POLLIN)  # type: ignore[attr-defined]  # private
-                # ...before this call has taken it in, and the descriptor sleeps again.
+                # ...before this call has processed it, and the descriptor is quiet again.
                 dealer.send_nowait([b"..."])
                 if settles:
                     dealer.settle()
         assert got == ([[b"news"]] if settles else [])
 
 
-# -- what stays behind -------------------------------------------------------------------
+# -- leaks -------------------------------------------------------------------------------
 
 
 DESCRIPTORS = Path("/proc/self/fd")
@@ -410,7 +411,7 @@ def descriptors() -> int:
 
 
 @pytest.mark.skipif(not DESCRIPTORS.is_dir(), reason="the system does not show descriptors")
-async def test_nothing_stays_behind() -> None:
+async def test_no_threads_or_descriptors_remain() -> None:
     async def cycle() -> None:
         transport = ZmqTransport(max_frame=1000)
         router = transport.bind("tcp://127.0.0.1:*")
@@ -430,7 +431,7 @@ async def test_nothing_stays_behind() -> None:
     assert threading.active_count() <= threads
 
 
-async def test_aclose_is_bounded_though_nobody_takes_what_lingers() -> None:
+async def test_aclose_is_bounded_although_lingering_messages_are_not_read() -> None:
     transport = ZmqTransport(max_frame=1000)
     dealer = transport.connect("tcp://127.0.0.1:1")
     dealer.send_nowait([b"x"])

@@ -1,4 +1,4 @@
-"""Shared by the tests of `trizmq.wire`: one good message of every kind."""
+"""Shared by the tests of `trizmq.wire`: one valid message of every kind."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def every_item() -> list[Item]:
 
 @pytest.fixture(scope="session")
 def client_messages(every_item: list[Item]) -> list[list[bytes]]:
-    """What a frontend reads without complaint."""
+    """Valid messages for a frontend."""
     return [
         native.encode(every_item),
         native.encode(every_item[:2]),
@@ -65,7 +65,7 @@ def client_messages(every_item: list[Item]) -> list[list[bytes]]:
 
 @pytest.fixture(scope="session")
 def worker_messages(every_item: list[Item]) -> list[list[bytes]]:
-    """What a backend reads without complaint."""
+    """Valid messages for a backend."""
     commands: list[list[bytes]] = [
         [b"\x01", b"users"],
         [b"\x03", b"client", b"", b"{}"],

@@ -1,4 +1,4 @@
-"""Items become messages that a peer can take: none too long, none with too many frames."""
+"""Items are encoded as messages within a peer's limits on bytes and frames."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def call(number: int, body: bytes | list[bytes]) -> Call:
 
 
 def read(items: list[Item]) -> list[Item]:
-    """Write ``items``, check each message, and read them all back."""
+    """Encode ``items``, check each message, and decode them all."""
     found: list[Item] = []
     for frames, count in batches(items):
         assert len(frames) <= native.MAX_FRAMES
@@ -41,7 +41,7 @@ def test_bodies_with_too_many_frames_together_travel_alone() -> None:
 
 
 def test_many_small_frames_of_a_large_body_are_set_apart() -> None:
-    """Else a batch of such would be a frame that no peer lets in."""
+    """Otherwise a batch of them would be a frame that peers refuse."""
     items: list[Item] = [call(number, [bytes(native.LARGE)] * 100) for number in range(4)]
     assert read(items) == items
 
@@ -82,7 +82,7 @@ def test_no_message_is_larger_than_its_receiver_takes(body_bytes: int, headers_b
     assert left_out == []
 
 
-def test_what_is_too_large_by_itself_takes_no_other_with_it() -> None:
+def test_an_item_that_is_too_large_does_not_affect_others() -> None:
     large = {"a": "x" * 70_000}
     items: list[Item] = [
         Response(1, 200, {}, b"1"),

@@ -1,4 +1,4 @@
-"""Any client reaches any worker: MDP's commands and trizmq's items say the same."""
+"""Any client reaches any worker: MDP's commands and trizmq's items are equivalent."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_problem_passes_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("status", [302, 404, 500, 799])
-def test_anything_else_becomes_a_problem(status: int) -> None:
+def test_other_responses_become_a_problem(status: int) -> None:
     reply = bridge.reply_of(Response(1, status, {"content-type": "text/plain"}, b"no"), b"users")
     (document,) = reply.body
     assert orjson.loads(document)["status"] == status

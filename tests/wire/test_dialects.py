@@ -1,4 +1,4 @@
-"""The first frames tell the dialect, and the answer goes back the way the call came."""
+"""The first frames determine the dialect, and the response returns along the same path."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Frames: TypeAlias = list[bytes]
 OK = Response(1, 200, {}, b"[]")
 PART = Part(1, 0, b"p")
 
-# dialect: the request, the final reply, the partial reply; all behind the delimiter.
+# dialect: the request, the final reply, the partial reply; all after the delimiter.
 BEHIND: dict[str, tuple[Frames, Frames, Frames | None]] = {
     "mdp01": (
         [b"MDPC01", b"users", b"{}"],
@@ -45,8 +45,8 @@ BEHIND: dict[str, tuple[Frames, Frames, Frames | None]] = {
     ),
 }
 
-# What ZeroMQ makes up begins with a zero byte; a peer may choose any other. The last ones
-# begin as a batch does, and the very last one *is* a batch.
+# libzmq's own ids begin with a zero byte; peers may choose any other. The last ones begin like a
+# batch, and the very last one *is* a batch.
 ADDRESSES = [b"\0\1\2\3\4", b"queue", b"\x91" * 255, b"\xdc", native.encode([Heartbeat()])[0]]
 
 
@@ -123,7 +123,7 @@ def test_white_space_may_precede_the_object() -> None:
         ([b"\x91", b"", b"{}"], [b"\x91", b"", b'{"status":200,"body":[]}']),
     ],
 )
-def test_who_makes_a_mistake_can_be_told(frames: Frames, answer: Frames) -> None:
+def test_a_malformed_call_has_a_return_path(frames: Frames, answer: Frames) -> None:
     with pytest.raises(MalformedCall) as caught:
         dialects.read(frames)
     assert caught.value.status == 400
@@ -174,7 +174,7 @@ PACKED = [b"\xaa\xa4\x01\x06MDPC02\x01\x05users", b"\xaa\xa4\x07\x06MDPW02", b'{
     st.lists(st.binary(max_size=8).map(b"\0".__add__), max_size=3),
     st.lists(st.sampled_from([*KNOWN, *PACKED]) | st.binary(max_size=30), min_size=1, max_size=5),
 )
-def test_nothing_behind_an_empty_frame_is_dropped(addresses: Frames, message: Frames) -> None:
+def test_every_message_with_a_delimiter_gets_a_response(addresses: Frames, message: Frames) -> None:
     try:
         read = dialects.read([*addresses, b"", *message])
     except (MalformedCall, MalformedCommand):
@@ -232,7 +232,7 @@ def test_a_call_without_a_body_or_with_too_many_frames_can_be_answered(
         ([b"\x91"], "not a native batch"),
     ],
 )
-def test_what_no_client_may_say(frames: Frames, message: str) -> None:
+def test_invalid_messages_of_clients(frames: Frames, message: str) -> None:
     with pytest.raises(RemoteProtocolError, match=message) as caught:
         dialects.read(frames)
     assert type(caught.value) is RemoteProtocolError
@@ -265,7 +265,7 @@ def test_as_many_frames_as_are_allowed(addresses: Frames) -> None:
     ("frames", "dialect"),
     [([b"", b"MDPW01"], "mdp01"), ([b"MDPW02"], "mdp02"), ([b"", b"MDPW02"], "majortomo")],
 )
-def test_workers_are_told_apart(frames: Frames, dialect: str) -> None:
+def test_workers_dialects_are_recognized(frames: Frames, dialect: str) -> None:
     heartbeat = b"\x04" if dialect == "mdp01" else b"\x05"
     ready = ForeignCommand(dialect, Ready("users"))
     assert dialects.read_worker([*frames, b"\x01", b"users"]) == ready
@@ -281,7 +281,7 @@ def test_workers_are_told_apart(frames: Frames, dialect: str) -> None:
         ([b"\x91"], "not a native batch"),
     ],
 )
-def test_what_no_worker_may_say(frames: Frames, message: str) -> None:
+def test_invalid_commands_of_workers(frames: Frames, message: str) -> None:
     with pytest.raises(RemoteProtocolError, match=message) as caught:
         dialects.read_worker(frames)
     assert type(caught.value) is RemoteProtocolError
@@ -320,7 +320,7 @@ def test_a_client_at_the_workers_port_can_be_answered(frames: Frames) -> None:
         ([b"\x01", b"GET /users"], "cannot offer b'GET /users'"),
     ],
 )
-def test_a_worker_that_says_it_wrong_can_be_sent_away(rest: Frames, message: str) -> None:
+def test_a_malformed_command_has_a_dialect_for_the_disconnect(rest: Frames, message: str) -> None:
     with pytest.raises(MalformedCommand, match=message) as caught:
         dialects.read_worker([b"MDPW02", *rest])
     assert caught.value.dialect == "mdp02"

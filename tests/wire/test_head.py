@@ -1,4 +1,4 @@
-"""The service frame: a service name or a request line, header fields, and nothing unseen."""
+"""The service frame: a service name or a request line, header fields, and no hidden content."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ from trizmq.wire.head import MAX_HEAD, Head
         (b"who?x=1", Head("POST", "/who%3Fx%3D1", {})),
         ("größe".encode(), Head("POST", "/gr%C3%B6%C3%9Fe", {})),
         (b"x" * 255, Head("POST", f"/{quote('x' * 255)}", {})),
-        # No request lines: the space, the slash or the method is not what it has to be.
+        # Not request lines: the space, the slash or the method is wrong.
         (b"GET users", Head("POST", "/GET%20users", {})),
         (b"GET  /users", Head("POST", "/GET%20%20%2Fusers", {})),
         (b"1GT /users", Head("POST", "/1GT%20%2Fusers", {})),
         (b"ABCDEFGHIJKLMNOPQ /", Head("POST", "/ABCDEFGHIJKLMNOPQ%20%2F", {})),
-        ("\u017fET /".encode(), Head("POST", "/%C5%BFET%20%2F", {})),  # upper() has an S there
+        ("\u017fET /".encode(), Head("POST", "/%C5%BFET%20%2F", {})),  # upper() would create an S
     ],
 )
-def test_what_a_service_frame_says(frame: bytes, expected: Head) -> None:
+def test_decoding_service_frames(frame: bytes, expected: Head) -> None:
     assert head.read(frame) == expected
 
 
@@ -75,11 +75,11 @@ def test_what_a_service_frame_says(frame: bytes, expected: Head) -> None:
         b"users\n folded: x",
         b"users\na: b\x00c",
         b"users\na: b\rc: d",
-        "users\nto\u212aen: x".encode(),  # lower() would make an ASCII k of it
+        "users\nto\u212aen: x".encode(),  # lower() would create an ASCII k
         b"users\na: " + b"x" * MAX_HEAD,
     ],
 )
-def test_what_no_service_frame_may_say(frame: bytes) -> None:
+def test_invalid_service_frames(frame: bytes) -> None:
     with pytest.raises(RemoteProtocolError) as caught:
         head.read(frame)
     assert len(str(caught.value)) < 300
@@ -97,7 +97,7 @@ def test_what_no_service_frame_may_say(frame: bytes) -> None:
         Head("GET", "/users", {"a": "b" * MAX_HEAD}),
     ],
 )
-def test_what_we_may_not_write(bad: Head) -> None:
+def test_invalid_heads_are_not_encoded(bad: Head) -> None:
     with pytest.raises(LocalProtocolError):
         head.write(bad)
 
@@ -126,12 +126,12 @@ heads = st.builds(
 
 
 @given(heads)
-def test_what_is_written_is_read_back(given_head: Head) -> None:
+def test_an_encoded_head_is_read_back(given_head: Head) -> None:
     assert head.read(head.write(given_head)) == given_head
 
 
 @given(st.binary(max_size=30) | st.text("aG /:\r\n\t\x00é", max_size=12).map(str.encode))
-def test_what_is_read_can_be_written(frame: bytes) -> None:
+def test_a_decoded_head_can_be_encoded(frame: bytes) -> None:
     try:
         first = head.read(frame)
     except RemoteProtocolError:

@@ -1,4 +1,4 @@
-"""RFC 7, RFC 18 and the majortomo package, frame by frame, both ways and both directions."""
+"""RFC 7, RFC 18 and the majortomo package, frame by frame, in both directions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Frames: TypeAlias = list[bytes]
 
 CODECS = [MDP01, MDP02, MAJORTOMO]
 
-# (dialect, what the RFC prints, what we make of it): read both ways by the tests below.
+# (dialect, frames as in the RFC, our command): the tests below use them in both directions.
 WORKER: list[tuple[Dialect, Frames, Command]] = [
     (MDP01, [b"", b"MDPW01", b"\x01", b"users"], Ready("users")),
     (MDP01, [b"", b"MDPW01", b"\x02", b"C1", b"", b"{}"], Request(b"C1", (b"{}",))),
@@ -99,7 +99,7 @@ def test_the_reply_table(codec: Dialect, frames: Frames, reply: Reply) -> None:
 def test_every_shortening_of_a_worker_command_is_refused(
     codec: Dialect, frames: Frames, command: Command
 ) -> None:
-    # A body of two frames may lose one and still be a body; nothing else may lose any.
+    # A body of two frames may lose one and still be a body; no other frame may be missing.
     body = len(getattr(command, "body", (b"",)))
     for length in range(len(frames) - body + 1):
         with pytest.raises(RemoteProtocolError):
@@ -154,7 +154,7 @@ def test_no_dialect_reads_the_commands_of_another(
         [b"\x01\x01", b"users"],
     ],
 )
-def test_what_no_worker_may_say(rest: Frames) -> None:
+def test_invalid_commands_of_workers(rest: Frames) -> None:
     for header in [[b"MDPW02"], [b"", b"MDPW02"]]:
         with pytest.raises(RemoteProtocolError):
             (MAJORTOMO if header[0] == b"" else MDP02).decode_worker([*header, *rest])
@@ -169,7 +169,7 @@ def test_rfc_7_has_no_partial() -> None:
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_what_we_may_not_say(codec: Dialect) -> None:
+def test_invalid_commands_are_not_encoded(codec: Dialect) -> None:
     commands: list[Command] = [Ready(""), Ready("a\nb"), Final(b"C1", ()), Final(b"", (b"",))]
     for command in commands:
         with pytest.raises(LocalProtocolError):
@@ -223,13 +223,13 @@ words = st.sampled_from(sorted({frame for _, frames, _ in WORKER for frame in fr
 
 
 @given(st.sampled_from(CODECS), st.lists(words | st.binary(max_size=3), max_size=7))
-def test_nothing_is_guessed(codec: Dialect, frames: Frames) -> None:
+def test_ambiguous_frames_are_refused(codec: Dialect, frames: Frames) -> None:
     try:
         command = codec.decode_worker(frames)
     except RemoteProtocolError:
         return
     written = codec.encode_worker(command)
-    # One thing is forgiven: the empty frame behind the address, which the zguide's PHP leaves out.
+    # One exception: the empty frame after the address, which the zguide's PHP worker omits.
     at = next((at for at in range(len(written)) if written[at : at + 1] != frames[at : at + 1]), 0)
     assert frames in (written, [*written[:at], *written[at + 1 :]])
     assert frames == written or written[at] == b""

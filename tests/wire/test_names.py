@@ -1,4 +1,4 @@
-"""Every rule about names: methods, targets, header fields, services."""
+"""All rules about names: methods, targets, header fields, services."""
 
 from __future__ import annotations
 
@@ -123,14 +123,14 @@ def test_a_subclass_of_str_is_its_text() -> None:
         (1, "x"),
     ],
 )
-def test_what_no_field_may_be(name: Any, value: Any) -> None:
+def test_invalid_header_fields(name: Any, value: Any) -> None:
     assert not names.are_fields_normal({name: value})
     with pytest.raises(LocalProtocolError, match="headers: "):
         names.check_fields([(name, value)])
 
 
 @given(st.dictionaries(st.text(max_size=4), st.text(max_size=4), max_size=3))
-def test_what_is_normal_at_once_is_not_changed(headers: dict[str, str]) -> None:
+def test_normal_fields_are_not_changed(headers: dict[str, str]) -> None:
     if names.are_fields_normal(headers):
         assert names.check_fields(headers.items()) == headers
 
@@ -142,7 +142,7 @@ def test_a_normal_line_passes_every_check(method: str, target: str) -> None:
         assert names.check_target(target) == target
 
 
-def test_what_a_log_shows_of_a_peers_own_name() -> None:
+def test_names_of_peers_in_logs() -> None:
     assert names.label("ada-1", 64) == "ada-1"
     assert names.label("é" * 99, 64) == "é" * 64
     assert names.label("a\nERROR b\x1b[2J\u2028", 64) == "a?ERROR b?[2J?"

@@ -1,4 +1,4 @@
-"""The native dialect: what is written is read back, and nothing else is believed."""
+"""The native dialect: items are read back, and invalid messages are refused."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ items = st.one_of(
 
 
 @given(st.lists(items, min_size=1, max_size=native.BATCH))
-def test_what_is_written_is_read_back_and_the_items_are_left_alone(batch: list[Item]) -> None:
+def test_items_are_read_back_and_not_changed(batch: list[Item]) -> None:
     before = copy.deepcopy(batch)
     frames = native.encode(batch)
     assert native.decode(frames) == before
@@ -87,7 +87,7 @@ def test_every_first_byte_that_encode_makes_is_known() -> None:
         assert native.encode([Heartbeat()] * count)[0][:1] in native.FIRST_BYTES
 
 
-def test_what_a_later_version_adds_at_the_end_is_ignored() -> None:
+def test_fields_added_at_the_end_by_a_later_version_are_ignored() -> None:
     frames = [msgspec.msgpack.encode([[6, 0, "more"], [2, 1, {"new": [1]}]])]
     assert native.decode(frames) == [Heartbeat(), Cancel(1)]
 
@@ -110,12 +110,12 @@ def test_what_a_later_version_adds_at_the_end_is_ignored() -> None:
         ([msgspec.msgpack.encode([[6]]) + b"x"], "not a native batch"),
         ([b""], "not a native batch"),
         ([], "not a native batch"),
-        ([b"\x91\x92\x07\xa2\xff\xff"], "not a native batch: 'utf-8'"),  # no UTF-8
+        ([b"\x91\x92\x07\xa2\xff\xff"], "not a native batch: 'utf-8'"),  # not UTF-8
         ([b"\x91\x93\x06\x00" + b"\x91" * 100_000], "not a native batch: maximum recursion"),
         ([msgspec.msgpack.encode([[0, 1, "i", 0, [""] * 100_001]])], "length <= 100000"),
     ],
 )
-def test_what_is_refused(frames: list[bytes], message: str) -> None:
+def test_invalid_messages_are_refused(frames: list[bytes], message: str) -> None:
     with pytest.raises(RemoteProtocolError, match=message):
         native.decode(frames)
 
@@ -160,9 +160,9 @@ def test_a_length_that_lies_costs_no_memory(batch: bytes) -> None:
         [Cancel(-(2**64))],
         [Part(1, 0, [b""] * (MAX_BODY_FRAMES + 1))],
         [Part(n, 0, [LARGE] + [b""] * (MAX_BODY_FRAMES // 2)) for n in (1, 2)],
-        [Hello(1, object())],  # type: ignore[arg-type]  # what a careless caller does
+        [Hello(1, object())],  # type: ignore[arg-type]  # from a careless caller
     ],
 )
-def test_what_cannot_be_written_is_our_own_fault(batch: list[Item]) -> None:
+def test_an_item_that_cannot_be_encoded_is_a_local_error(batch: list[Item]) -> None:
     with pytest.raises(LocalProtocolError):
         native.encode(batch)

@@ -1,4 +1,4 @@
-"""The wire of the C library majordomo, byte by byte: what its code generator makes of its model."""
+"""The wire format of the C library majordomo, byte by byte, as its code generator produces it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_the_client_table(frames: Frames, reply: Reply) -> None:
 
 
 def test_a_body_may_have_no_frame() -> None:
-    """An unset zmsg sends none; in RFC 18's frames an empty body is one empty frame."""
+    """An unset zmsg sends no frame; in RFC 18's frames, an empty body is one empty frame."""
     assert PACKED.decode_request([opening(1, C, 1, ECHO)]) == ClientRequest(b"echo", (b"",))
     assert PACKED.decode_worker([opening(7, W, 4), b"C1", b""]) == Final(b"C1", (b"",))
     assert PACKED.decode_reply([opening(3, C, 3, ECHO)]) == ClientFinal(b"echo", (b"",))
@@ -96,7 +96,7 @@ def test_a_body_may_have_no_frame() -> None:
         [opening(7, W, 4)],
         [opening(7, W, 4), b"C1"],
         [opening(7, W, 4), b"", b"", b"x"],
-        [opening(6, W, 4), b"C1", b"", b"x"],  # two numbers that do not agree
+        [opening(6, W, 4), b"C1", b"", b"x"],  # two numbers that differ
         [opening(4, W, 1)],
         [opening(4, W, 1, b"\x05echo")],
         [opening(4, W, 1, b"\x03echo")],
@@ -111,18 +111,18 @@ def test_a_body_may_have_no_frame() -> None:
         [b"\xaa\xa4\x08\x06MDPW01\x05"],
     ],
 )
-def test_what_no_worker_may_say(frames: Frames) -> None:
+def test_invalid_commands_of_workers(frames: Frames) -> None:
     with pytest.raises(RemoteProtocolError):
         PACKED.decode_worker(frames)
 
 
-def test_what_does_not_fit_in_a_string() -> None:
+def test_a_service_that_is_too_long_is_refused() -> None:
     with pytest.raises(LocalProtocolError, match="256 bytes"):
         PACKED.encode_request(ClientRequest(b"x" * 256, (b"",)))
 
 
 @given(st.binary(max_size=255), st.lists(st.binary(max_size=3), min_size=1, max_size=4))
-def test_what_is_packed_is_unpacked(service: bytes, body: Frames) -> None:
+def test_packing_and_unpacking_are_inverse(service: bytes, body: Frames) -> None:
     frames = [b"MDPC02", b"\x01", service, *body]
     assert packed.unpack(packed.pack(frames)) == frames
     frames = [b"MDPW02", b"\x04", service, b"", *body]

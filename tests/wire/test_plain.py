@@ -1,4 +1,4 @@
-"""The dialect for any REQ socket: JSON in, JSON out, raw frames for what is not JSON."""
+"""The dialect for any REQ socket: JSON in both directions, and raw frames for other bodies."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_the_timeout_is_rounded_up_to_milliseconds(timeout: str, ttl: int) -> No
         b'{"path": "/x", "body": {"%s": 1}}',
     ],
 )
-def test_what_is_not_utf8_is_refused_wherever_it_stands(text: bytes, wrong: bytes) -> None:
+def test_invalid_utf8_is_refused_everywhere(text: bytes, wrong: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
         asked(text % wrong)
 
@@ -100,7 +100,7 @@ def test_a_rare_character_costs_no_memory() -> None:
     tracemalloc.start()
     try:
         asked(document)
-        assert tracemalloc.get_traced_memory()[1] < 20_000_000  # the body, twice for a moment
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000  # the body, briefly twice
     finally:
         tracemalloc.stop()
 
@@ -150,7 +150,7 @@ def test_a_rare_character_costs_no_memory() -> None:
         (b'\xef\xbb\xbf{"path": "/users"}', "not a plain request"),
     ],
 )
-def test_what_is_refused_is_said_in_a_few_words(text: str | bytes, message: str) -> None:
+def test_refusals_have_short_messages(text: str | bytes, message: str) -> None:
     with pytest.raises(RemoteProtocolError, match=message) as caught:
         asked(text)
     assert len(str(caught.value)) < 300
@@ -210,11 +210,11 @@ TEXT = {"content-type": "text/plain"}
         (Response(1, 200, {}, b"[" * 99_999), {"status": 200}, [b"[" * 99_999]),
     ],
 )
-def test_what_a_reply_looks_like(response: Response, document: object, raw: list[bytes]) -> None:
+def test_the_format_of_a_reply(response: Response, document: object, raw: list[bytes]) -> None:
     assert told(response) == (document, raw)
 
 
-# Without white space round it: what is JSON loses that on its way.
+# Without surrounding white space, which JSON bodies lose in transit.
 frames = st.binary(max_size=9).map(bytes.strip) | st.sampled_from(
     [b"{}", b"[1]", b'"', b'"\xff"', b"nul", b"1e5"]
 )
@@ -228,7 +228,7 @@ def test_replies_are_read_back(
     status: int, headers: dict[str, str], body: bytes | list[bytes]
 ) -> None:
     _, document, *_ = sent = plain.encode_reply(Response(0, status, headers, body))
-    orjson.loads(document)  # valid, always
+    orjson.loads(document)  # always valid
     reply = plain.decode_reply(sent)
     assert reply.status == status
     assert reply.body == body
@@ -255,7 +255,7 @@ def test_requests_are_read_back(
         st.text(st.characters(exclude_categories=["Cs"])), st.integers() | st.text("aé&=+ %")
     )
 )
-def test_a_query_says_what_the_object_said(query: dict[str, object]) -> None:
+def test_a_query_is_converted_from_the_object(query: dict[str, object]) -> None:
     document = orjson.dumps({"path": "/users", "query": {k: str(v) for k, v in query.items()}})
     _, _, query_string = asked(document).target.partition("?")
     pairs = parse_qsl(query_string, keep_blank_values=True)
@@ -265,12 +265,12 @@ def test_a_query_says_what_the_object_said(query: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     "text", ['{"status": 99}', '{"status": "200"}', "{}", "[]", '{"status": 200, "headers": 1}']
 )
-def test_what_no_reply_may_say(text: str) -> None:
+def test_invalid_replies(text: str) -> None:
     with pytest.raises(RemoteProtocolError, match="not a plain reply"):
         plain.decode_reply([b"", text.encode()])
 
 
-def test_a_later_broker_may_say_more() -> None:
+def test_unknown_keys_of_a_later_broker_are_ignored() -> None:
     assert plain.decode_reply([b"", b'{"status": 200, "new": 1}']) == Response(0, 200, {}, b"")
 
 
@@ -283,7 +283,7 @@ def test_a_later_broker_may_say_more() -> None:
         Call(1, 1, "GET", "/users", {"a": "b\nc"}, b""),
     ],
 )
-def test_what_we_may_not_ask(call: Call) -> None:
+def test_invalid_requests_are_refused(call: Call) -> None:
     with pytest.raises(LocalProtocolError):
         plain.encode_request(call)
 

@@ -1,6 +1,6 @@
-"""Whatever arrives, only RemoteProtocolError leaves: 100,000 messages that went wrong.
+"""Only RemoteProtocolError is raised, whatever arrives: 100,000 damaged messages.
 
-A seeded generator and a plain loop: many times faster than hypothesis, and a failure is
+A seeded generator and a plain loop are many times faster than hypothesis, and a failure can be
 found again by its number.
 """
 
@@ -26,7 +26,7 @@ Frames: TypeAlias = list[bytes]
 
 FRONTEND, BACKEND, CLIENT = 60_000, 30_000, 20_000
 
-#: Bytes with a meaning somewhere: of msgpack's lengths and nests, of JSON, of text, of MDP.
+#: Bytes with a meaning: lengths and nesting of msgpack, JSON, text, MDP.
 TELLING = (
     *(bytes([byte]) for byte in [0, 1, 2, 3, 4, 5, 6, 7, 0x7F, 0x90, 0x9F, 0xC0, 0xC1, 0xFF]),
     *(b"\xdc\xff\xff", b"\xdd\xff\xff\xff\xff", b"\xdf\x7f\xff\xff\xff", b"\xc6\xff\xff\xff\xff"),
@@ -76,7 +76,7 @@ def spoiled(seed: int, count: int, good: list[Frames]) -> Iterator[Frames]:
 
 
 def survives(decode: Callable[[Frames], object], messages: Iterator[Frames]) -> tuple[int, int]:
-    """Return how many messages were read and how many refused; anything else fails."""
+    """Return how many messages were read and how many refused; other exceptions fail the test."""
     read, longest, refused = 0, 0, 0
     for number, frames in enumerate(messages):
         try:
@@ -93,7 +93,7 @@ def survives(decode: Callable[[Frames], object], messages: Iterator[Frames]) -> 
 
 
 def read_and_answer(frames: Frames) -> None:
-    """As a broker does: what was read can be answered, and so can the mistakes."""
+    """Respond like a broker: to readable messages, and to malformed ones."""
     try:
         found = dialects.read(frames)
     except MalformedCall as error:
@@ -108,7 +108,7 @@ def read_and_answer(frames: Frames) -> None:
 
 
 def spoiled_everywhere(good: list[Frames]) -> Iterator[Frames]:
-    """Every telling byte at every place: random ones miss what lies in three nested objects."""
+    """Put every special byte at every position: random bytes miss deeply nested objects."""
     for frames in good:
         for number, frame in enumerate(frames):
             for place in range(len(frame) + 1 if len(frame) < 1000 else 0):
@@ -137,7 +137,7 @@ def test_the_frontend_survives(client_messages: list[Frames]) -> None:
     assert refused > FRONTEND // 4
 
 
-def test_nothing_is_kept_and_no_length_is_believed(client_messages: list[Frames]) -> None:
+def test_nothing_is_retained_and_no_length_is_trusted(client_messages: list[Frames]) -> None:
     tracemalloc.start()
     try:
         survives(read_and_answer, spoiled(5, 5_000, client_messages))

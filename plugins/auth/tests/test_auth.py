@@ -1,4 +1,4 @@
-"""Who gets in, through the client and a server in memory: 401, 403, public, scopes, admin."""
+"""Access control with a client and a server in memory: 401, 403, public, scopes, admin."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def scoped() -> str:
 
 
 class Things:
-    """A plugin whose routes differ in what they want."""
+    """Return a plugin with routes that have different requirements."""
 
     @hookimpl
     def trizmq_register_routes(self) -> Router:
@@ -55,7 +55,7 @@ def open_things(directory: Path, token: str | None = None) -> AbstractAsyncConte
     return open_app(plugins=["auth", Things()], state_dir=directory, token=token)
 
 
-async def test_whoami_says_principal_and_scopes(store: TokenStore, tmp_path: Path) -> None:
+async def test_whoami_returns_principal_and_scopes(store: TokenStore, tmp_path: Path) -> None:
     token = store.add("ada", ["b", "a"])
     async with open_things(tmp_path, token) as client:
         response = await client.get("/auth/whoami")
@@ -128,7 +128,7 @@ async def test_a_scoped_route_wants_all_its_scopes(
             assert 'error="insufficient_scope"' in response.headers["www-authenticate"]
 
 
-async def test_a_public_route_is_for_all_and_knows_who_comes(
+async def test_a_public_route_is_open_and_knows_the_caller(
     store: TokenStore, tmp_path: Path
 ) -> None:
     token = store.add("ada", [])
@@ -172,10 +172,10 @@ async def test_the_first_start_makes_an_admin_token(
     async with open_things(tmp_path, token) as client:
         assert (await client.get("/auth/whoami")).json() == {"principal": "admin", "scopes": ["*"]}
         assert (await client.post("/things")).status == 200
-    assert path.read_text() == token  # the second start made none
+    assert path.read_text() == token  # the second start created none
 
 
-async def test_no_admin_token_where_somebody_took_charge(store: TokenStore, tmp_path: Path) -> None:
+async def test_no_admin_token_if_a_token_file_exists(store: TokenStore, tmp_path: Path) -> None:
     store.revoke(store.add("ada", []).partition(".")[0])
     async with open_things(tmp_path):
         assert not (tmp_path / "admin-token").exists()

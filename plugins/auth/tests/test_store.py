@@ -1,4 +1,4 @@
-"""The store's promises: no secret on disk, nobody else may read, no change is lost."""
+"""The guarantees of the store: no secrets on disk, private files, no lost changes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_token_is_an_id_and_256_bits(store: TokenStore) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["", "x", ".", "é", "\ud800"])
-def test_nothing_else_matches(store: TokenStore, wrong: str) -> None:
+def test_no_other_text_matches(store: TokenStore, wrong: str) -> None:
     text = store.add("ada", [])
     (token,) = store.tokens()
     assert not token.matches(wrong)
@@ -58,7 +58,7 @@ def test_files_are_their_owners_alone(store: TokenStore, tmp_path: Path) -> None
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_revoke_forgets_one_and_says_whether_it_was_there(store: TokenStore) -> None:
+def test_revoke_removes_one_token_and_returns_whether_it_existed(store: TokenStore) -> None:
     store.add("ada", [])
     store.add("bob", [])
     ada, bob = store.tokens()
@@ -83,7 +83,7 @@ def test_the_stamp_differs_after_each_change(store: TokenStore) -> None:
 def test_changes_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
     def add_some() -> None:
         for _ in range(5):
-            TokenStore(tmp_path).add("ada", [])  # a lock file of its own: as another process
+            TokenStore(tmp_path).add("ada", [])  # with its own lock file, like another process
 
     threads = [threading.Thread(target=add_some) for _ in range(4)]
     for thread in threads:
@@ -94,7 +94,7 @@ def test_changes_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[{}]", b"\xff", b'["'])
-def test_a_damaged_file_is_said_to_be_one(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_file_is_an_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "tokens.json").write_bytes(content)
     with pytest.raises(ConfigError, match=r"tokens\.json cannot be read"):
         TokenStore(tmp_path).tokens()
@@ -114,7 +114,7 @@ def start_first(directory: Path) -> None:
     ensure_admin(TokenStore(directory), directory)
 
 
-#: The same for a process of its own.
+#: The same for a separate process.
 FIRST_START = """
 import sys
 from pathlib import Path
@@ -136,7 +136,7 @@ def test_many_first_starts_at_once_make_one_token(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("step", range(4))
 def test_a_first_start_that_is_killed_leaves_nothing_half_done(tmp_path: Path, step: int) -> None:
-    # Killed at its step-th replacement or lock: the next start makes the one token that counts.
+    # Killed at its step-th replacement or lock: the next start creates the only valid token.
     steps = 0
     child = os.fork()
     if child == 0:
@@ -162,11 +162,13 @@ def test_a_first_start_that_is_killed_leaves_nothing_half_done(tmp_path: Path, s
     assert not list(tmp_path.glob(".*"))
 
 
-# -- what the file system does -----------------------------------------------------------
+# -- the file system ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["tokens.json", "."])
-def test_what_everybody_may_write_is_refused(store: TokenStore, tmp_path: Path, name: str) -> None:
+def test_a_store_that_every_user_can_write_is_refused(
+    store: TokenStore, tmp_path: Path, name: str
+) -> None:
     store.add("ada", [])
     (tmp_path / name).chmod(0o777 if name == "." else 0o666)
     with pytest.raises(ConfigError, match=r"every user can write the .*: run chmod [67]00 /"):

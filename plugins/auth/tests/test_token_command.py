@@ -1,4 +1,4 @@
-"""`trizmq token`: `new` prints the token alone, `list` no secret, `revoke` tells the truth."""
+"""`trizmq token`: `new` prints only the token, `list` prints no secrets, `revoke` is effective."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_list_is_for_people_or_programs_and_has_no_secret(
         (253_402_300_799.0, "9999-12-31T23:59:59+00:00"),
     ],
 )
-def test_what_an_older_version_kept_is_listed(
+def test_tokens_of_an_older_version_are_listed(
     store: TokenStore, tmp_path: Path, expires: float, shown: str
 ) -> None:
     store.add("ada", [], expires)
@@ -134,7 +134,7 @@ def test_a_revoked_token_is_dead_when_the_command_has_returned(
     assert verifier.verify(text) is None
 
 
-def test_what_is_not_there_cannot_be_revoked(tmp_path: Path) -> None:
+def test_an_unknown_token_cannot_be_revoked(tmp_path: Path) -> None:
     result = run(tmp_path, "revoke", "nobody")
     assert result.exit_code == 1
     assert "there is no token 'nobody'" in result.stderr

@@ -1,4 +1,4 @@
-"""The verifier's promises: right at once after `new`, within a blink after `revoke`; bounded."""
+"""The guarantees of the verifier: immediate after `new`, prompt after `revoke`, bounded."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def test_a_token_stands_for_its_principal(store: TokenStore) -> None:
 
 
 @pytest.mark.parametrize("text", ["", ".", "nobody.secret", "\ud800"])
-def test_what_is_no_token_stands_for_nobody(store: TokenStore, text: str) -> None:
+def test_an_invalid_token_has_no_principal(store: TokenStore, text: str) -> None:
     checker = Verifier(store)
-    assert checker.verify(text) is None  # before there is a file
+    assert checker.verify(text) is None  # before the file exists
     token = store.add("ada", [])
     assert checker.verify(text) is None
     assert checker.verify(token.partition(".")[0] + ".wrong") is None
@@ -61,7 +61,7 @@ def test_no_file_no_tokens(store: TokenStore, tmp_path: Path) -> None:
     assert checker.verify(text) is None
 
 
-def test_a_damaged_file_lets_nobody_in(
+def test_a_damaged_file_lets_no_caller_in(
     store: TokenStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     text = store.add("ada", [])
@@ -83,7 +83,7 @@ def test_expiry_counts_for_a_remembered_token_too(store: TokenStore) -> None:
     assert checker.verify(text) is None
 
 
-def test_what_is_remembered_is_bounded(store: TokenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_of_tokens_is_bounded(store: TokenStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verifier, "REMEMBERED", 2)
     texts = [store.add("ada", []) for _ in range(5)]
     checker = Verifier(store)
@@ -101,7 +101,7 @@ def test_tokens_that_expire_do_not_push_each_other_out(store: TokenStore) -> Non
 
 
 def test_expiry_counts_while_others_guess(store: TokenStore) -> None:
-    """Each guess looks at the file, and so puts off the next look."""
+    """Every guess checks the file, and so postpones the next check."""
     text = store.add("ada", [], time.time() + 0.05)
     checker = Verifier(store)
     assert checker.verify(text)

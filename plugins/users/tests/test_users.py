@@ -1,4 +1,4 @@
-"""The users plugin, as its README has it, through the client and a server in memory."""
+"""The users plugin as described in its README, with a client and a server in memory."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def test_a_new_user_has_an_id_and_a_location() -> None:
         ({"name": "Ada", "id": 1}, "id"),
     ],
 )
-async def test_what_is_no_user_is_refused_and_told_why(body: object, complaint: str) -> None:
+async def test_an_invalid_user_is_refused_with_a_reason(body: object, complaint: str) -> None:
     async with open_app(plugins=["users"]) as client:
         response = await client.post("/users", json=body)
         assert response.status == 422
@@ -56,7 +56,7 @@ async def test_a_user_is_removed_once() -> None:
         assert (await client.post("/users", json={"name": "Ada"})).status == 201
 
 
-async def test_each_start_begins_anew() -> None:
+async def test_each_start_resets_the_users() -> None:
     for _ in range(2):
         async with open_app(plugins=["users"]) as client:
             assert (await client.post("/users", json={"name": "Ada"})).json()["id"] == 2
