@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import gc
 import os
 import sys
 import threading
@@ -98,6 +100,52 @@ async def test_a_thread_in_which_trio_dies_ends_calls_and_the_block(
                 client.post("/test/echo")
             assert info.value.executed == "no"
         thread._thread.join(5)
+
+    async with serving(routes) as endpoint:
+        await trio.to_thread.run_sync(use, endpoint)
+
+
+def let_trio_die() -> None:
+    """Raise an exception in Trio's own code: its tasks stay where they are."""
+    trio._core._run.GLOBAL_RUN_CONTEXT.runner.io_manager._epoll.close()
+
+
+def raise_in(thread: threading.Thread) -> None:
+    """Raise SystemExit in a thread, wherever that is: in Trio's loop, mostly."""
+    assert thread.ident is not None
+    identity = ctypes.c_ulong(thread.ident)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(identity, ctypes.py_object(SystemExit))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Trio has no epoll elsewhere")
+@pytest.mark.parametrize("way", ["from inside", "from outside"])
+async def test_a_thread_outlives_what_is_left_of_those_before(
+    serving: Any, routes: Any, way: str
+) -> None:
+    def use(endpoint: str) -> None:
+        with trizmq.SyncClient(endpoint) as client:
+            for _ in range(10):
+                assert client.post("/test/echo").status == 200
+                thread = client._thread
+                assert thread is not None
+                assert thread._run_soon is not None
+                if way == "from inside":
+                    thread._run_soon(let_trio_die)
+                else:
+                    raise_in(thread._thread)
+                    thread._run_soon(str)  # so that it wakes
+                thread._thread.join(5)
+                assert thread.has_ended
+                assert client.post("/test/echo").status == 200
+                successor = client._thread
+                assert successor is not None
+                assert successor is not thread
+                assert successor._run_soon is not None
+                del thread
+                successor._run_soon(gc.collect)
+                for _ in range(3):
+                    assert client.post("/test/echo").status == 200
+                assert client._thread is successor
 
     async with serving(routes) as endpoint:
         await trio.to_thread.run_sync(use, endpoint)

@@ -30,6 +30,9 @@ __all__ = ["ClientThread"]
 LOGGER = logging.getLogger("trizmq.client")
 
 
+#: What is left of each Trio that died in its thread; it is kept for good.
+_REMAINS: Final[list[BaseException | None]] = []
+
 #: How long a caller waits beyond its deadline for the thread to say that it has passed.
 GRACE: Final = 1.0
 
@@ -55,6 +58,7 @@ class ClientThread:
         self._run_soon: Callable[..., None] | None = None
         self._stop = trio.CancelScope()
         self._connection: Connection | None = None
+        self._transport: ZmqTransport | None = None
         self._thread = threading.Thread(target=self._run, name="trizmq client", daemon=True)
 
     def start(self, timeout: float) -> None:
@@ -117,6 +121,8 @@ class ClientThread:
 
     def _late(self, pending: Pending, ended: Future[Response]) -> DeadlineExceeded:
         """Return the error of a call whose deadline has passed without an outcome."""
+        if not self._thread.is_alive():
+            self.has_ended = True  # an exception from outside has kept it from saying so
         is_begun = not self._give_up(pending, ended)
         executed: Executed = "maybe" if is_begun else "no"
         words = (
@@ -155,16 +161,22 @@ class ClientThread:
             trio.run(self._serve)
         except BaseException as raised:  # it belongs to those who call
             error = raised
-        self.has_ended = True
+        finally:
+            self.has_ended = True
+            self._end_calls()
+        if self._transport is not None:
+            # Trio itself died, and its tasks are not at their ends. If they were collected, these
+            # would run in another thread, and confuse the Trio that runs there.
+            _REMAINS.append(error)
+            self._transport.abandon()
         if not self._is_up.done():
             self._is_up.set_exception(error or RuntimeError("it ended at once"))
         elif error is not None:
             told = "the thread of a SyncClient died, the next call starts another: %s"
             LOGGER.error(told, _words(error), exc_info=error)
-        self._end_calls()
 
     async def _serve(self) -> None:
-        transport = ZmqTransport(max_frame=self._limits.frame_bytes)
+        transport = self._transport = ZmqTransport(max_frame=self._limits.frame_bytes)
         try:
             takes = self._limits.takes
             connection = self._connection = Connection(transport, self._endpoints, takes)
@@ -177,6 +189,7 @@ class ClientThread:
         finally:
             self.has_ended = True  # closing takes a moment, which the next call need not wait for
             await transport.aclose()
+            self._transport = None
 
     def _begin(self, pending: Pending, ended: Future[Response], ends_at: float) -> None:
         if not ended.set_running_or_notify_cancel():

@@ -72,6 +72,7 @@ class ZmqTransport(trio.abc.AsyncResource):
         self._max_frame = max_frame
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._sockets: list[ZmqSocket] = []
+        self._is_closing = False
 
     def bind(self, endpoint: str) -> ZmqRouter:
         _seed_routing_ids()
@@ -120,6 +121,7 @@ class ZmqTransport(trio.abc.AsyncResource):
         return dealer
 
     async def aclose(self) -> None:
+        self._is_closing = True
         # Here, because closing a socket in another thread would not wake its reader.
         for socket in self._sockets:
             socket.close()
@@ -127,6 +129,11 @@ class ZmqTransport(trio.abc.AsyncResource):
         # every socket had its linger set when it was created.
         with trio.move_on_after(TERM_SECONDS, shield=True):
             await trio.to_thread.run_sync(self._context.destroy, abandon_on_cancel=True)
+
+    def abandon(self) -> None:
+        """Close all sockets at once, without Trio: it has died in this thread."""
+        if not self._is_closing:
+            self._context.destroy(linger=0)
 
     def _keep(self, socket: ZmqSocket) -> None:
         self._sockets = [*(one for one in self._sockets if not one.is_closed), socket]
