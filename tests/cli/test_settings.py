@@ -186,14 +186,17 @@ def test_over_an_hour_is_an_hour() -> None:
 def test_a_variable_that_is_almost_a_setting_is_pointed_out() -> None:
     environment = {
         "TRIZMQ_CAPACTIY": "1",
+        "TRIZMQ_LIMIT_WORKERS": "1",
         "TRIZMQ_PORT": "tcp://10.0.0.1:5555",  # from Kubernetes
         "TRIZMQ_SERVICE_HOST": "10.0.0.1",
         "TRIZMQ_CONFIG": "",
     }
     result = CliRunner(env=environment).invoke(command)
     assert result.exit_code == 0
-    expected = "trizmq: unknown variable TRIZMQ_CAPACTIY (did you mean TRIZMQ_CAPACITY?)\n"
-    assert result.stderr == expected
+    assert sorted(result.stderr.splitlines()) == [
+        "trizmq: unknown variable TRIZMQ_CAPACTIY (did you mean TRIZMQ_CAPACITY?)",
+        "trizmq: unknown variable TRIZMQ_LIMIT_WORKERS (did you mean TRIZMQ_LIMITS_WORKERS?)",
+    ]
     supervised = {**environment, "TRIZMQ_SUPERVISED": "3"}  # set by its parent
     assert CliRunner(env=supervised).invoke(command).stderr == ""
 

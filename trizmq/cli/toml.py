@@ -10,7 +10,7 @@ import click
 
 from ..errors import ConfigError
 from ..fields import did_you_mean
-from ..limits import limit_of
+from ..limits import LIMITS, limit_of
 from ..settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -161,7 +161,8 @@ def _warn_of_variables() -> None:
     """
     if SUPERVISED in os.environ:
         return
-    known = {name.upper() for name in ("config", *SETTINGS)}
+    names = ("config", *SETTINGS, *(f"limits_{name}" for name in LIMITS))
+    known = {name.upper() for name in names}
     for variable in os.environ:
         name = variable.removeprefix("TRIZMQ_")
         is_ours = name != variable and not name.startswith("LIMITS_")  # which are checked
