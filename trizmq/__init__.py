@@ -28,13 +28,16 @@ if TYPE_CHECKING:
     from .app.hookspecs import hookimpl as hookimpl
     from .app.router import Router as Router
     from .client.opening import open_client as open_client
+    from .client.requests import Details as Details
     from .client.sync_client import SyncClient as SyncClient
+    from .client.sync_client import SyncDetails as SyncDetails
     from .client.trio_client import Client as Client
     from .errors import CallError as CallError
     from .errors import ConfigError as ConfigError
     from .errors import DeadlineExceeded as DeadlineExceeded
     from .errors import HTTPError as HTTPError
     from .errors import LocalProtocolError as LocalProtocolError
+    from .errors import NoResponseError as NoResponseError
     from .errors import Overloaded as Overloaded
     from .errors import PluginError as PluginError
     from .errors import ProtocolError as ProtocolError
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from .errors import Unreachable as Unreachable
     from .headers import Headers as Headers
     from .later import Later as Later
+    from .messages import Precondition as Precondition
     from .messages import Principal as Principal
     from .messages import Request as Request
     from .messages import Response as Response
@@ -64,6 +68,7 @@ _ROOMS = {
         "DeadlineExceeded",
         "HTTPError",
         "LocalProtocolError",
+        "NoResponseError",
         "Overloaded",
         "PluginError",
         "ProtocolError",
@@ -74,11 +79,12 @@ _ROOMS = {
     ],
     "headers": ["Headers"],
     "later": ["Later"],
-    "messages": ["Principal", "Request", "Response", "problem"],
-    "client.trio_client": ["Client"],
+    "messages": ["Precondition", "Principal", "Request", "Response", "problem"],
     "client.opening": ["open_client"],
+    "client.requests": ["Details"],
+    "client.sync_client": ["SyncClient", "SyncDetails"],
+    "client.trio_client": ["Client"],
     "processes.serve": ["serve"],
-    "client.sync_client": ["SyncClient"],
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

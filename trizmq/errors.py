@@ -21,6 +21,7 @@ __all__ = [
     "Executed",
     "HTTPError",
     "LocalProtocolError",
+    "NoResponseError",
     "Overloaded",
     "PluginError",
     "ProtocolError",
@@ -38,7 +39,7 @@ class TrizmqError(Exception):
 
 
 class CallError(TrizmqError):
-    """A call ended without a response. Only its subclasses are raised.
+    """A call failed. Only `ResponseError` and the subclasses of `NoResponseError` are raised.
 
     Attributes:
       executed: ``"no"``: no handler received the call; ``"maybe"``: a handler may have.
@@ -50,16 +51,34 @@ class CallError(TrizmqError):
         self.executed: Executed = executed
 
 
-class Unreachable(CallError):  # noqa: N818 (the cause is the name)
+class NoResponseError(CallError):
+    """A call ended without a response. Only its subclasses are raised."""
+
+
+class Unreachable(NoResponseError):  # noqa: N818 (the cause is the name)
     """No broker responded at the endpoint, or the broker was lost while it had the call."""
 
 
-class DeadlineExceeded(CallError):  # noqa: N818
+class DeadlineExceeded(NoResponseError):  # noqa: N818
     """The call's own deadline passed (30 s unless the caller's Trio scope sets another)."""
 
 
-class Overloaded(CallError):  # noqa: N818
+class Overloaded(NoResponseError):  # noqa: N818
     """Too many calls are already waiting in this client: try again later, or send fewer."""
+
+
+class ResponseError(CallError):
+    """The response has an error status; raised only by ``response.raise_for_status()``.
+
+    Attributes:
+      response: the response.
+      executed: from its problem document; ``"maybe"`` if that does not contain it.
+
+    """
+
+    def __init__(self, message: str, *, response: Response, executed: Executed) -> None:
+        super().__init__(message, executed=executed)
+        self.response = response
 
 
 class ProtocolError(TrizmqError):
@@ -84,14 +103,6 @@ class PluginError(TrizmqError):
 
 class ConfigError(TrizmqError, ValueError):
     """A setting is unknown or invalid; the message is one line that explains the error."""
-
-
-class ResponseError(CallError):
-    """The response has an error status; raised only by ``response.raise_for_status()``."""
-
-    def __init__(self, message: str, *, response: Response, executed: Executed) -> None:
-        super().__init__(message, executed=executed)
-        self.response = response
 
 
 class HTTPError(TrizmqError):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Final, TypeAlias
 from urllib.parse import parse_qsl
 
 import msgspec
+from msgspec import UNSET
 
 from . import json_codec
 from .errors import ResponseError
@@ -25,6 +27,7 @@ __all__ = [
     "OCTETS",
     "PROBLEM",
     "Headers",
+    "Precondition",
     "Principal",
     "Request",
     "Response",
@@ -138,23 +141,51 @@ class Request(msgspec.Struct):
         raise RuntimeError("this request has no caller that waits for a response")
 
 
-class Response(msgspec.Struct):
+class _Encoded(msgspec.Struct, kw_only=True):
+    # A field of the base, because `Response` has a method with this name.
+    json: Any = UNSET
+
+
+#: The field: `Response.json` is the method.
+_json: Final[Any] = _Encoded.__dict__["json"]
+
+
+class Response(_Encoded):
     """The outcome of a call: a status, headers and a body.
 
     Args:
       status: 100..599.
       headers: a mapping; without ``content-type``, the body is JSON.
       body: as bytes.
+      json: encoded as the body, with ``content-type: application/json`` unless ``headers``
+        contains another. Structs and dataclasses are supported too.
+
+    Raises:
+      TypeError, ValueError: if ``json`` cannot be encoded, or there is also a ``body``.
 
     """
 
     status: int
     headers: Headers = msgspec.field(default_factory=no_headers)
     body: bytes = b""
+    _given: ClassVar[Any] = _json  # the fastest way to read the field; this runs in each call
 
     def __post_init__(self) -> None:
-        if type(self.headers) is not Headers:
-            self.headers = Headers(self.headers)
+        if type(self.headers) is not Headers or self._given is not UNSET:
+            self._complete()
+
+    def _complete(self) -> None:
+        self.headers = Headers(self.headers)
+        if self._given is UNSET:
+            return
+        if self.body:
+            raise TypeError("a response has a body or json, not both")
+        self.body = json_codec.encode(self._given)
+        self.headers.setdefault("content-type", JSON)
+        _json.__set__(self, UNSET)  # the body is what counts, and it may be changed
+
+    def __repr__(self) -> str:
+        return f"Response(status={self.status}, headers={self.headers}, body={self.body!r})"
 
     @property
     def content_type(self) -> str:
@@ -171,7 +202,7 @@ class Response(msgspec.Struct):
         """The body as text, UTF-8."""
         return self.body.decode()
 
-    def json(self) -> Any:
+    def json(self) -> Any:  # type: ignore[misc]  # the base has a field with this name
         """Decode the body as JSON; an empty body is None.
 
         Raises:
@@ -206,6 +237,12 @@ class Response(msgspec.Struct):
 
     def _executed(self) -> Executed:
         return "no" if self._problem().get("executed") == "no" else "maybe"
+
+
+#: Guards a route: returns None to let the request pass, or a response to send instead.
+Precondition: TypeAlias = Callable[
+    Concatenate[Request, ...], Response | Awaitable[Response | None] | None
+]
 
 
 def reason_phrase(status: int) -> str:

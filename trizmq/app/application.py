@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from ..messages import Precondition
     from .broker_hooks import Admit, OnEvent
-    from .hookspecs import Precondition
     from .plugins import Plugin, Reference
 
 __all__ = ["App"]

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..errors import Executed
-    from .hookspecs import Precondition, Route
+    from ..messages import Precondition
+    from .hookspecs import Route
 
 __all__ = ["Endpoint", "compile_endpoint"]
 

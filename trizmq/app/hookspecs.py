@@ -12,24 +12,23 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, final
+from typing import TYPE_CHECKING, Any, final
 
 import pluggy
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     import click
 
     from ..admission import AdmittedCall, Event, Verdict
-    from ..messages import Request, Response
+    from ..messages import Precondition, Response
     from .patterns import Segment
     from .router import Router
 
 __all__ = [
-    "Precondition",
     "Route",
     "hookimpl",
     "trizmq_admit",
@@ -46,9 +45,6 @@ __all__ = [
 hookimpl = pluggy.HookimplMarker("trizmq")
 
 hookspec = pluggy.HookspecMarker("trizmq")
-
-#: Guards a route: returns None to let the request pass, or a response to send instead.
-Precondition: TypeAlias = "Callable[[Request], Response | Awaitable[Response | None] | None]"
 
 
 @final
