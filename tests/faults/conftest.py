@@ -1,8 +1,11 @@
-"""A server whose broker can be looked into while real peers misbehave."""
+"""Processes to misbehave, and a server whose broker can be looked into while they do."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,9 +21,13 @@ from trizmq.settings import Settings
 from trizmq.transport.zeromq import ZmqTransport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from trizmq.broker.engine import Broker
+
+    Start = Callable[..., subprocess.Popen[bytes]]
+
+HERE = Path(__file__).parent
 
 routes = trizmq.Router()
 
@@ -48,3 +55,21 @@ def open_broker(plugin, tmp_path):
                 yield server.endpoint, server.broker
 
     return open_one
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """``start(script, *args)``: a process; ended after the test, whatever state it is in."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(script: str, *args: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, str(HERE / f"{script}.py"), *args]
+        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()

@@ -18,8 +18,8 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-async def live_and_die(endpoint: str) -> None:
-    command = [sys.executable, str(CLIENT), endpoint, str(CALLS)]
+async def live_and_die(endpoint: str, calls: int = CALLS) -> None:
+    command = [sys.executable, str(CLIENT), endpoint, str(calls)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         read_line = process.stdout.readline
@@ -27,6 +27,17 @@ async def live_and_die(endpoint: str) -> None:
             assert await trio.to_thread.run_sync(read_line) == b"out\n"
         finally:
             process.kill()
+
+
+@pytest.mark.slow
+async def test_what_a_killed_client_had_is_given_back_within_seconds(open_broker) -> None:
+    async with open_broker() as (endpoint, broker):
+        await live_and_die(endpoint, calls=10)
+        began = trio.current_time()
+        with trio.fail_after(10):
+            while broker.in_flight:
+                await trio.sleep(0.02)
+        assert trio.current_time() - began < 3.5
 
 
 @pytest.mark.slow

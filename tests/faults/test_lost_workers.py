@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
@@ -21,7 +19,9 @@ import trio
 import trizmq
 from trizmq.messages import Response
 
-HERE = Path(__file__).parent
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
 
 pytestmark = pytest.mark.slow
 
@@ -90,32 +90,13 @@ def book(tmp_path) -> Book:
 
 
 @pytest.fixture
-def start(tmp_path):
-    """``start(script, *args)``: a process; ended after the test, whatever state it is in."""
-    processes: list[subprocess.Popen] = []
-
-    def start(script: str, *args: str) -> subprocess.Popen:
-        command = [sys.executable, str(HERE / f"{script}.py"), *args]
-        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE))
-        return processes[-1]
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-
-
-@pytest.fixture
 def hire(start, book):
     """``hire(server, *names)``: worker processes, when they are ready, by name."""
 
     async def hire(server, *names: str) -> dict[str, subprocess.Popen]:
         want = len(server.broker.workers) + len(names)
-        hired = {
-            name: start("logging_worker", server.backend, str(book.log), name) for name in names
-        }
+        worker = partial(start, "logging_process", "worker", server.backend, str(book.log))
+        hired = {name: worker(name) for name in names}
         with trio.fail_after(20):
             while len(server.broker.workers) < want:
                 await trio.sleep(0.01)
@@ -203,7 +184,7 @@ async def test_a_handler_that_blocks_its_thread_keeps_its_worker(open_server, hi
     async with open_server() as server, trizmq.open_client(server.endpoint) as client:
         await hire(server, "blocked")
         with trio.fail_after(20):
-            assert (await client.get("/job/block")).json() == "blocked"
+            assert (await client.get("/job/block-thread/a?seconds=4.5")).json() == "a"
         assert server.broker.counters.redispatched == 0
 
 
@@ -238,7 +219,7 @@ async def test_every_call_ends_when_the_broker_is_killed_and_comes_back(
 ) -> None:
     await broker.run()
     for name in ("one", "two", "three", "four", "five"):
-        start("logging_worker", broker.back, str(book.log), name)
+        start("logging_process", "worker", broker.back, str(book.log), name)
     async with trizmq.open_client(broker.front) as client, trizmq.open_client(broker.front) as more:
         await book.call(client, "GET", "get-first")
         async with trio.open_nursery() as nursery:
@@ -261,7 +242,7 @@ async def test_every_call_ends_when_the_broker_is_killed_and_comes_back(
 
 async def test_a_broker_that_is_frozen_is_noticed_and_taken_up_again(broker, start, book) -> None:
     await broker.run()
-    start("logging_worker", broker.back, str(book.log), "one")
+    start("logging_process", "worker", broker.back, str(book.log), "one")
     async with trizmq.open_client(broker.front) as client:
         await book.call(client, "GET", "get-first")
         broker.signal(signal.SIGSTOP)
