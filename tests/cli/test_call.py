@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from trizmq.cli.exchange import find_token
+from trizmq.cli.call import find_token
 from trizmq.cli.output import Exit
 
 if TYPE_CHECKING:

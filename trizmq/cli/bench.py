@@ -16,7 +16,7 @@ import trio
 from ..client.opening import open_client
 from ..errors import CallError
 from ..settings import SETTINGS
-from .exchange import Outgoing, exchange, find_token
+from .call import Outgoing, exchange, find_token
 from .options import Seconds, chosen, flags, json_option
 from .output import Exit
 

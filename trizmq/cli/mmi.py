@@ -8,7 +8,7 @@ import click
 import orjson
 
 from ..errors import ResponseError
-from .exchange import ask
+from .call import ask
 from .options import chosen, flags, json_option
 from .output import Exit, Failure, table
 
