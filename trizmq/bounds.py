@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MIN_BODY_BYTES",
+    "UNBOUNDED",
     "body_size",
     "find_oversize",
     "find_oversize_part",
@@ -31,6 +32,10 @@ __all__ = [
 
 #: The minimum of the limit on a body (`limits`): a body of this size exceeds no limit.
 MIN_BODY_BYTES: Final = 1024
+
+
+#: More than there ever is of anything. Compiled code compares it at once, unlike `sys.maxsize`.
+UNBOUNDED: Final = 1 << 60
 
 
 #: The least that every peer accepts, whatever its hello contains.

@@ -108,7 +108,8 @@ def check_target(target: str) -> str:
       LocalProtocolError: if it is not.
 
     """
-    if target.isascii() and target.isprintable() and target[:1] == "/" and " " not in target:
+    usual = target.startswith("/") and _is_ascii(target) and _is_printable(target)
+    if usual and " " not in target:
         return target  # the usual case, faster than a match
     if not _TARGET.fullmatch(target):
         raise LocalProtocolError(

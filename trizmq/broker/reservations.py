@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, final
 
+from ..bounds import UNBOUNDED
 from ..deadlines import NEVER
-from .workers import UNBOUNDED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

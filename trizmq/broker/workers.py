@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
+from typing import TYPE_CHECKING, Any, TypeAlias, final
 
+from ..bounds import UNBOUNDED
 from .queues import RequestQueue
 
 if TYPE_CHECKING:
     from ..wire.items import Takes
 
-__all__ = ["UNBOUNDED", "Crew", "Token", "Worker"]
+__all__ = ["Crew", "Token", "Worker"]
 
 #: What a worker knows a call by: an id in the native dialect; in MDP a client address that
 #: was minted for this one dispatch, so that a routing id is never seen, nor of use.
 Token: TypeAlias = int | bytes
-
-#: More calls than there ever are, in a number that compiled code compares at once.
-UNBOUNDED: Final = 1 << 60
 
 
 class Worker(ABC):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
+
+import msgspec
 
 from .. import messages
 from ..deadlines import Deadlines
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_BYTES", "REFUSALS", "Calls", "ClientOutbox", "Parts"]
 
+
+# Names of this module, which compiled code finds at once; others it looks up for each call.
+_RESPONSE: Final = messages.Response
+_fields: Final[Any] = msgspec.structs.astuple
+_no_headers: Final = no_headers
+_add_lower_case: Final = add_lower_case
 
 #: As many bytes as a body may have that comes in one.
 MAX_BYTES: Final = Limits().body_bytes
@@ -105,12 +113,13 @@ class Calls:
 
     def answer(self, link: Link, item: Response) -> None:
         """Take in a response: the end of its call, or of this attempt."""
-        pending = link.in_flight.get(item.id)
+        found: tuple[int, int, dict[str, str], Body, bool, int, bool] = _fields(item)
+        call_id, status, headers, body, is_taken, parts, _ = found
+        pending = link.in_flight.get(call_id)
         if pending is None:
             self.late += 1
             return
-        status, body = item.status, item.body
-        if status == 503 and not item.taken:
+        if status == 503 and not is_taken:
             self._wait_again(pending, link)
             return
         if status == 504 and pending.is_timed and pending.deadline <= link.heard_at:
@@ -119,16 +128,16 @@ class Calls:
             return
         self.budget.succeed()
         whole = body if type(body) is bytes else b"".join(frames_of(body))
-        if status < 400 and (item.parts or pending.parts is not None):
+        if status < 400 and (parts or pending.parts is not None):
             try:
-                whole = (pending.parts or Parts()).before(whole, item.parts)
+                whole = (pending.parts or Parts()).before(whole, parts)
             except RemoteProtocolError as error:
                 self.end(pending, error)
                 return
-        fields = no_headers()
-        if item.headers:
-            add_lower_case(fields, item.headers)
-        self.end(pending, messages.Response(status, fields, whole))
+        fields = _no_headers()
+        if headers:
+            _add_lower_case(fields, headers)
+        self.end(pending, _RESPONSE(status, fields, whole))
 
     def gather(self, link: Link, item: Part) -> None:
         """Take in a part of a response."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import count
 from math import ceil
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, final
@@ -31,6 +30,10 @@ if TYPE_CHECKING:
     from ..wire.items import Item, Takes
 
 __all__ = ["Client"]
+
+# Names of this module, which compiled code finds at once; others it looks up for each call.
+_CALL: Final = Call
+_RESPONSE: Final = Response
 
 
 #: Seconds between heartbeats (docs/reference/statuses.md).
@@ -76,7 +79,7 @@ class Client:
         self._instance = instance
         self._began = 0.0  # when the first call was sent
         self._takes = takes
-        self._ids = count(1)
+        self._last_id = 0
         self._calls = calls = Calls(self.links)
         self._waiting = calls.waiting
         self._limits = BrokerLimits(self.links, now=now)
@@ -167,7 +170,8 @@ class Client:
     def _send(self, pending: Pending, link: Link, now: float) -> None:
         # Counted only now: on one link ids grow in the order of sending, so that a broker can say
         # with one number what it has looked at.
-        pending.id = next(self._ids)
+        self._last_id += 1
+        pending.id = self._last_id
         pending.link = link
         pending.attempts += 1
         link.in_flight[pending.id] = pending
@@ -179,7 +183,7 @@ class Client:
         ttl = ceil(max(pending.deadline - now, 0.0) * 1000)
         self._began = self._began or now
         link.outgoing.append(
-            Call(
+            _CALL(
                 pending.id,
                 ttl,
                 pending.method,
@@ -259,7 +263,7 @@ class Client:
         for item in items:
             kind = type(item)
             try:
-                if kind is Response:
+                if kind is _RESPONSE:
                     self._calls.answer(link, item)  # type: ignore[arg-type]  # kind says so
                 elif kind is Hello:
                     self._welcome(link, item, now)  # type: ignore[arg-type]
@@ -314,7 +318,7 @@ class Client:
         """When to call `tick`, at the latest."""
         if self._waiting.count and any(link.has_room for link in self.links):
             return float("-inf")  # a call that was given up, or a lost link, has made it so
-        return min(self._deadlines.next, self._next_beat, self._limits.assumed_at)
+        return min(min(self._deadlines.next, self._next_beat), self._limits.assumed_at)
 
     def tick(self, now: float) -> None:
         """Let time pass: end what is due, beat, send what waits."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, final
 
-from ..bounds import sane, small_of
+from ..bounds import UNBOUNDED, sane, small_of
 from ..messages import IDEMPOTENT_METHODS
 from ..wire.batches import TOGETHER
 from ..wire.items import DEFAULT_TAKES, frames_of
@@ -97,7 +96,7 @@ class Link:
     message_bytes: int = TOGETHER
     #: How many bytes of large calls may be on their way, which the broker has not looked at: what
     #: it has not read lies in its memory, without any other bound.
-    window: int = sys.maxsize
+    window: int = UNBOUNDED
     on_their_way: int = 0
     #: Their ids, in the order of sending, and their sizes.
     large: deque[tuple[int, int]] = field(default_factory=deque)
@@ -107,7 +106,7 @@ class Link:
         limits = sane(limits)
         self.limits, self.small = limits, small_of(limits)
         self.message_bytes = min(limits.message_bytes, TOGETHER)
-        self.window = window if window > 0 else sys.maxsize
+        self.window = window if window > 0 else UNBOUNDED
 
     @property
     def has_room(self) -> bool:

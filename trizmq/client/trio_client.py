@@ -28,6 +28,16 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_SECONDS", "Client"]
 
+# Names of this module, which compiled code finds at once; others it looks up for each call.
+_RESPONSE: Final = Response
+_partial: Final = partial
+_checkpoint_if_cancelled: Final = checkpoint_if_cancelled
+_current_effective_deadline: Final = trio.current_effective_deadline
+_current_task: Final = current_task
+_current_time: Final = trio.current_time
+_reschedule: Final = reschedule
+_wait_task_rescheduled: Final = wait_task_rescheduled
+
 
 #: The deadline of a call whose caller has none, in seconds (promise P6).
 DEFAULT_SECONDS: Final = 30.0
@@ -77,16 +87,16 @@ class Client:
           details: ``query``, ``headers``, ``body`` or ``json``: see `Details`.
 
         """
-        await checkpoint_if_cancelled()
-        now = trio.current_time()
+        await _checkpoint_if_cancelled()
+        now = _current_time()
         deadline, is_timed = _deadline(now)
         pending = self._maker.make(method, target, details, deadline, is_timed)
         self._connection.submit(pending, now)
         if pending.ended:
             await cancel_shielded_checkpoint()
         else:
-            pending.waiter = partial(reschedule, current_task())
-            await wait_task_rescheduled(partial(self._give_up, (pending,)))
+            pending.waiter = _partial(_reschedule, _current_task())
+            await _wait_task_rescheduled(_partial(self._give_up, (pending,)))
         return _response(pending)
 
     async def call_many(
@@ -177,7 +187,7 @@ def _checked(call: Any) -> tuple[Any, Any, Details]:
 
 def _deadline(now: float) -> tuple[float, bool]:
     """Return when a call ends, and whether we must see to it: else a cancel scope does."""
-    scope = trio.current_effective_deadline()
+    scope = _current_effective_deadline()
     if scope - now <= MAX_SECONDS:
         return scope, False
     deadline = now + (DEFAULT_SECONDS if scope == inf else MAX_SECONDS)
@@ -204,7 +214,7 @@ class _Countdown:
 def _response(pending: Pending) -> Response:
     # Not kept in the record: that stays in the heap of deadlines for a while.
     outcome, pending.outcome = pending.outcome, None
-    if isinstance(outcome, Response):
+    if isinstance(outcome, _RESPONSE):
         return outcome
     assert outcome is not None  # it has ended, and was not given up by us
     raise outcome
