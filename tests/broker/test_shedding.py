@@ -263,7 +263,7 @@ def test_a_route_that_is_slow_does_not_count_against_those_that_are_fast(backend
 
 @pytest.mark.parametrize("dialect", ["mdp01", "mdp02"])
 def test_mdp_clients_have_no_deadline_so_their_newest_call_goes_first(backend, dialect) -> None:
-    """Somebody may still wait for that one. Below a second of waiting they keep their order."""
+    """Somebody may still wait for that one. As long as the wait is short, they keep their order."""
     backend.employ(b"w", capacity=1)
 
     def ask(number: int) -> None:
@@ -284,9 +284,9 @@ def test_mdp_clients_have_no_deadline_so_their_newest_call_goes_first(backend, d
     for number in range(30):
         ask(number)
         serve()
-    for number in range(100, 110):
+    for number in range(100, 103):
         ask(number)
-    assert [serve() for _ in range(10)] == [f"/users/{number}" for number in range(100, 110)]
+    assert [serve() for _ in range(3)] == [f"/users/{number}" for number in range(100, 103)]
     for number in range(200, 250):
         ask(number)
     serve()  # the one that was at work

@@ -26,8 +26,10 @@ SPARED: Final = 50
 
 
 #: MDP has no word for a deadline. Of a connection whose calls would wait for so many seconds
-#: the newest is served first: somebody may still wait for that one.
-PATIENCE: Final = 1.0
+#: the newest is served first: its caller may still wait. With a whole second a third of the
+#: capacity was spent on callers that had gone, where these wait for 0.3 s and the load is 1.2
+#: times what can be served: there it takes five seconds until the queue is so long.
+PATIENCE: Final = 0.25
 
 
 #: Of the calls that did not have to wait one in so many is measured, and each that comes so many
@@ -54,7 +56,7 @@ class Shedding:
        refused: something is worse than was estimated. With it go the oldest calls of its
        connection that would be too late were they served last. So the newest that can still
        make it are next, not those that miss their deadlines one after another.
-    3. MDP has no deadlines. Where calls of a connection would wait for more than a second,
+    3. MDP has no deadlines. Where calls of a connection would wait for more than `PATIENCE`,
        the newest goes first, until none of them waits.
 
     A call that finds a free worker is never refused here, and what is not known is not
