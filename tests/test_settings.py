@@ -103,7 +103,7 @@ def test_every_dialect_of_a_worker() -> None:
         ({"dialect": "mdp03"}, "dialect must be one of native, mdp01, mdp02, majortomo, packed,"),
         ({"limits": 3}, "limits must be a table, [limits], not 3"),
         ({"limits": {"body_bytes": 1}}, "limits: body_bytes must be an integer from 1024 to "),
-        ({"limits": {"body_byte": 1}}, "no limit is called 'body_byte' (did you mean body_bytes?)"),
+        ({"limits": {"body_byte": 1}}, "unknown limit 'body_byte' (did you mean body_bytes?)"),
     ],
 )
 def test_a_wrong_value_is_a_value_error_with_name_and_bounds(

@@ -231,7 +231,7 @@ def limit_of(name: str, value: object, where: str = "limits: ") -> int | float:
     if name not in LIMITS:
         known = ", ".join(LIMITS)
         hint = did_you_mean(name, LIMITS)
-        raise ConfigError(f"{where}no limit is called {name!r}{hint}; there are {known}")
+        raise ConfigError(f"{where}unknown limit {name!r}{hint}; known limits: {known}")
     number = _number(value) if isinstance(value, str) else value
     try:
         return LIMITS[name].check(number)  # type: ignore[no-any-return]

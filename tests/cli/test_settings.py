@@ -95,9 +95,9 @@ def test_plugin_tables_are_passed_on() -> None:
     [
         (
             "bindd = 1",
-            "trizmq.toml: unknown setting 'bindd' (did you mean bind?); known are plugins, ",
+            "trizmq.toml: unknown setting 'bindd' (did you mean bind?); known settings: plugins, ",
         ),
-        ("other = 1", "trizmq.toml: unknown setting 'other'; known are plugins, "),
+        ("other = 1", "trizmq.toml: unknown setting 'other'; known settings: plugins, "),
         ("capacity = true", "trizmq.toml: capacity must be an integer from 1 to 65536, not True"),
         ("capacity = 0", "trizmq.toml: capacity must be an integer from 1 to 65536, not 0"),
         ("capacity = 9.0", "trizmq.toml: capacity must be an integer from 1 to 65536, not 9.0"),

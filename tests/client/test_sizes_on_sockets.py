@@ -93,7 +93,7 @@ async def test_a_client_may_take_larger_responses(serving: Any, routes: Any) -> 
         assert await trio.to_thread.run_sync(lambda: ask(endpoint, limits=limits)) == 200
         async with trizmq.open_client(endpoint, limits=limits) as client:
             assert len((await client.get("/test/large")).body) == 20 * MIB
-        with pytest.raises(trizmq.ConfigError, match="no limit is called 'body'"):
+        with pytest.raises(trizmq.ConfigError, match="unknown limit 'body'"):
             async with trizmq.open_client(endpoint, limits={"body": 1}):
                 pass
 

@@ -39,7 +39,7 @@ COMMANDS: Final = (
 
 @final
 class Deferred(click.Command):
-    """A command that is imported when it runs: only its name and help line are known."""
+    """A command that is imported when it runs: until then only its name and help line exist."""
 
     def __init__(self, name: str, module: str, line: str) -> None:
         super().__init__(name, help=line, short_help=line)
@@ -54,7 +54,7 @@ class Deferred(click.Command):
 
 @final
 class Commands(click.Group):
-    """The built-in commands, and those that plugins add.
+    """The built-in commands, and commands from plugins.
 
     Plugins are imported only to list all commands, or to find one that is not built in.
     """
@@ -139,7 +139,7 @@ def _warn(reason: object) -> None:
 
 
 def _give_config(command: click.Command) -> None:
-    """Give the options of a plugin's command their defaults from the settings file, too."""
+    """Let the options of a plugin's command get their defaults from the settings file, too."""
     # Imported here, because only the commands of plugins need it: 20 ms.
     from .toml import config_option
 
@@ -151,7 +151,7 @@ def _give_config(command: click.Command) -> None:
 
 
 def command_line() -> click.Group:
-    """Make the command line: the group behind ``trizmq``."""
+    """Create the command line: the group behind ``trizmq``."""
     commands = Commands(
         "trizmq",
         help="RPC over ZeroMQ on Trio: services are plugins, calls have deadlines.",

@@ -1,4 +1,4 @@
-"""`trizmq services` and `trizmq health`: they ask a running broker about itself, over MMI."""
+"""`trizmq services` and `trizmq health`: requests to a running broker's MMI services."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _report(response: Response) -> dict[str, Any]:
         report = None
     if isinstance(report, dict) and isinstance(report.get("status"), str):
         return report
-    raise Failure(f"no report on its health: {response.status}", Exit.FAULT)
+    raise Failure(f"no health report: {response.status}", Exit.FAULT)
 
 
 def _line(member: tuple[str, Any]) -> str:

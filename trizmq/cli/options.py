@@ -37,18 +37,18 @@ __all__ = [
 
 Command = TypeVar("Command", bound="Callable[..., Any] | click.Command")
 
-#: Under these names a context holds the values of its flags, and where each limit is from.
+#: The keys of a context for the values of its flags, and for the origin of each limit.
 VALUES: Final = f"{__name__}.values"
 LIMIT_ORIGINS: Final = f"{__name__}.limits"
 
-#: How the variable of each limit begins: ``TRIZMQ_LIMITS_BODY_BYTES``.
+#: The prefix of the variables of limits: ``TRIZMQ_LIMITS_BODY_BYTES``.
 LIMIT_VARIABLE: Final = "TRIZMQ_LIMITS_"
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 class _Checked(click.ParamType[Any]):
-    """Leaves a value to the setting's own checks."""
+    """A type that leaves validation to the setting."""
 
     field: Field
 
@@ -60,7 +60,7 @@ class _Checked(click.ParamType[Any]):
 
 
 class Seconds(_Checked, click.FloatRange):
-    """A number of a setting: a range in the help."""
+    """A number, with its range in the help."""
 
     def __init__(self, field: Field) -> None:
         low, above = field.meta.ge, field.meta.gt
@@ -91,7 +91,7 @@ def _type_of(field: Field) -> click.ParamType[Any] | None:
     if isinstance(field.kind, tuple):
         return _OneOf(field)
     if field.kind is bool or field.kind is dict:
-        return None  # click's own; and the limits have names and values
+        return None  # use click's own type; limits have names and values
     if field.kind is Path:
         return click.Path(path_type=Path, file_okay=False)
     return {int: _Whole, float: Seconds}.get(field.kind, _Text)(field)
@@ -102,10 +102,10 @@ class Flag(click.Option):
     """The option of a setting. Its value is not an argument of the command: see `chosen`.
 
     Args:
-      name: of the setting.
-      default: in this command.
-      declarations: the flags of this command, if they are other than the setting's.
-      help: likewise.
+      name: the name of the setting.
+      default: the default in this command.
+      declarations: the flags in this command, if they differ from the setting's.
+      help: the help in this command, if it differs.
 
     """
 
@@ -137,10 +137,10 @@ class Flag(click.Option):
         )
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
-        """Read the value; an error of a variable names the variable, not the flag.
+        """Convert the value; an error in a variable names the variable, not the flag.
 
         Raises:
-          ConfigError: the value of a variable is wrong.
+          ConfigError: if the value of a variable is invalid.
 
         """
         try:
@@ -223,7 +223,7 @@ def flags(*options: str | Flag) -> Callable[[Command], Command]:
 
 
 def _add(command: Any, flag: Flag) -> None:
-    # As `click.option` does it, which makes the option anew for each command.
+    # Like `click.option`, which creates the option again for each command.
     if isinstance(command, click.Command):
         command.params.append(flag)
     else:

@@ -26,7 +26,7 @@ __all__ = ["ReadyLine", "stay"]
 logger = logging.getLogger("trizmq.cli")
 
 #: How long Python may take to exit: it waits for threads that are not daemons, for executors
-#: and for child processes, and a handler may have left some.
+#: and for child processes, and handlers may have left some of them.
 EXIT_SECONDS: Final = 2.0
 
 

@@ -30,24 +30,24 @@ Command = TypeVar("Command", bound="Callable[..., Any] | click.Command")
 #: Read if no file is named, and it exists.
 DEFAULT_FILE: Final = Path("trizmq.toml")
 
-#: The names of the settings file, and of the one that the user named, in a context.
+#: The keys of a context for the settings file, and for the file that the user named.
 FILE: Final = f"{__name__}.file"
 NAMED: Final = f"{__name__}.named"
 
-#: Set in a worker process of `trizmq run`, which has already given the warnings.
+#: Set in a worker process of `trizmq run`, whose parent has already given the warnings.
 SUPERVISED: Final = "TRIZMQ_SUPERVISED"
 
 
 class SettingsFile:
-    """What a settings file sets.
+    """The content of a settings file.
 
     Attributes:
-      values: checked settings by name; limits by theirs, under ``limits``; and under
-        ``plugin`` the ``[plugin.NAME]`` tables as they are: the plugins check them.
+      values: validated settings by name; limits by their names, under ``limits``; and the
+        ``[plugin.NAME]`` tables under ``plugin``, which the plugins validate.
       mistakes: one line for each, with file and key.
 
     Raises:
-      ConfigError: the file cannot be read, or is not TOML; one line that names it.
+      ConfigError: the file cannot be read, or is not TOML; one line with its name.
 
     """
 
@@ -65,9 +65,11 @@ class SettingsFile:
         if key == "plugin":
             self.values[key] = self._tables(value)
         elif key not in SETTINGS:
-            known = ", ".join([*SETTINGS, "[plugin.NAME]"])
+            known = f"known settings: {', '.join([*SETTINGS, '[plugin.NAME]'])}"
             hint = did_you_mean(key, SETTINGS)
-            raise ConfigError(f"{self._path}: unknown setting {key!r}{hint}; known are {known}")
+            raise ConfigError(
+                f"{self._path}: unknown setting {key!r}{hint}; known settings: {known}"
+            )
         else:
             checked = self._checked(key, value)
             self.values[key] = self._limits(checked) if key == "limits" else checked
@@ -154,10 +156,10 @@ def _is_there(path: Path) -> bool:
 
 
 def _warn_of_variables() -> None:
-    """Warn of variables whose names are almost those of settings.
+    """Warn of variables with names that are similar to those of settings.
 
-    Others are left alone: a plugin may read them, and Kubernetes sets `TRIZMQ_PORT` and the
-    like in every container beside a service called trizmq.
+    Other variables are ignored: a plugin may use them, and Kubernetes sets variables such as
+    `TRIZMQ_PORT` in every container if there is a service named trizmq.
     """
     if SUPERVISED in os.environ:
         return

@@ -1,1 +1,1 @@
-"""Processes that serve: made of the roles, supervised, and ended."""
+"""Processes that serve, built from the three roles, with supervision and signals."""

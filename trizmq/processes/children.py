@@ -1,4 +1,4 @@
-"""One child process: started without a fork of ours, and gone when we are."""
+"""A child process, started without a fork of our own, and ended with its parent."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ __all__ = ["SUPERVISED", "WORKER_NAME", "WORKER_SECRET", "Child", "Muster", "Sta
 LOGGER = logging.getLogger("trizmq.supervisor")
 
 
-#: Environment of a child: the descriptor of a pipe from us, what the broker is to call it, and
-#: what it calls itself, so that the broker knows it: anybody could claim the name.
+#: Environment of a child: the descriptor of a pipe from its parent, its name at the broker, and a
+#: secret by which the broker recognizes it, because any worker could use the name.
 SUPERVISED: Final = "TRIZMQ_SUPERVISED"
 
 
@@ -34,7 +34,7 @@ WORKER_NAME: Final = "TRIZMQ_WORKER_NAME"
 WORKER_SECRET: Final = "TRIZMQ_WORKER_SECRET"  # noqa: S105 (a variable's name)
 
 
-#: How long the kernel may take to end what was killed, in seconds.
+#: How long the kernel may take to end a killed process, in seconds.
 REAP_SECONDS: Final = 1.0
 
 
@@ -43,15 +43,15 @@ class Child:
     """A process, from before its start until after its end.
 
     Args:
-      number: 1..N: which of the N it is. Its successor has the same.
-      name: unlike that of any other.
+      number: from 1 to N. A successor has the same number.
+      name: a unique name.
 
     Attributes:
-      secret: known to this process and the child.
-      is_ready: the broker has welcomed it.
-      ready_at: when, on Trio's clock; infinity if it has not.
-      is_retired: another is to take its place.
-      is_leaving: it was asked to end, so its end is no death.
+      secret: known only to this process and the child.
+      is_ready: whether the broker has accepted it.
+      ready_at: the time of that on Trio's clock; infinity before.
+      is_retired: whether another child will replace it.
+      is_leaving: whether it was asked to stop, so that its end does not count as a death.
 
     """
 
@@ -67,17 +67,17 @@ class Child:
 
     @property
     def is_staying(self) -> bool:
-        """Whether it is one of those that are wanted."""
+        """Whether it counts towards the wanted number."""
         return not (self.is_retired or self.is_leaving)
 
     def leave(self) -> None:
-        """Ask it to end: SIGTERM, at which a worker drains. Once: a second one would end it."""
+        """Ask it to stop with SIGTERM, which drains a worker. Once, as a second would end it."""
         if not self.is_leaving:
             self.is_leaving = True
             self._signal(signal.SIGTERM)
 
     def kill(self, cause: str) -> None:
-        """End it now: SIGKILL, which also ends what hangs or is stopped."""
+        """End it now with SIGKILL, which works even if it hangs or is stopped."""
         self._cause = cause
         self._signal(signal.SIGKILL)
 
@@ -85,10 +85,10 @@ class Child:
         if self._process is None:
             self._first_signal = number
         else:
-            self._process.send_signal(number)  # nothing happens if it has ended
+            self._process.send_signal(number)  # has no effect if it has ended
 
     async def live(self, command: Sequence[str]) -> str:
-        """Start the process, see it to its end, and say what that was.
+        """Start the process, wait for its end, and return the reason in words.
 
         If cancelled, the process is killed and reaped.
         """
@@ -105,15 +105,15 @@ class Child:
             finally:
                 await _reap(process)
         finally:
-            os.close(writing)  # only after the end: for that it is there
+            os.close(writing)  # only after the end, because closing it ends the child
         return self._how_it_ended(process)
 
     async def _start(self, command: Sequence[str], lifeline: int) -> trio.Process:
-        # A new session, so that Ctrl-C on the terminal reaches only the parent: it asks the
-        # children to leave, and a second signal would end them at once.
+        # A new session, so that Ctrl-C on the terminal reaches only the parent. The parent asks
+        # the children to stop, and a second signal would end them immediately.
         self._process = process = await trio.lowlevel.open_process(
             command,
-            stdin=subprocess.DEVNULL,  # not the lifeline: a handler may read its stdin
+            stdin=subprocess.DEVNULL,  # not the pipe: a handler may read its stdin
             pass_fds=[lifeline],
             env={
                 **os.environ,
@@ -146,14 +146,14 @@ def _in_words(returncode: int) -> str:
         return f"exit status {returncode}"
     try:
         return signal.Signals(-returncode).name
-    except ValueError:  # a real-time signal: only the first and the last have a name
+    except ValueError:  # a real-time signal; only the first and the last have a name
         return f"signal {-returncode}"
 
 
-#: Deaths that are no accident any more while not every worker has been ready.
+#: The number of deaths after which a start fails, while not all workers have been ready.
 MAX_DEATHS: Final = 5
 
-#: How a process ends whose settings are wrong.
+#: The exit status of a process with invalid settings.
 USAGE: Final = "exit status 2"
 
 
@@ -163,13 +163,13 @@ class StartFailed(TrizmqError):  # noqa: N818 (the cause is the name)
 
 @final
 class Muster:
-    """Decides from the worker processes that are ready or have ended how the start went.
+    """Decides whether the start has succeeded, as worker processes become ready or end.
 
-    In one process, a lifespan that fails ends the start. So it does in worker processes: at
-    once if none was ever ready, else after some deaths.
+    In a single process, a failing lifespan ends the start. Failing worker processes do the same:
+    immediately if none has ever been ready, otherwise after several deaths.
 
     Args:
-      are_all_ready: whether every process is.
+      are_all_ready: returns whether all processes are ready.
 
     """
 
@@ -181,18 +181,18 @@ class Muster:
         self._deaths = 0
 
     async def wait(self) -> TrizmqError | None:
-        """Return when the start is over: None, or the error."""
+        """Wait until the start is over; return None, or the error."""
         await self._is_over.wait()
         return self._failure
 
     def note_ready(self) -> None:
-        """Note that one is ready."""
+        """Record that a process is ready."""
         self._has_been_ready = True
         if self._are_all_ready():
             self._is_over.set()
 
     def note_exit(self, reason: str) -> None:
-        """Note that one has ended, and how, in the words of the supervisor."""
+        """Record the end of a process, with the supervisor's reason."""
         if self._is_over.is_set() or reason == "exit status 0":
             return
         self._deaths += 1
@@ -200,7 +200,7 @@ class Muster:
         if self._deaths >= MAX_DEATHS or (is_its_own and not self._has_been_ready):
             kind = ConfigError if reason == USAGE else StartFailed
             self._failure = kind(
-                f"a worker process ended before all were ready ({reason}): its own lines in this"
-                " log say why"
+                f"a worker process ended before all were ready ({reason}): see its lines in this"
+                " log"
             )
             self._is_over.set()

@@ -1,4 +1,4 @@
-"""Processes that serve: a broker, with a worker of its own, worker processes, or neither."""
+"""Processes that serve: a broker with its own worker, with worker processes, or alone."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LOGGER = logging.getLogger("trizmq.service")
 #: to leave the lifespans of its plugins.
 GOODBYE_SECONDS: Final = 3.0
 
-#: Where the directory of the workers' socket can be, and the length of its own part of the path.
+#: Possible locations of the directory for the workers' socket, and the length of its path.
 PLACES: Final = ("/tmp", "/var/tmp")  # noqa: S108 (it is made there safely)
 FOLDER_BYTES: Final = len("/trizmq-xxxxxxxx/backend")
 

@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 __all__ = ["Server", "Staff"]
 
 
-#: How long replies that are sent may still travel when the server has ended, in seconds.
+#: How long sent replies may still take to arrive after the server has ended, in seconds.
 FLUSH_SECONDS = 1.0
 
 
 class Staff(NamedTuple):
-    """Worker processes of a server.
+    """The worker processes of a server.
 
     Args:
-      supervise: makes their supervisor, given its ``on_exit`` and ``on_start``.
-      endpoint: where they connect.
-      services: what they will offer: calls wait for it from the start.
-      public: those of the services that will have public routes.
+      supervise: creates their supervisor from ``on_exit`` and ``on_start``.
+      endpoint: the endpoint that they connect to.
+      services: the services that they will offer: calls wait for them from the start.
+      public: the services that will have public routes.
 
     """
 
@@ -49,17 +49,17 @@ class Staff(NamedTuple):
 
 @final
 class Server:
-    """Owns the sockets that it binds; created and run within the lifespan of the app.
+    """A broker with its sockets, created and run within the lifespan of the app.
 
     Args:
-      transport: where sockets come from.
-      app: its broker hooks are asked; its handlers run here if there is a ``capacity``.
-      settings: endpoints, ``capacity`` (with 0, no handler runs in this process), limits and
+      transport: creates the sockets.
+      app: provides the broker hooks; its handlers run here if there is a ``capacity``.
+      settings: endpoints, ``capacity`` (with 0, no handlers run in this process), limits and
         access log.
-      staff: worker processes, which run the handlers then; or None.
+      staff: worker processes that run the handlers instead, or None.
 
     Raises:
-      ConfigError: an endpoint cannot be bound.
+      ConfigError: if an endpoint cannot be bound.
 
     """
 
@@ -122,21 +122,21 @@ class Server:
 
     @property
     def has_children(self) -> bool:
-        """Whether there are worker processes of its own, which it can replace."""
+        """Whether it has worker processes, which it can replace."""
         return self._supervisor is not None
 
     @property
     def endpoint(self) -> str:
-        """Where clients connect, ports that the system chose filled in."""
+        """The endpoint for clients, including ports that the system chose."""
         return self._frontend.endpoint
 
     @property
     def backend(self) -> str:
-        """Where workers connect, likewise; empty if there is no backend."""
+        """The endpoint for workers, in the same form; empty if there is no backend."""
         return self._backend.endpoint if self._backend is not None else ""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled; then all peers are informed, and the sockets are closed."""
+        """Serve until cancelled; then notify all peers, and close the sockets."""
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._loop.run)
@@ -149,7 +149,7 @@ class Server:
                 self._backend.close(FLUSH_SECONDS)
 
     async def until_up(self) -> TrizmqError | None:
-        """Return when every worker process is ready, or with the error of their start."""
+        """Wait until all worker processes are ready; return None, or the error of the start."""
         return await self._muster.wait() if self._supervisor is not None else None
 
     def drain_seconds(self, grace: float) -> float:
@@ -157,7 +157,7 @@ class Server:
         return grace + (self._supervisor.stop_seconds if self._supervisor is not None else 0.0)
 
     async def drain(self, grace: float) -> None:
-        """Take no new calls, finish what runs within ``grace`` seconds, end the children."""
+        """Accept no new calls, finish running ones within ``grace`` seconds, stop the children."""
         await self._loop.drain(grace)
         if self._supervisor is not None:
             await self._supervisor.stop()

@@ -1,4 +1,4 @@
-"""Signals of a process that serves, and how it ends when it cannot by itself."""
+"""The signals of a serving process, and ending it by force if it does not end by itself."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ __all__ = ["Signals", "arm", "end_within", "left_behind", "receiving"]
 LOGGER = logging.getLogger("trizmq.service")
 
 
-#: How long a process may take to unwind when its calls are over, in seconds: to leave the
-#: plugins' lifespans, above all.
+#: How long a process may take to unwind after its calls have ended, in seconds; mainly to leave
+#: the plugins' lifespans.
 UNWIND_SECONDS: Final = 10.0
 
 
-#: How long it may take when it was told to end now.
+#: How long it may take after a second signal.
 NOW_SECONDS: Final = 5.0
 
 
@@ -43,16 +43,16 @@ CAUGHT: Final = tuple(
 )
 
 
-_installed: set[int] = set()  # in this process; a child that is forked resets them
+_installed: set[int] = set()  # for this process; forked children reset them
 
 
 @contextmanager
 def receiving(*, wanted: bool, patience: float) -> Iterator[Signals | None]:
-    """Catch SIGINT, SIGTERM and SIGHUP, if ``wanted``; only in the main thread.
+    """Catch SIGINT, SIGTERM and SIGHUP if ``wanted``; only in the main thread.
 
     Args:
-      patience: how many seconds draining may take. A process that is ours is ended by
-        force if it takes longer: a loop that is stuck never hears of a signal.
+      patience: how many seconds a drain may take. After that, a process that called `arm` is
+        ended by force, because a stuck loop never processes a signal.
 
     """
     if not wanted:
@@ -72,11 +72,11 @@ def receiving(*, wanted: bool, patience: float) -> Iterator[Signals | None]:
 
 @final
 class Signals:
-    """What the signals of this process ask for: to drain, to end now, to reload.
+    """The requests made by signals: to drain, to end now, to reload.
 
-    SIGINT and SIGTERM ask it to drain; a second one, to end now. SIGHUP asks it to reload, but
-    to drain if the terminal where it was started has gone: it means that too. Under ``nohup``,
-    which ignores that meaning, it always reloads.
+    SIGINT and SIGTERM request a drain, and a second one to end now. SIGHUP requests a reload, or a
+    drain if the terminal in which the process was started has gone. Under ``nohup``, which
+    ignores the latter, it always requests a reload.
     """
 
     def __init__(self, patience: float) -> None:
@@ -85,11 +85,11 @@ class Signals:
         self._had_terminal = _has_terminal()
         self._token = trio.lowlevel.current_trio_token()
         self._changed = trio.Event()
-        self._ends: list[str] = []  # the names of the signals that ask for the end
+        self._ends: list[str] = []  # the names of the signals that request the end
         self._wants_reload = False
 
     def note(self, number: int, _frame: FrameType | None) -> None:
-        """Take note of a signal: this is its handler, and may interrupt anything."""
+        """Handle a signal; like every signal handler, this may interrupt any code."""
         if number == HANG_UP and (self.is_nohup or not self._had_terminal or _has_terminal()):
             self._wants_reload = True
         else:
@@ -108,9 +108,9 @@ class Signals:
         drain: Callable[[], Awaitable[None]],
         reload: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Return when the process is to end: when ``drain`` has, or at a second signal.
+        """Return when the process should end: after ``drain``, or at a second signal.
 
-        ``reload`` runs once at a time; signals that come meanwhile are one more.
+        ``reload`` runs once at a time; signals that arrive during it cause one more.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._reload_when_asked, reload)
@@ -140,17 +140,17 @@ class Signals:
 
 
 def _has_terminal() -> bool:
-    """Tell whether this process belongs to a terminal that is still there."""
+    """Return whether this process belongs to a terminal that still exists."""
     try:
         os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK))
-    except (OSError, AttributeError):  # Windows has none of this
+    except (OSError, AttributeError):  # not available on Windows
         return False
     return True
 
 
 def _reset_in_child() -> None:
-    # Else a process that a handler forks swallows SIGTERM: its handler would tell a loop that
-    # runs only in the parent.
+    # Otherwise a process that a handler forks would swallow SIGTERM: the signal handler would
+    # notify a loop that runs only in the parent.
     if _installed:
         signal.set_wakeup_fd(-1)
         for number in _installed:
@@ -162,8 +162,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_in_child)
 
 
-#: When to end, on the monotonic clock, and with which exit code. A queue of this kind may be
-#: filled in a signal handler, whatever that has interrupted.
+#: The time of the end on the monotonic clock, and the exit code. A signal handler may put items
+#: into this kind of queue, whatever code it has interrupted.
 _orders: Final[SimpleQueue[tuple[float, int]]] = SimpleQueue()
 
 
@@ -171,7 +171,7 @@ _is_armed = False
 
 
 def arm() -> None:
-    """Let `end_within` end this process: for processes that are ours alone."""
+    """Enable `end_within`; only for processes that run nothing but trizmq."""
     global _is_armed
     if not _is_armed:
         _is_armed = True
@@ -179,17 +179,17 @@ def arm() -> None:
 
 
 def end_within(seconds: float, code: int) -> None:
-    """End this process with ``code`` if it lives that long; the latest order counts.
+    """End this process with ``code`` if it still exists then; the latest call counts.
 
-    For what a handler leaves behind can keep a process for ever: a thread, an executor or a
-    child process that Python waits for, a task that shields itself, a loop that is stuck.
-    May be called in a signal handler. Nothing happens where nobody has called `arm`.
+    Handlers can leave behind things that keep a process alive forever: a thread, an executor or a
+    child process that Python waits for, a task that shields itself, a stuck loop. It may be
+    called in a signal handler, and has no effect unless `arm` has been called.
     """
     _orders.put((time.monotonic() + seconds, code))
 
 
 def left_behind() -> list[str]:
-    """Name the threads and child processes that this process still has."""
+    """Return the names of the threads and child processes that this process still has."""
     main = threading.main_thread()
     threads = [
         f"thread {thread.name!r}"
@@ -200,7 +200,7 @@ def left_behind() -> list[str]:
 
 
 def _children() -> Iterator[int]:
-    # Linux only. A process that has ended and was not waited for is no longer in anybody's way.
+    # Linux only. A process that has ended without being reaped does not count.
     with suppress(OSError):
         for listing in Path("/proc/self/task").glob("*/children"):
             for pid in map(int, listing.read_text().split()):
@@ -215,8 +215,8 @@ def _wait() -> None:
             end, code = _orders.get(timeout=max(0.0, end - time.monotonic()))
         except Empty:
             break
-    left = ", ".join(left_behind()) or "no thread and no child process: a task, or a hook at exit"
-    LOGGER.error("ended by force, with exit code %d; what was left: %s", code, left)
+    left = ", ".join(left_behind()) or "no thread or child process: a task, or an exit hook"
+    LOGGER.error("ended by force, with exit code %d; remaining: %s", code, left)
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()

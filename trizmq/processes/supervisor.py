@@ -1,4 +1,4 @@
-"""The supervisor: child processes, kept alive, replaced one after another, stopped."""
+"""The supervisor: keeps child processes alive, replaces them one after another, stops them."""
 
 from __future__ import annotations
 
@@ -31,34 +31,35 @@ __all__ = [
 LOGGER = logging.getLogger("trizmq.supervisor")
 
 
-#: How long a new child may take until the broker has welcomed it, when it replaces another.
+#: How long a new child may take to be accepted by the broker, when it replaces another.
 READY_SECONDS: Final = 10.0
 
 
 @final
 class Supervisor:
-    """N child processes, kept alive.
+    """Keeps N child processes alive.
 
-    A child gets one end of a pipe, and only this process has the other: it is to end when
-    that is closed (`watchdog.end_with_parent`). Its standard input is empty. And it finds its
-    name, like ``w1-5f3a9c``, in the environment, as ``TRIZMQ_WORKER_NAME``.
+    Each child gets one end of a pipe, and only this process has the other: the child ends when
+    that is closed (`watchdog.end_with_parent`). Its standard input is empty. It finds its name,
+    such as ``w1-5f3a9c``, in the environment, as ``TRIZMQ_WORKER_NAME``.
 
     Args:
-      command: what to run, N times.
+      command: the command to run N times.
       count: N.
-      grace: seconds that a child has from SIGTERM to SIGKILL. A little more than what
-        it gives to its own calls, or it is killed while it says goodbye.
-      on_exit: told synchronously of each end: (name, reason), with a reason like
-        ``"exit status 1"`` or ``"SIGKILL"``. Not of those that end because `run` is cancelled.
-      on_start: told synchronously before each start: (name, secret). What knows the secret
+      grace: seconds from SIGTERM to SIGKILL for a child. A little more than the grace of its
+        own calls, or it is killed while it says goodbye.
+      on_exit: called at each end with (name, reason), where the reason is like
+        ``"exit status 1"`` or ``"SIGKILL"``; not for children that end because `run` is
+        cancelled.
+      on_start: called before each start with (name, secret). A process that knows the secret
         is the child.
 
     """
 
-    # Theory of operation. What is wanted is a number, what there is a dict of children, and
-    # `run` starts what is missing. Each child has a task that sees it to its end and takes it
-    # out of the dict. All else is a change to these two, after which who waits is woken: a
-    # child that died is missing; so is one that is retired or leaving; to stop is to want none.
+    # Theory of operation. There is a wanted number and a dict of children, and `run` starts the
+    # missing ones. Each child has a task that waits for its end and removes it from the dict.
+    # Everything else changes one of these two and wakes the waiting tasks: a child that has died
+    # is missing, and so is one that is retired or leaving; stopping sets the wanted number to 0.
 
     def __init__(
         self,
@@ -80,10 +81,10 @@ class Supervisor:
         self._replacing = trio.Lock()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Start the children, and others for those that die; return after `stop`.
+        """Start the children, and replacements for those that die; return after `stop`.
 
-        A child that dies is replaced at once; when `RestartPolicy` sees too many deaths,
-        after a pause. If this is cancelled, all are killed and reaped.
+        A child that dies is replaced immediately, or after a pause if `RestartPolicy` has
+        counted too many deaths. If this is cancelled, all children are killed and reaped.
         """
         async with trio.open_nursery() as nursery:
             task_status.started()
@@ -94,7 +95,7 @@ class Supervisor:
 
     @property
     def are_all_ready(self) -> bool:
-        """Whether as many children as are wanted have been welcomed by the broker."""
+        """Whether the broker has accepted the wanted number of children."""
         return sum(child.is_ready for child in self._children.values()) >= self._wanted
 
     @property
@@ -104,39 +105,39 @@ class Supervisor:
 
     @property
     def is_pausing(self) -> bool:
-        """Whether children die so fast that the next ones are not started at once."""
+        """Whether children die so fast that the next ones have to wait."""
         return self._missing > 0 and trio.current_time() < self._policy.not_before
 
     def note_ready(self, name: str) -> None:
-        """Take note that the broker has welcomed child ``name``."""
+        """Record that the broker has accepted the child ``name``."""
         if child := self._children.get(name):
             child.is_ready, child.ready_at = True, trio.current_time()
             self._wake()
 
     def note_lost(self, name: str, reason: str) -> None:
-        """Take note that the broker has given up child ``name``: kill it, for it hangs.
+        """Kill the child ``name``, which the broker has given up, because it hangs.
 
-        Nothing happens if it has ended already.
+        It has no effect if the child has already ended.
         """
         if child := self._children.get(name):
             LOGGER.error("killing %s: %s", name, reason)
             child.kill(reason)
 
     async def replace_all(self) -> None:
-        """Replace the children one after another, each only when its successor is ready.
+        """Replace the children one after another, each when its successor is ready.
 
-        If a successor is not ready within `READY_SECONDS`, that is logged, and the
-        children that are there stay: better an old one than none.
+        If a successor is not ready within `READY_SECONDS`, that is logged, and the current
+        children stay: an old child is better than none.
         """
         async with self._replacing:
             for child in tuple(self._children.values()):
-                # One that has died has a successor already, which is as new as can be.
+                # A child that has died already has a successor, which is new enough.
                 if child.name in self._children and not await self._replace(child):
                     return
             LOGGER.info("replaced all")
 
     async def stop(self) -> None:
-        """End all: SIGTERM, and SIGKILL to what is left after the grace. None is restarted."""
+        """Stop all children: SIGTERM, and SIGKILL after the grace. None is restarted."""
         self._wanted = 0
         self._wake()
         await self._see_off(tuple(self._children.values()))
@@ -205,7 +206,7 @@ class Supervisor:
         ]
 
     def _keep(self, known: Collection[str]) -> None:
-        """Stay with those that are there, after a successor was not ready in time."""
+        """Keep the current children, because a successor was not ready in time."""
         if not self._wanted:
             return
         LOGGER.error("a new child was not ready within %g s: keeping the old", READY_SECONDS)
@@ -240,18 +241,18 @@ class Supervisor:
         self._changed = trio.Event()
 
 
-#: So many deaths within so many seconds are no accident any more.
+#: This many deaths within this many seconds are not accidents.
 BURST: Final = 5
 
 
 WINDOW: Final = 60.0
 
 
-#: A child that served for so many seconds died of an accident: it does not count.
+#: The death of a child that served for this many seconds is an accident, and does not count.
 SETTLED: Final = 1.0
 
 
-#: Then there is a pause, in seconds, each twice the last.
+#: The length of the pauses, in seconds; each is twice the previous one.
 FIRST_PAUSE: Final = 1.0
 
 
@@ -260,12 +261,12 @@ LONGEST_PAUSE: Final = 30.0
 
 @final
 class RestartPolicy:
-    """Told of each death, it says from when on children may be started.
+    """Records deaths, and decides when the next children may be started.
 
-    A pause is over for good once nothing has died for a whole `WINDOW`.
+    The pauses end when no child has died for a whole `WINDOW`.
 
     Attributes:
-      not_before: on the clock of the ``now`` that is passed.
+      not_before: the earliest start, on the clock of the ``now`` that is passed.
 
     """
 
@@ -275,17 +276,17 @@ class RestartPolicy:
         self._deaths: deque[float] = deque(maxlen=BURST)
 
     def note_death(self, now: float, *, served: float = 0.0) -> None:
-        """Take note; `not_before` may be later then.
+        """Record a death, which may move `not_before`.
 
-        ``served``: for how many seconds the child did what it is for. Pauses are for
-        children that cannot live, not for those that somebody kills.
+        ``served`` is the time for which the child was serving. Pauses are meant for children
+        that cannot work, not for those that are killed by a person.
         """
         if served >= SETTLED:
             return
         if self._deaths and now - self._deaths[-1] >= WINDOW:
             self._pause = 0.0
         self._deaths.append(now)
-        # Those that die together, or in the pause, count as one: nothing was tried between.
+        # Deaths at the same time, or during the pause, count as one: no start was tried between.
         if now >= self.not_before and (self._pause or self._is_burst(now)):
             self._pause = min(2 * self._pause or FIRST_PAUSE, LONGEST_PAUSE)
             self.not_before = now + self._pause

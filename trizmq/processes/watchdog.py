@@ -1,4 +1,4 @@
-"""What a process does about its own end and its own hanging, when its loop cannot."""
+"""Threads that end a process with its parent, and that detect a stuck loop."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ __all__ = ["Watchdog", "end_with_parent"]
 LOGGER = logging.getLogger("trizmq.watchdog")
 
 
-#: So often, within its patience, the watchdog looks for a round of the loop.
+#: How often the watchdog checks for a round of the loop within its patience.
 LOOKS: Final = 4
 
 
-#: Code that is not to blame: it only runs, or waits, on somebody's behalf.
+#: Code that is not responsible: it only runs other code, or waits.
 _TRIO: Final = f"{Path(trio.__file__).parent}{os.sep}"
 
 
@@ -42,13 +42,13 @@ _INSTALLED: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{o
 
 
 def end_with_parent() -> bool:
-    """End this process at once when its supervisor has ended, however that came about.
+    """End this process immediately when its supervisor has ended, for any reason.
 
     Returns:
       Whether there is a supervisor. If not, nothing is done.
 
     """
-    # Taken out: the processes that this one starts have no supervisor.
+    # Removed, because the processes that this one starts have no supervisor.
     lifeline = os.environ.pop(SUPERVISED, "")
     if not lifeline.isdecimal():
         return False
@@ -65,9 +65,9 @@ def end_with_parent() -> bool:
 def _let_the_kernel_kill_us(lifeline: int) -> None:
     import fcntl  # POSIX only, and this module is not
 
-    # A thread needs Python's global lock, which a handler may hold for long (a regular
-    # expression does), and it does not run while the process is stopped. So the kernel is
-    # asked for a signal when the pipe becomes readable. Nobody writes to it: so, at its end.
+    # A thread needs the GIL, which a handler may hold for a long time (in a regular expression,
+    # for example), and it does not run while the process is stopped. Therefore the kernel sends a
+    # signal when the pipe becomes readable, which happens only at its end: no one writes to it.
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
@@ -80,10 +80,10 @@ def _end_at_eof(lifeline: int) -> None:
 
 @final
 class Watchdog:
-    """Notices that the Trio loop is stuck, and logs where: one line, and one when it is over.
+    """Detects that the Trio loop is stuck, and logs the place, and when it has recovered.
 
     Args:
-      patience: seconds without a round of the loop that are not worth a word.
+      patience: seconds without a round of the loop that are acceptable.
 
     """
 
@@ -94,7 +94,7 @@ class Watchdog:
         self._over = threading.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Watch this loop until cancelled; in a thread, for what is watched may be stuck."""
+        """Watch this loop until cancelled, from a thread, because the loop may be stuck."""
         self._seen = time.monotonic()
         watched = threading.get_ident(), trio.lowlevel.current_root_task()
         threading.Thread(
@@ -123,7 +123,7 @@ class Watchdog:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A line of code, and the task that is at it."""
+    """A line of code, and the task that is running it."""
 
     file: str
     line: int
@@ -140,7 +140,7 @@ def _whereabouts(thread: int, root: trio.lowlevel.Task | None) -> Place | str:
         for frame in _frames(thread, running):
             if _is_to_blame(frame.f_code.co_filename):
                 return _place(frame, running.name)
-    return "not by a task: was this process stopped, or has it too many tasks?"
+    return "not by a task: was this process stopped, or does it have too many tasks?"
 
 
 def _place(frame: FrameType, task: str) -> Place:
@@ -149,9 +149,9 @@ def _place(frame: FrameType, task: str) -> Place:
 
 
 def _frames(thread: int, running: trio.lowlevel.Task) -> Iterator[FrameType]:
-    """Go from what runs now outwards to where the task began."""
+    """Yield the frames from the innermost to the one where the task began."""
     outermost = getattr(running.coro, "cr_frame", None)
-    # The one way to look into another thread; for debuggers, says its page, and this is one.
+    # The only way to look into another thread. It is documented for debuggers; this is one.
     frame = sys._current_frames().get(thread)
     while frame is not None:
         yield frame
@@ -169,7 +169,7 @@ def _is_to_blame(file: str) -> bool:
 
 
 def _tasks(task: trio.lowlevel.Task | None) -> Iterator[trio.lowlevel.Task]:
-    # Safe in another thread while the loop is stuck: then nothing here changes.
+    # Safe in another thread while the loop is stuck, because then nothing here changes.
     if task is None:
         return
     yield task

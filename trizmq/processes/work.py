@@ -1,4 +1,4 @@
-"""A process that only works: it connects to brokers, and serves what they give it."""
+"""A process with only a worker: it connects to brokers and serves their calls."""
 
 from __future__ import annotations
 
