@@ -65,7 +65,7 @@ def fork_in_thread() -> str:
 @routes.post("/hook")
 async def hook() -> str:
     atexit.register(time.sleep, 600)
-    return "a hook at exit"
+    return "an exit hook"
 
 @routes.post("/nothing")
 async def nothing() -> str:

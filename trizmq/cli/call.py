@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Outgoing", "ask", "call", "exchange", "find_token"]
 
-#: Where the auth plugin leaves the token of the first start. WARNING: it must write there.
+#: The file in which the auth plugin stores the token of the first start.
 ADMIN_TOKEN: Final = "admin-token"  # noqa: S105 (a file's name)
 
 
@@ -248,8 +248,8 @@ def _foreign(outgoing: Outgoing) -> Call:
 def find_token(connect: str, state_dir: Path | None) -> str | None:
     """Return the admin token of a first start, if this user may read it.
 
-    It is all-powerful here and worth nothing elsewhere, so it is shown to endpoints on
-    this machine only: ``--connect`` must not send it over a network, in the clear.
+    It has all permissions on this machine and is worthless elsewhere, so it is sent only to
+    endpoints on this machine: ``--connect`` must not send it over a network unencrypted.
     """
     if not all(map(is_local, split_endpoints(connect))):
         return None

@@ -65,7 +65,7 @@ class SettingsFile:
         if key == "plugin":
             self.values[key] = self._tables(value)
         elif key not in SETTINGS:
-            known = f"known settings: {', '.join([*SETTINGS, '[plugin.NAME]'])}"
+            known = ", ".join([*SETTINGS, "[plugin.NAME]"])
             hint = did_you_mean(key, SETTINGS)
             raise ConfigError(
                 f"{self._path}: unknown setting {key!r}{hint}; known settings: {known}"
