@@ -279,7 +279,7 @@ async def test_what_still_cannot_be_written_ends_its_own_call_alone(
             pending = Pending("POST", "/test/echo", headers, b"", deadline, False, nobody)
             done = trio.Event()
             pending.waiter = done.set
-            client._connection.submit(pending, trio.current_time())
+            client._carrier.submit(pending, trio.current_time())
             await done.wait()
             ends.append(pending.outcome)
 

@@ -251,6 +251,8 @@ class Calls:
 
     def end(self, flight: Flight) -> None:
         """Note that its caller has had its outcome, or has gone."""
+        if flight.ended:
+            raise RuntimeError("a call ends once for its caller")
         if flight._state == _QUEUED:
             flight.queue.leave(flight)
             self.queued_bytes -= flight.size

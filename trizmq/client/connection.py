@@ -13,6 +13,7 @@ from ..ticker import Faults, Ticker
 from ..transport.line import Line
 from ..wire import native
 from ..wire.items import DEFAULT_TAKES
+from .carrier import Carrier
 from .engine import Client as Engine
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ GOODBYE_SECONDS: Final = 0.2
 
 
 @final
-class Connection:
+class Connection(Carrier):
     """Sends calls to the brokers at ``endpoints``, over one socket each.
 
     A call is submitted with a ``waiter``: a callable that is called once, synchronously,
@@ -86,30 +87,20 @@ class Connection:
         finally:
             self._close()
 
+    @property
+    def is_connected(self) -> bool:
+        return self.engine.is_connected
+
     def submit(self, pending: Pending, now: float) -> None:
-        """Start a call. It ends once: ``pending.waiter`` is called, unless it is given up.
-
-        Raises:
-          Overloaded: too many calls wait in this client already.
-          Unreachable: no broker here speaks our version.
-          trio.ClosedResourceError: `run` has ended.
-
-        """
         self._take(pending, now)
         self._send_soon(pending)
 
     def submit_many(self, pendings: Sequence[Pending], now: float) -> None:
-        """Start calls that belong together: none is sent before all are taken in.
-
-        Raises: the same as `submit`; then those before have to be given up (`cancel`).
-
-        """
         for pending in pendings:
             self._take(pending, now)
         self.act()
 
     def cancel(self, pendings: Sequence[Pending]) -> None:
-        """Give calls up; those that have ended, or were not started, are left as they are."""
         for pending in pendings:
             self.engine.cancel(pending)
         if not self._is_closed:

@@ -23,7 +23,7 @@ from .requests import Details, RequestMaker
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from .connection import Connection
+    from .carrier import Carrier
     from .links import Pending
 
 __all__ = ["DEFAULT_SECONDS", "Client"]
@@ -69,14 +69,14 @@ class Client:
 
     """
 
-    def __init__(self, connection: Connection, *, token: str | None = None) -> None:
-        self._connection = connection
+    def __init__(self, carrier: Carrier, *, token: str | None = None) -> None:
+        self._carrier = carrier
         self._maker = RequestMaker(token)
 
     @property
     def is_connected(self) -> bool:
         """Whether a broker has answered, and has not been lost since."""
-        return self._connection.engine.is_connected
+        return self._carrier.is_connected
 
     async def request(self, method: str, target: str, **details: Unpack[Details]) -> Response:
         """Call ``method`` on ``target``: a path, perhaps with a query.
@@ -91,7 +91,7 @@ class Client:
         now = _current_time()
         deadline, is_timed = _deadline(now)
         pending = self._maker.make(method, target, details, deadline, is_timed)
-        self._connection.submit(pending, now)
+        self._carrier.submit(pending, now)
         if pending.ended:
             await cancel_shielded_checkpoint()
         else:
@@ -123,9 +123,9 @@ class Client:
             method, target, details = _checked(call)
             pendings.append(self._maker.make(method, target, details, deadline, is_timed))
         try:
-            self._connection.submit_many(pendings, now)
+            self._carrier.submit_many(pendings, now)
         except BaseException:
-            self._connection.cancel(pendings)
+            self._carrier.cancel(pendings)
             raise
         await self._wait_for(pendings)
         return [_response(pending) for pending in pendings]
@@ -142,7 +142,7 @@ class Client:
         await wait_task_rescheduled(partial(self._give_up, pendings))
 
     def _give_up(self, pendings: Sequence[Pending], _: object) -> trio.lowlevel.Abort:
-        self._connection.cancel(pendings)
+        self._carrier.cancel(pendings)
         return trio.lowlevel.Abort.SUCCEEDED
 
     async def get(self, target: str, **details: Unpack[Details]) -> Response:
