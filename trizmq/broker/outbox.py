@@ -135,17 +135,23 @@ class Counters:
 
 
 @final
-@dataclass(eq=False)
 class Context:
-    """What all parts of one broker share. ``instance`` names this life of it."""
+    """What all parts of one broker share.
 
-    limits: Limits
-    instance: str
-    counters: Counters = field(default_factory=Counters)
-    outbox: Outbox = field(default_factory=Outbox)
-    foreign_ids: Iterator[int] = field(default_factory=lambda: count(1))
-    mdp_numbers: Iterator[int] = field(default_factory=lambda: count(1))
-    #: No other call, and no other broker's, has had the same (with ``instance`` before it).
-    tokens: Iterator[int] = field(default_factory=lambda: count(1))
-    #: The names of workers that are children of this process, by what these call themselves.
-    children: dict[str, str] = field(default_factory=dict)
+    Attributes:
+      instance: names this life of it.
+      tokens: no other call, and no other broker's, has had the same (with ``instance`` before it).
+      children: the names of workers that are children of this process, by what these call
+        themselves.
+
+    """
+
+    def __init__(self, limits: Limits, instance: str) -> None:
+        self.limits = limits
+        self.instance = instance
+        self.counters = Counters()
+        self.outbox = Outbox()
+        self.foreign_ids: Iterator[int] = count(1)
+        self.mdp_numbers: Iterator[int] = count(1)
+        self.tokens: Iterator[int] = count(1)
+        self.children: dict[str, str] = {}
