@@ -76,8 +76,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Meta(
             description="429; bytes queued for one connection, twice as many in bodies that are"
             " waiting or at workers, or bytes sent to it and not read for a second, in"
-            " which case its calls in flight also get a 502. A quarter of it is how much"
-            " trizmq's own clients send in large calls before the broker has read them"
+            " which case its calls in flight also get a 502. trizmq's own clients send at"
+            " most a quarter of it in large calls before the broker has read them"
         ),
     ] = 64 * MIB
     service_calls: Annotated[_Count, Meta(description="503; calls queued for one service")] = 10_000
