@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .guard import Guard
     from .outbox import Context
     from .ports import RemotePort
-    from .refused_workers import RefusedWorkers
+    from .sessions import RefusedWorkers
     from .workers import Token
 
 __all__ = ["Backend"]

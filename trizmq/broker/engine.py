@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, final
 
 from ..admission import Event
 from ..limits import Limits
-from . import mmi, refusals
+from . import mmi, replies
 from .backend import Backend
 from .clients import LocalPeer
 from .dispatcher import Dispatcher
@@ -16,7 +16,7 @@ from .guard import Guard
 from .intake import Intake
 from .outbox import Context
 from .ports import LocalPort
-from .refused_workers import RefusedWorkers
+from .sessions import RefusedWorkers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -187,7 +187,7 @@ class Broker:
             self.context.counters.late += response is not None
         elif response is None:
             self.context.counters.lost += 1
-            self._dispatcher.replies.answer(flight, refusals.lost(flight))
+            self._dispatcher.replies.answer(flight, replies.lost(flight))
         else:
             if flight.gathered and response.is_error:
                 flight.gathered.clear()  # what was sent before it failed
@@ -282,7 +282,7 @@ class Broker:
         for flight in self._dispatcher.calls.deadlines.due(now):
             try:
                 self.context.counters.expired += 1
-                self._dispatcher.stop(flight, refusals.expiry(flight))
+                self._dispatcher.stop(flight, replies.expiry(flight))
             except Exception as error:
                 self._guard.note(error)
         self._dispatcher.tick(now)

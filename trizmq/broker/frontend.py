@@ -10,7 +10,7 @@ from ..admission import Event
 from ..bounds import narrower
 from ..messages import problem
 from ..wire.items import VERSION, Call, Cancel, Goaway, Heartbeat, Hello, Response
-from . import refusals
+from . import replies
 from .absence import Absence
 from .clients import Clients, NativePeer
 from .outbox import SocketOutbox
@@ -243,11 +243,11 @@ class Frontend:
         refusal among these is sent again: it is small.)
         """
         self._dispatcher.now = now
-        outcome = problem(502, refusals.UNREAD, executed="maybe")
+        outcome = problem(502, replies.UNREAD, executed="maybe")
         for peer in self.clients.at(address):
             for flight in list(peer.flights.values()):
                 self._counters.lost += 1
-                self._dispatcher.stop(flight, refusals.unread(flight))
+                self._dispatcher.stop(flight, replies.unread(flight))
         for item in unsent:
             if item.status < 400:
                 item = Response(item.id, outcome.status, outcome.headers, outcome.body)

@@ -8,7 +8,7 @@ from ..admission import AdmittedCall, Discard, Forward, Reject, SendTo
 from ..names import path_in_service, path_of_service
 from ..retries import MAX_ATTEMPTS
 from ..wire.items import frames_of
-from . import refusals
+from . import replies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +82,7 @@ class Gate:
             self._dispatcher.replies.close(flight)
             return
         status, detail, headers = verdict.status, verdict.detail, verdict.headers
-        outcome = refusals.refusal(flight, status, detail, headers=headers)
+        outcome = replies.refusal(flight, status, detail, headers=headers)
         self._dispatcher.replies.answer(flight, outcome)
 
     def _aim(self, flight: Flight, verdict: SendTo) -> bool:

@@ -10,7 +10,7 @@ from ..deadlines import NEVER
 from ..errors import LocalProtocolError
 from ..names import are_fields_normal, is_line_normal, service_of
 from ..wire.head import check
-from . import mmi, refusals
+from . import mmi, replies
 from .calls import Flight
 from .services import Service
 
@@ -109,16 +109,16 @@ class Intake:
             or len(flight.headers) > self._header_fields
             or 4 * (len(flight.method) + len(flight.target)) > self._target_bytes
         ) and (oversize := find_oversize(flight, self._limits)):
-            return refusals.refusal(flight, *oversize)
+            return replies.refusal(flight, *oversize)
         if (fault := self._find_fault(flight)) is not None:
-            return refusals.refusal(flight, 400, fault)
+            return replies.refusal(flight, 400, fault)
         if flight.deadline <= self._dispatcher.now:
-            return refusals.expiry(flight)
+            return replies.expiry(flight)
         peer = flight.peer
         if flight.connection.calls > self._client_calls and self._has_too_many(peer, flight):
             return self._replies.busy(flight, 429, "this client has too many calls in flight")
         if peer.is_slow:
-            return self._replies.busy(flight, 429, refusals.UNREAD)
+            return self._replies.busy(flight, 429, replies.UNREAD)
         return self._find_excess(flight) if flight.held else None
 
     def _find_excess(self, flight: Flight) -> Response | None:
@@ -183,7 +183,7 @@ class Intake:
             self._replies.respond(flight, self._answer_mmi(flight))
         elif not self._waits:
             detail = f"no service {service.name!r} here"
-            self._replies.refuse_with(flight, refusals.refusal(flight, 404, detail))
+            self._replies.refuse_with(flight, replies.refusal(flight, 404, detail))
         else:
             self._await_service(flight)
 

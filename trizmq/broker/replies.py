@@ -6,18 +6,29 @@ from typing import TYPE_CHECKING, Final, final
 
 from ..admission import Event
 from ..bounds import MIN_BODY_BYTES, find_oversize_response
+from ..messages import problem
 from ..wire.items import Response, body_of
-from . import refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from ..errors import Executed
     from ..messages import Response as Outcome
     from ..wire.items import Body
     from .calls import Calls, Flight
     from .outbox import Context
 
-__all__ = ["Replies"]
+__all__ = [
+    "UNREAD",
+    "Replies",
+    "busy",
+    "draining",
+    "expiry",
+    "in_words",
+    "lost",
+    "refusal",
+    "unread",
+]
 
 #: A caller that is refused is told to come back after the wait that it was spared, in
 #: milliseconds, but not later than this.
@@ -25,6 +36,71 @@ MAX_RETRY_AFTER: Final = 10_000
 
 #: A name of this module, which compiled code finds at once; others it looks up for each call.
 _RESPONSE: Final = Response
+
+UNREAD: Final = "the client does not read its responses"
+
+
+#: Of what a lost worker had in hand, so many calls are named.
+NAMED: Final = 3
+
+
+def refusal(
+    flight: Flight,
+    status: int,
+    detail: str | None,
+    *,
+    executed: Executed | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Outcome:
+    """Return a problem document about ``flight``.
+
+    ``executed``: if None, what is known: "no" if no worker was ever given it.
+    """
+    executed = executed or ("maybe" if flight.attempts else "no")
+    request_id = flight.request_id
+    return problem(status, detail, executed=executed, request_id=request_id, headers=headers)
+
+
+def busy(flight: Flight, status: int, detail: str, *, retry_after_ms: int) -> Outcome:
+    """Return a 429 or 503: try again, in so many milliseconds."""
+    return refusal(flight, status, detail, headers={"retry-after-ms": str(retry_after_ms)})
+
+
+def draining(flight: Flight, *, retry_after_ms: int) -> Outcome:
+    """Return the 503 of a broker that is about to end."""
+    detail = "this server is draining: call another"
+    return busy(flight, 503, detail, retry_after_ms=retry_after_ms)
+
+
+def expiry(flight: Flight) -> Outcome:
+    """Return the 504 of a call whose deadline has passed, in the queue or at a worker."""
+    return refusal(flight, 504, "deadline exceeded")
+
+
+def lost(flight: Flight) -> Outcome:
+    """Return the 502 of a call whose worker has gone."""
+    detail = "the worker was lost while it had the call"
+    if flight.deaths > 1:
+        detail = f"{flight.deaths} workers were lost while they had the call: no other is given it"
+    return refusal(flight, 502, detail, executed="maybe")
+
+
+def in_words(held: Sequence[Flight]) -> str:
+    """Return what a lost worker had in hand: one of these calls may be what ended it."""
+    if not held:
+        return ""
+    named = [
+        f"{flight.method} {flight.target.partition('?')[0]:.200} ({flight.request_id:.64})"
+        for flight in held[:NAMED]
+    ]
+    if len(held) > NAMED:
+        named.append(f"{len(held) - NAMED} more")
+    return f"; it had {', '.join(named)}"
+
+
+def unread(flight: Flight) -> Outcome:
+    """Return the 502 of a call whose response its client would not read."""
+    return refusal(flight, 502, UNREAD, executed="maybe")
 
 
 @final
@@ -67,22 +143,22 @@ class Replies:
         if flight.gathered or worker is None or not worker.checks_sizes:
             oversize = self._find_oversize(flight, response)
         if flight.peer.is_slow:
-            self.answer(flight, refusals.unread(flight))
+            self.answer(flight, unread(flight))
         elif oversize is None:
             self.answer(flight, response, flight.gathered)
         else:
             self._note_oversize(flight, oversize)
-            self.answer(flight, refusals.refusal(flight, 500, oversize, executed="maybe"))
+            self.answer(flight, refusal(flight, 500, oversize, executed="maybe"))
 
     def part(self, flight: Flight, body: Body) -> Outcome | None:
         """Send a part of a response; return what ends the call, if it cannot be sent."""
         if flight.peer.is_slow:
-            return refusals.unread(flight)
+            return unread(flight)
         fault = flight.peer.part(flight, body)
         if fault is None:
             return None
         self._note_oversize(flight, fault)
-        return refusals.refusal(flight, 500, fault, executed="maybe")
+        return refusal(flight, 500, fault, executed="maybe")
 
     def refuse(self, flight: Flight, status: int, detail: str) -> None:
         """End a call with a 429 or 503."""
@@ -97,17 +173,17 @@ class Replies:
         """End a call that would be answered too late: ``wait`` seconds are before it."""
         retry = max(self._retry_after_ms, min(int(wait * 1000), MAX_RETRY_AFTER))
         detail = f"service {flight.service.name} is overloaded: no answer would come in time"
-        self.refuse_with(flight, refusals.busy(flight, 503, detail, retry_after_ms=retry))
+        self.refuse_with(flight, busy(flight, 503, detail, retry_after_ms=retry))
 
     def turn_away(self, flight: Flight) -> None:
         """End a call that no worker was given: this broker drains, and another may take it."""
         self._counters.refused += 1
-        outcome = refusals.draining(flight, retry_after_ms=self._retry_after_ms)
+        outcome = draining(flight, retry_after_ms=self._retry_after_ms)
         self.answer(flight, outcome, taken=False)
 
     def busy(self, flight: Flight, status: int, detail: str) -> Outcome:
         """Return a 429 or 503."""
-        return refusals.busy(flight, status, detail, retry_after_ms=self._retry_after_ms)
+        return busy(flight, status, detail, retry_after_ms=self._retry_after_ms)
 
     def _find_oversize(self, flight: Flight, response: Outcome) -> str | None:
         gathered = flight.gathered
