@@ -79,16 +79,26 @@ class Line:
 
     Args:
       beats: whether the other end is trizmq: see `face.Transport.connect`.
+      is_patient: see there, too.
 
     """
 
-    def __init__(self, transport: Transport, endpoint: str, talk: Talk, *, beats: bool) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        endpoint: str,
+        talk: Talk,
+        *,
+        beats: bool,
+        is_patient: bool = False,
+    ) -> None:
         transport.check(endpoint)
         self.dealer: Dealer | None = None
         self._transport = transport
         self._endpoint = endpoint
         self._talk = talk
         self._beats = beats
+        self._is_patient = is_patient
         self._is_warned = False
         self._longest_pause = LOCAL_PAUSE if is_local(endpoint) else LONGEST_PAUSE
 
@@ -133,7 +143,9 @@ class Line:
         """Try each address; return True after a connection has ended, False if none was made."""
         addresses = await self._transport.find(self._endpoint)
         try:
-            dealer = await _connect(self._transport, addresses, beats=self._beats)
+            dealer = await _connect(
+                self._transport, addresses, beats=self._beats, is_patient=self._is_patient
+            )
         except OSError as error:  # no descriptors are left; there may be some later
             self._warn(error)
             return False
@@ -189,10 +201,12 @@ async def open_dealer(transport: Transport, endpoint: str, *, beats: bool) -> De
         await trio.sleep(FIRST_PAUSE)
 
 
-async def _connect(transport: Transport, addresses: Sequence[str], *, beats: bool) -> Dealer | None:
+async def _connect(
+    transport: Transport, addresses: Sequence[str], *, beats: bool, is_patient: bool = False
+) -> Dealer | None:
     """Return a dealer that is connected to the first address that responds."""
     for address in addresses:
-        dealer = transport.connect(address, beats=beats)
+        dealer = transport.connect(address, beats=beats, is_patient=is_patient)
         is_connected = False
         try:
             with trio.move_on_after(ATTEMPT):

@@ -65,7 +65,7 @@ class _Talk:
     def open(self, transport: Transport, endpoint: str, *, beats: bool) -> None:
         """Take a line to ``endpoint``; ``beats``: the broker there is ours."""
         self.endpoint = endpoint
-        self.line = Line(transport, endpoint, self, beats=beats)
+        self.line = Line(transport, endpoint, self, beats=beats, is_patient=True)
 
     def act(self) -> WorkerOutbox:
         """Send what is to be sent; return what is to be done besides."""
