@@ -1,4 +1,4 @@
-"""Opening a client: a connection of its own, for as long as a block lasts."""
+"""Opening a client, with its own connection, for the duration of a block."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ async def open_client(
 ) -> AsyncIterator[Client]:
     """Connect to brokers: ``async with trizmq.open_client() as client:``.
 
-    Returns at once, whether or not anybody is there: calls wait. Leaving the block ends
-    what is still in flight. Errors of the block leave it as they are, in no group.
+    Returns immediately, whether or not a broker is available: calls wait for it. Leaving the
+    block ends all calls in flight. Exceptions from the block are unchanged, not in a group.
 
     Args:
-      connect: endpoints of brokers, separated by commas: the first that is up is used.
+      connect: endpoints of brokers, separated by commas: the first available one is used.
       token: sent with each call, as ``authorization: Bearer``.
-      limits: of responses, by name: ``{"body_bytes": 2**25}``; they are told to the brokers. (A
-        request is held to the limits of the broker, which tells them, too.)
+      limits: limits on responses, by name: ``{"body_bytes": 2**25}``, which are announced to the
+        brokers. (For requests, the limits of the broker apply, which it announces too.)
 
     Raises:
-      ConfigError: ``connect`` is no endpoint, or ``limits`` has none of that name or size.
-      LocalProtocolError: a header cannot carry ``token``.
-      OSError: there are too few file descriptors left.
+      ConfigError: if ``connect`` is not an endpoint, or ``limits`` has an unknown or invalid one.
+      LocalProtocolError: if a header cannot carry ``token``.
+      OSError: if there are too few file descriptors left.
 
     """
     bounds = limits_of(limits or {})
@@ -63,7 +63,7 @@ async def open_client_on(
     token: str | None = None,
     takes: Takes = DEFAULT_TAKES,
 ) -> AsyncIterator[Client]:
-    """Connect over ``transport``, which stays the caller's to close; else as `open_client`."""
+    """Connect over ``transport``, which the caller closes; otherwise the same as `open_client`."""
     connection = Connection(transport, split_endpoints(connect), takes)
     async with running(connection.run):
         yield Client(connection, token=token)

@@ -1,4 +1,4 @@
-"""What a caller says as ``query=``, appended to the target."""
+"""Encoding the ``query=`` of a call as part of its target."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..plain_types import plain_bytes, plain_text
 __all__ = ["with_query"]
 
 
-#: Can be iterated over, and are one value, or none.
+#: Iterable types that are a single value, or invalid.
 _NO_LISTS: Final = (str, bytes, bytearray, memoryview, Enum, Mapping)
 
 
@@ -26,14 +26,14 @@ _Pair: TypeAlias = tuple[str | bytes, str | bytes]
 
 
 def with_query(target: str, query: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> str:
-    """Return ``target`` with ``query`` behind it, percent-encoded.
+    """Return ``target`` with ``query`` appended, percent-encoded.
 
-    A value is text, a number, a bool (``true``, ``false``), an Enum (its value), a date, a UUID, a
-    Decimal, or bytes. None leaves the name out; a list, tuple or set repeats it.
+    Values can be text, numbers, bools (``true``, ``false``), Enums (their value), dates, UUIDs,
+    Decimals, or bytes. None omits the name; a list, tuple or set repeats it.
 
     Raises:
-      LocalProtocolError: a value is none of these, or has no text: NaN, a lone surrogate.
-      TypeError: ``query`` is neither a mapping nor pairs.
+      LocalProtocolError: if a value has another type, or cannot be text: NaN, a lone surrogate.
+      TypeError: if ``query`` is neither a mapping nor pairs.
 
     """
     pairs = list(_query_pairs(query))
@@ -69,7 +69,7 @@ def _items(query: Any) -> Iterable[tuple[str, Any]]:
     if isinstance(query, Mapping):
         return query.items()
     if isinstance(query, (str, bytes, bytearray, memoryview)):
-        raise TypeError("query is a mapping, or pairs; a query that is text goes behind target's ?")
+        raise TypeError("query is a mapping, or pairs; append text to the target, after a ?")
     if not isinstance(query, Iterable):
         raise TypeError(f"query is a mapping, or pairs, not {type(query).__name__}")
     pairs = list(query)
@@ -79,7 +79,7 @@ def _items(query: Any) -> Iterable[tuple[str, Any]]:
 
 
 def _written(value: Any) -> str | bytes:
-    """Return ``value`` as text, as the server reads it; bytes are percent-encoded as they are."""
+    """Return ``value`` as text in the server's format; bytes are percent-encoded unchanged."""
     if isinstance(value, Enum):
         return _written(value.value)
     if isinstance(value, str):
@@ -91,10 +91,10 @@ def _written(value: Any) -> str | bytes:
     if isinstance(value, Integral):
         return int.__repr__(int(value))
     if isinstance(value, (float, Decimal)) and not math.isfinite(value):
-        raise ValueError(f"{value} is no number that a query can hold")
+        raise ValueError(f"a query cannot contain {value}")
     if isinstance(value, float):
         return float.__repr__(value)
     text = msgspec.to_builtins(value)  # a date, a UUID, a Decimal
     if type(text) is not str:
-        raise TypeError(f"a {type(value).__name__} is no text")
+        raise TypeError(f"a {type(value).__name__} has no text form")
     return text

@@ -1,4 +1,4 @@
-"""What users say of a call, made what the engine wants of one."""
+"""Conversion of the arguments of a call to a record of the engine."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ __all__ = ["Details", "RequestMaker"]
 
 
 class Details(TypedDict, total=False):
-    """What a call may have besides method and target; any other keyword is a TypeError.
+    """The arguments of a call besides method and target; other keywords raise TypeError.
 
     Attributes:
-      query: appended to the target, encoded: a mapping, or pairs. A sequence of values repeats
-        the name, None leaves it out; a bool is ``true`` or ``false``, an Enum its value. NaN,
-        infinity and what has no text are refused.
-      headers: a mapping, or pairs; names in any case; values of one name are joined by a comma.
-      body: raw bytes; not with ``json``.
-      json: any value that msgspec can encode, so Structs and dataclasses too. Integers of any
+      query: encoded and appended to the target: a mapping, or pairs. A sequence of values repeats
+        the name, None omits it; a bool is ``true`` or ``false``, an Enum is its value. NaN,
+        infinity and values without a text form are refused.
+      headers: a mapping, or pairs, with case-insensitive names; values with the same name are
+        joined by a comma.
+      body: raw bytes; not together with ``json``.
+      json: any value that msgspec can encode, including Structs and dataclasses. Integers of any
         size are exact; NaN and infinity are refused.
 
     """
@@ -38,7 +39,7 @@ class Details(TypedDict, total=False):
 _KNOWN: Final = frozenset({"query", "headers", "body", "json"})
 
 
-#: What other libraries call these, and what belongs elsewhere.
+#: Names from other libraries, and names of arguments of other functions.
 _RIGHT_WORDS: Final = {
     "content": "body=",
     "data": "body= for bytes, json= for anything else",
@@ -51,10 +52,10 @@ _RIGHT_WORDS: Final = {
 
 @final
 class RequestMaker:
-    """Makes the engine's calls out of what users say.
+    """Creates the engine's calls from the arguments of users.
 
     Raises:
-      LocalProtocolError: the token is not what a header can carry.
+      LocalProtocolError: if a header cannot carry the token.
 
     """
 
@@ -67,12 +68,12 @@ class RequestMaker:
     def make(
         self, method: str, target: str, details: Details, deadline: float, is_timed: bool
     ) -> Pending:
-        """Return a call that ends by ``deadline``; its waiter is still to be set.
+        """Return a call that ends by ``deadline``; its waiter is not set yet.
 
         Raises:
-          LocalProtocolError: target, query, headers or body are not what a call can carry.
-          TypeError: a keyword is not known, ``json`` cannot be encoded, or method or target
-            are no text.
+          LocalProtocolError: if target, query, headers or body are invalid.
+          TypeError: if a keyword is unknown, ``json`` cannot be encoded, or method or target
+            are not text.
 
         """
         if type(target) is not str or type(method) is not str:
@@ -106,7 +107,7 @@ def _pairs(fields: Any) -> Iterable[tuple[Any, Any]]:
     pairs = list(fields)
     if not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
         raise TypeError("headers is a mapping, or pairs of a name and a value")
-    return [(name, value) for name, value in pairs]  # compiled code takes no list for a tuple
+    return [(name, value) for name, value in pairs]  # compiled code distinguishes list and tuple
 
 
 def _checked_token(token: object) -> str:
@@ -115,7 +116,7 @@ def _checked_token(token: object) -> str:
     token = plain_text(token)
     if not names.is_printable(token):
         raise LocalProtocolError(
-            "a token is printable text; out of a file it may end in a line end"
+            "a token is printable text; if it is from a file, remove the line end"
         )
     return token
 
@@ -134,7 +135,7 @@ def _hint(name: str) -> str:
 
 
 def _weight(headers: dict[str, str]) -> int:
-    """Return at least as much as the fields are long, in bytes: see `Pending.weight`."""
+    """Return an upper bound for the size of the fields in bytes: see `Pending.weight`."""
     weight = 0
     for name, value in headers.items():
         weight += 32 + 4 * (len(name) + len(value))

@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 __all__ = ["SyncClient", "SyncDetails"]
 
 
-#: How long ``with`` waits for the thread.
+#: How long ``with`` waits for the thread to start.
 START_SECONDS: Final = 10.0
 
 
 class SyncDetails(Details, total=False):
-    """What a call may have besides method and target: `Details`, and a timeout.
+    """The arguments of a call besides method and target: `Details`, and a timeout.
 
     Attributes:
-      timeout: seconds, more than 0, 30 by default; it travels with the call, and the handler
-        is cancelled when it has passed. At most an hour, which None and infinity mean, too.
+      timeout: seconds, more than 0, by default 30. It travels with the call, and the handler is
+        cancelled when it has passed. The maximum is an hour, also for None and infinity.
 
     """
 
@@ -45,29 +45,29 @@ class SyncDetails(Details, total=False):
 
 @final
 class SyncClient:
-    """Calls services from ordinary code: ``with trizmq.SyncClient() as client:``.
+    """Calls services from code without an event loop: ``with trizmq.SyncClient() as client:``.
 
-    Any number of threads may share one client, and with it one connection. The ``with``
-    block owns one thread, which runs Trio. A call made while no server is there waits.
+    Any number of threads may share one client, and with it one connection. The ``with`` block
+    owns one thread, which runs Trio. A call made while no server is available waits for one.
 
-    A call ends a second after its timeout at the latest, whatever happens. After a fork the
-    child makes a connection of its own, at its first call; the parent's goes on. So does a
-    client whose thread has died. It needs real threads: gevent's and eventlet's are refused.
+    A call ends at most a second after its timeout, whatever happens. After a fork, the child
+    opens its own connection at its first call; the parent's connection is not affected. A client
+    whose thread has died does the same. It needs real threads: gevent's and eventlet's are refused.
 
     Args:
-      connect: endpoints of brokers, separated by commas: the first that is up is used.
+      connect: endpoints of brokers, separated by commas: the first available one is used.
       token: sent with each call, as ``authorization: Bearer``.
-      timeout: of each call that has none of its own, in seconds.
-      limits: of responses, as for `open_client`.
+      timeout: in seconds, for calls without their own timeout.
+      limits: limits on responses, as in `open_client`.
 
     Raises in every method that calls:
-      Unreachable: nobody answered in time, or the broker, or this client's thread, was lost.
+      Unreachable: no broker responded in time, or the broker, or this client's thread, was lost.
       DeadlineExceeded: the timeout passed.
-      Overloaded: too many calls wait in this client.
-      LocalProtocolError: target, query, headers or body are not what a call can carry.
-      TypeError: a keyword is not known, or ``json`` is no JSON.
+      Overloaded: too many calls are waiting in this client.
+      LocalProtocolError: target, query, headers or body are invalid.
+      TypeError: a keyword is unknown, or ``json`` cannot be encoded.
       ValueError: the timeout is not more than 0.
-      RuntimeError: outside the ``with`` block.
+      RuntimeError: the call was made outside the ``with`` block.
 
     """
 
@@ -85,16 +85,16 @@ class SyncClient:
         self._limits = limits_of(limits or {})
         self._is_open = False
         self._thread: ClientThread | None = None
-        self._lock = threading.Lock()  # held while a thread is started
+        self._lock = threading.Lock()  # held while a thread is starting
         _CLIENTS.add(self)
 
     def __enter__(self) -> Self:
         """Start the thread.
 
         Raises:
-          ConfigError: ``connect`` is no endpoint.
-          Unreachable: the thread cannot start, or has no descriptors left.
-          RuntimeError: this client is in use; or gevent or eventlet has replaced threads.
+          ConfigError: if ``connect`` is not an endpoint.
+          Unreachable: if the thread cannot start, or there are no descriptors left.
+          RuntimeError: if this client is in use, or gevent or eventlet has replaced threads.
 
         """
         if self._is_open:
@@ -114,15 +114,15 @@ class SyncClient:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End the thread, and with it what is still in flight in other threads."""
+        """End the thread, and with it the calls in flight in other threads."""
         self._is_open = False
-        with self._lock:  # a thread that is being started, by another, is up first
+        with self._lock:  # wait for another thread that is starting it
             thread, self._thread = self._thread, None
         if thread is not None:
             thread.stop()
 
     def _started(self, timeout: float) -> ClientThread:
-        """Return a thread that runs: a new one, if there is none or it has ended."""
+        """Return a running thread; start a new one if there is none, or it has ended."""
         if not self._lock.acquire(timeout=timeout):
             raise Unreachable("this client's thread does not start", executed="no")
         try:
@@ -142,24 +142,24 @@ class SyncClient:
             self._lock.release()
 
     def _forget_thread(self) -> None:
-        """Drop the thread, which is the parent's: this process is a forked child."""
+        """Drop the thread, which belongs to the parent: this process is a forked child."""
         self._lock = threading.Lock()
         thread, self._thread = self._thread, None
         if thread is not None:
             _INHERITED.append(thread)
 
     def request(self, method: str, target: str, **details: Unpack[SyncDetails]) -> Response:
-        """Call ``method`` on ``target``, and block until it has ended.
+        """Call ``method`` on ``target``, and block until the call has ended.
 
         Args:
-          method: in any case: ``"GET"``.
+          method: in upper or lower case: ``"GET"``.
           target: starts with ``/``; its first segment is the service.
           details: ``query``, ``headers``, ``body`` or ``json``, ``timeout``: see `SyncDetails`.
 
         """
         if not self._is_open:
             raise RuntimeError("use this client inside its with block")
-        _refuse_green_threads()  # a worker of gunicorn's replaces threads after its fork
+        _refuse_green_threads()  # gunicorn's workers replace threads after a fork
         timeout = _seconds(details.pop("timeout")) if "timeout" in details else self._timeout
         pending = self._maker.make(method, target, details, deadline=timeout, is_timed=True)
         ends_at = time.monotonic() + timeout
@@ -204,7 +204,7 @@ def _seconds(timeout: Any) -> float:
         kind = type(timeout).__name__
         raise TypeError(f"a timeout is a number of seconds, or None, not of type {kind}")
     seconds: Any = timeout
-    if not seconds > 0:  # so is NaN
+    if not seconds > 0:  # true for NaN, too
         raise ValueError(f"a timeout is more than 0 seconds, not {timeout!r}")
     return float(min(seconds, MAX_SECONDS))
 
@@ -230,7 +230,7 @@ def _is_patched(module: str, question: str, *parts: str) -> bool:
 _CLIENTS: Final[WeakSet[SyncClient]] = WeakSet()
 
 
-#: Threads of the parent, and what they hold: never closed here, for their sockets are its own.
+#: Threads of the parent, with their sockets, which must never be closed in this process.
 _INHERITED: Final[list[ClientThread]] = []
 
 

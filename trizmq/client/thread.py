@@ -1,4 +1,4 @@
-"""A thread that runs Trio and a connection, for the threads that call through it."""
+"""A thread that runs Trio and a connection for other threads."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ __all__ = ["ClientThread"]
 LOGGER = logging.getLogger("trizmq.client")
 
 
-#: What is left of each Trio that died in its thread; it is kept for good.
+#: The remains of each Trio that died in its thread, kept permanently.
 _REMAINS: Final[list[BaseException | None]] = []
 
-#: How long a caller waits beyond its deadline for the thread to say that it has passed.
+#: How long a caller waits after its deadline for the thread to report that it has passed.
 GRACE: Final = 1.0
 
 
-#: How long the thread may take to end; it then goes on by itself, without calls.
+#: How long the thread may take to end; after that it continues by itself, without calls.
 STOP_SECONDS: Final = 5.0
 
 
 @final
 class ClientThread:
-    """One life of a connection. Every wait of a calling thread is bounded.
+    """One run of a connection. Every wait in a calling thread is bounded.
 
-    When the thread ends, whatever the reason, every call that it was given ends with an error,
-    and no other call is taken: see `has_ended`.
+    When the thread ends, for any reason, all of its calls end with an error, and it accepts no
+    others: see `has_ended`.
     """
 
     def __init__(self, endpoints: Sequence[str], limits: Limits) -> None:
@@ -65,8 +65,8 @@ class ClientThread:
         """Start the thread, and wait until calls can be made.
 
         Raises:
-          Unreachable: it could not start, or did not within ``timeout`` seconds.
-          ConfigError: an endpoint is none.
+          Unreachable: if it could not start, or did not within ``timeout`` seconds.
+          ConfigError: if an endpoint is invalid.
 
         """
         try:
@@ -85,12 +85,12 @@ class ClientThread:
         """Make a call, and wait for its end.
 
         Args:
-          pending: what to call.
+          pending: the call.
           ends_at: the deadline, on the clock `time.monotonic`.
 
         """
         ended: Future[Response] = Future()
-        self._calls.add(ended)  # first: from now on it ends when the thread does
+        self._calls.add(ended)  # first, so that it ends when the thread does
         try:
             if self.has_ended:
                 raise _gone("no")
@@ -102,14 +102,14 @@ class ClientThread:
             if ended.done():
                 return ended.result()
             raise self._late(pending, ended) from None
-        except BaseException:  # KeyboardInterrupt, say: the handler is to stop
+        except BaseException:  # for example KeyboardInterrupt: the handler should stop
             self._give_up(pending, ended)
             raise
         finally:
             self._calls.discard(ended)
 
     def stop(self, timeout: float = STOP_SECONDS) -> None:
-        """End the thread, and with it the calls of other threads; wait for so many seconds."""
+        """End the thread and the calls of other threads; wait for at most ``timeout`` seconds."""
         self._is_up.cancel()
         with suppress(trio.RunFinishedError):
             self._tell(self._stop.cancel)
@@ -120,9 +120,9 @@ class ClientThread:
     # -- in the calling thread -----------------------------------------------------------
 
     def _late(self, pending: Pending, ended: Future[Response]) -> DeadlineExceeded:
-        """Return the error of a call whose deadline has passed without an outcome."""
+        """Return the error for a call whose deadline has passed without an outcome."""
         if not self._thread.is_alive():
-            self.has_ended = True  # an exception from outside has kept it from saying so
+            self.has_ended = True  # an exception from outside has prevented it from setting this
         is_begun = not self._give_up(pending, ended)
         executed: Executed = "maybe" if is_begun else "no"
         words = (
@@ -131,7 +131,7 @@ class ClientThread:
         return DeadlineExceeded(words, executed=executed)
 
     def _give_up(self, pending: Pending, ended: Future[Response]) -> bool:
-        """Cancel a call; tell whether it had not begun, and now never will."""
+        """Cancel a call; return whether it had not begun, and never will."""
         if ended.cancel():
             return True
         if not ended.done():
@@ -140,17 +140,17 @@ class ClientThread:
         return False
 
     def _tell(self, action: Callable[..., object], *given: Any) -> None:
-        """Have the thread call ``action``.
+        """Let the thread call ``action``.
 
         Raises:
-          trio.RunFinishedError: the thread is not up, or is no more.
+          trio.RunFinishedError: if the thread is not running yet, or has ended.
 
         """
         if self._run_soon is None:
             raise trio.RunFinishedError
         try:
             self._run_soon(action, *given)
-        except OSError:  # Trio itself died there, and cannot say so: its descriptors are closed
+        except OSError:  # Trio itself died in the thread, and its descriptors are closed
             raise trio.RunFinishedError from None
 
     # -- in the thread itself ------------------------------------------------------------
@@ -159,13 +159,13 @@ class ClientThread:
         error: BaseException | None = None
         try:
             trio.run(self._serve)
-        except BaseException as raised:  # it belongs to those who call
+        except BaseException as raised:  # reported to the callers
             error = raised
         finally:
             self.has_ended = True
             self._end_calls()
         if self._transport is not None:
-            # Trio itself died, and its tasks are not at their ends. If they were collected, these
+            # Trio itself died, and its tasks have not ended. If they were garbage-collected, they
             # would run in another thread, and confuse the Trio that runs there.
             _REMAINS.append(error)
             self._transport.abandon()
@@ -181,13 +181,13 @@ class ClientThread:
             takes = self._limits.takes
             connection = self._connection = Connection(transport, self._endpoints, takes)
             with self._stop:
-                # First: whoever finds that it cannot cancel the start stops the thread by it.
+                # First, because a caller that cannot cancel the start uses it to stop the thread.
                 self._run_soon = trio.lowlevel.current_trio_token().run_sync_soon
-                if self._is_up.set_running_or_notify_cancel():  # else no caller waits any more
+                if self._is_up.set_running_or_notify_cancel():  # otherwise no caller is waiting
                     self._is_up.set_result(None)
                     await connection.run()
         finally:
-            self.has_ended = True  # closing takes a moment, which the next call need not wait for
+            self.has_ended = True  # closing takes a moment, and the next call need not wait for it
             await transport.aclose()
             self._transport = None
 
@@ -202,7 +202,7 @@ class ClientThread:
             self._connection.submit(pending, now)
         except trio.ClosedResourceError:
             ended.set_exception(_gone("no"))
-        except Exception as error:  # belongs to the thread that called
+        except Exception as error:  # for the thread that made the call
             ended.set_exception(error)
 
     def _cancel(self, pending: Pending) -> None:
@@ -218,7 +218,7 @@ class ClientThread:
 
 def _settle(pending: Pending, ended: Future[Response]) -> None:
     outcome, pending.outcome = pending.outcome, None
-    with suppress(InvalidStateError):  # its caller has got an error already
+    with suppress(InvalidStateError):  # its caller already has an error
         if isinstance(outcome, Exception):
             ended.set_exception(outcome)
         elif outcome is not None:

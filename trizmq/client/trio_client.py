@@ -1,4 +1,4 @@
-"""The client: HTTP's words over one ZeroMQ connection, any number of calls at once."""
+"""The client for Trio: HTTP's methods over one ZeroMQ connection, many calls at once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_SECONDS", "Client"]
 
-# Names of this module, which compiled code finds at once; others it looks up for each call.
+# Names in this module, which compiled code finds faster than a lookup for each call.
 _RESPONSE: Final = Response
 _partial: Final = partial
 _checkpoint_if_cancelled: Final = checkpoint_if_cancelled
@@ -51,20 +51,20 @@ NO_DETAILS: Final[Details] = {}
 
 @final
 class Client:
-    """Calls services. Made by `open_client`; any number of tasks may share one.
+    """Calls services. Created by `open_client`; any number of tasks may share one.
 
-    Each method that calls is a checkpoint, and ends in exactly one of: a `Response`, of
-    whatever status; an error; the caller's own cancellation, which also cancels the
-    handler. There is no ``timeout=``: the deadline of the caller's cancel scope travels
-    with the call; without one it is 30 s, within a handler at most what its own call has
-    left. A call made while no server is there waits for one, within its deadline.
+    Every method that makes a call is a checkpoint, and ends in exactly one of these ways: with a
+    `Response` of any status, with an error, or with the caller's own cancellation, which also
+    cancels the handler. There is no ``timeout=``: the deadline of the caller's cancel scope
+    travels with the call. Without one it is 30 s, or in a handler at most the time that its own
+    call has left. A call made while no server is available waits for one, until its deadline.
 
     Raises in every method that calls:
-      Unreachable: nobody answered by the deadline, or the broker was lost with the call.
+      Unreachable: no broker responded by the deadline, or the broker was lost with the call.
       DeadlineExceeded: the default deadline passed.
-      Overloaded: too many calls wait in this client.
-      LocalProtocolError: target, query, headers or body are not what a call can carry.
-      TypeError: a keyword is not known, or ``json`` is no JSON.
+      Overloaded: too many calls are waiting in this client.
+      LocalProtocolError: target, query, headers or body are invalid.
+      TypeError: a keyword is unknown, or ``json`` cannot be encoded.
       trio.ClosedResourceError: this client's ``async with`` block has ended.
 
     """
@@ -75,14 +75,14 @@ class Client:
 
     @property
     def is_connected(self) -> bool:
-        """Whether a broker has answered, and has not been lost since."""
+        """Whether a broker has responded and has not been lost since."""
         return self._carrier.is_connected
 
     async def request(self, method: str, target: str, **details: Unpack[Details]) -> Response:
-        """Call ``method`` on ``target``: a path, perhaps with a query.
+        """Call ``method`` on ``target``, a path with an optional query.
 
         Args:
-          method: in any case: ``"GET"``.
+          method: in upper or lower case: ``"GET"``.
           target: starts with ``/``; its first segment is the service.
           details: ``query``, ``headers``, ``body`` or ``json``: see `Details`.
 
@@ -104,11 +104,11 @@ class Client:
     ) -> list[Response]:
         """Make many calls at once, and wait for all of them together.
 
-        Much cheaper than as many tasks. Raises the first error in the order of the calls,
-        when all have ended; a response with an error status is no error.
+        This is much cheaper than one task for each call. When all calls have ended, it raises the
+        first error in the order of the calls; a response with an error status is not an error.
 
         Args:
-          calls: (method, target) or (method, target, details) each.
+          calls: (method, target) or (method, target, details) for each call.
 
         Returns:
           The responses in the order of the calls.
@@ -118,7 +118,7 @@ class Client:
         now = trio.current_time()
         deadline, is_timed = _deadline(now)
         pendings = []
-        given: Iterable[Any] = calls  # compiled code would look at the types by itself
+        given: Iterable[Any] = calls  # avoids type checks by compiled code
         for call in given:
             method, target, details = _checked(call)
             pendings.append(self._maker.make(method, target, details, deadline, is_timed))
@@ -175,7 +175,7 @@ class Client:
 
 
 def _checked(call: Any) -> tuple[Any, Any, Details]:
-    """Return method, target and details of a call, whether compiled or not of the same types."""
+    """Return method, target and details of a call, in compiled and pure Python alike."""
     if isinstance(call, (tuple, list)):
         if len(call) == 2:
             return call[0], call[1], NO_DETAILS
@@ -186,7 +186,7 @@ def _checked(call: Any) -> tuple[Any, Any, Details]:
 
 
 def _deadline(now: float) -> tuple[float, bool]:
-    """Return when a call ends, and whether we must see to it: else a cancel scope does."""
+    """Return the deadline of a call, and whether we must enforce it; else a cancel scope does."""
     scope = _current_effective_deadline()
     if scope - now <= MAX_SECONDS:
         return scope, False
@@ -212,9 +212,9 @@ class _Countdown:
 
 
 def _response(pending: Pending) -> Response:
-    # Not kept in the record: that stays in the heap of deadlines for a while.
+    # Not kept in the record, which stays in the heap of deadlines for a while.
     outcome, pending.outcome = pending.outcome, None
     if isinstance(outcome, _RESPONSE):
         return outcome
-    assert outcome is not None  # it has ended, and was not given up by us
+    assert outcome is not None  # it has ended, and we have not given it up
     raise outcome

@@ -1,4 +1,4 @@
-"""The worker's side of a conversation with a broker, whatever the dialect."""
+"""The worker's side of a conversation with a broker, for all dialects."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ HEARTBEAT: Final = 1.0
 
 @final
 class Job(Work):
-    """A call that this worker was given.
+    """A call that this worker has received.
 
     Attributes:
-      token: what the broker knows it by: the client address of MDP; in the native dialect its id.
-      parts: how many were sent.
-      gathered: frames of parts that could not be.
+      token: identifies the call to the broker: the client address in MDP, the id in native.
+      parts: the number of parts that were sent.
+      gathered: the frames of parts that could not be sent.
 
     """
 
@@ -39,7 +39,7 @@ class Job(Work):
         self, conversation: Conversation, call: Call, deadline: float, token: bytes = b""
     ) -> None:
         super().__init__(call, deadline, call.request_id)
-        self.principal = call.principal  # the broker's word
+        self.principal = call.principal  # set by the broker
         self.conversation = conversation
         self.token = token
         self.parts = 0
@@ -49,40 +49,40 @@ class Job(Work):
 @final
 @dataclass(eq=False)
 class WorkerOutbox:
-    """What is to be done now."""
+    """The actions to take now."""
 
     messages: list[list[bytes]] = field(default_factory=list)
     started: list[Job] = field(default_factory=list)
     stopped: list[Job] = field(default_factory=list)
-    #: Exceptions that were survived, to be logged.
+    #: Exceptions that were caught, to be logged.
     faults: list[Exception] = field(default_factory=list)
-    #: End the connection before anything is sent: another one follows (RFC 18: a worker that is
-    #: told to go begins anew on a new socket).
+    #: End the connection before anything is sent, and make another one (RFC 18: a worker that
+    #: receives a DISCONNECT starts again on a new socket).
     reopen: bool = False
-    #: The broker has refused this worker, and said why in this word.
+    #: The reason with which the broker has refused this worker.
     refused: str = ""
 
 
 class Conversation(ABC):
-    """One socket's talk with one broker; `take_outbox` is what to do about it.
+    """One socket's conversation with one broker; `take_outbox` returns the actions to take.
 
-    Theory of operation. The conversation opens (hello, or READY) when there is a connection, and
-    lasts until that ends: by itself, or because the broker says that it is over. Then another
-    connection is made, and it begins anew. Whatever is in hand at that moment is stopped: the
-    broker that wants it is not there any more. Draining says goodbye, takes nothing more, and
-    finishes what is in hand.
+    Theory of operation. The conversation opens with a hello or READY when there is a connection.
+    It lasts until the connection ends, by itself or because the broker ends the conversation.
+    Then another connection is made, and the conversation starts again. All jobs are stopped at
+    that moment, because the broker that sent them is gone. Draining says goodbye, accepts no
+    more calls, and finishes the current ones.
 
-    ``takes`` is how large a response may be: what the broker has said in its hello, or else the
-    default limits, or our own where the dialect has no word for it.
+    ``takes`` limits the size of responses: it is the limits in the broker's hello, or the default
+    limits before, or our own if the dialect cannot express them.
 
-    A job is in ``jobs`` until its handler is done with it, though it may have ended before:
-    the broker keeps its room until it is told.
+    A job is in ``jobs`` until its handler has finished, even if it has ended before: the broker
+    keeps its slot until it is informed.
     """
 
-    #: How long the broker may be silent. Ours may be busy for as long as it likes: that it is there
-    #: is known from the connection.
+    #: How long the broker may be silent. Our own brokers may be busy for any time, because the
+    #: connection shows that they exist.
     _patience: float = float("inf")
-    #: Whether heartbeats go out beside other messages, too.
+    #: Whether heartbeats are sent even if other messages are sent, too.
     _beats_regardless: bool = False
 
     def __init__(self, now: float, takes: Takes = DEFAULT_TAKES) -> None:
@@ -91,7 +91,7 @@ class Conversation(ABC):
         self.is_draining = False
         self.is_ready = False
         self._is_connected = False
-        self._is_cut_off = False  # the broker sends no more calls: it has said so
+        self._is_cut_off = False  # the broker has announced that it sends no more calls
         self._outbox = WorkerOutbox()
         self._deadlines: Deadlines[Job] = Deadlines()
         self._lag = Lag()
@@ -99,15 +99,15 @@ class Conversation(ABC):
         self._has_spoken = False
         self._next_beat = now + HEARTBEAT
 
-    # -- what a dialect adds -----------------------------------------------------------
+    # -- methods of the dialects -------------------------------------------------------
 
     @abstractmethod
     def _open(self) -> None:
-        """Say who we are."""
+        """Introduce this worker."""
 
     @abstractmethod
     def _read(self, frames: Sequence[bytes], now: float) -> None:
-        """Take in one message; raise RemoteProtocolError if it is none of the dialect's."""
+        """Process one message; raise RemoteProtocolError if it does not fit the dialect."""
 
     @abstractmethod
     def _reply(self, job: Job, response: messages.Response) -> None:
@@ -115,7 +115,7 @@ class Conversation(ABC):
 
     @abstractmethod
     def _say_stopped(self, job: Job) -> None:
-        """Say that a job has come to its end that nobody waited for: there is room again."""
+        """Report the end of a job without a response: the worker has room again."""
 
     @abstractmethod
     def part(self, job: Job, body: Body) -> None:
@@ -123,32 +123,32 @@ class Conversation(ABC):
 
     @abstractmethod
     def _beat(self) -> None:
-        """Say that we live."""
+        """Send a heartbeat."""
 
     @abstractmethod
     def _say_draining(self) -> None:
-        """Say, if the dialect can, that we take no more, and still have calls in hand."""
+        """Announce, if the dialect can, that no more calls are accepted while some still run."""
 
     @abstractmethod
     def _say_goodbye(self) -> None:
-        """Say that we are gone."""
+        """Announce that this worker is leaving."""
 
     @property
     def _expects_silence(self) -> bool:
-        """Whether a broker may say nothing now, and be well."""
+        """Whether a healthy broker may be silent now."""
         return False
 
-    # -- what all have in common -------------------------------------------------------
+    # -- common to all dialects --------------------------------------------------------
 
     def take_outbox(self) -> WorkerOutbox:
-        """Return what is to be done, and start anew."""
+        """Return the actions to take, and clear them."""
         outbox, self._outbox = self._outbox, WorkerOutbox()
         return outbox
 
     def receive(self, frames: Sequence[bytes], now: float) -> None:
-        """Take in one message of the broker; one that is no proper one ends the talk."""
+        """Process one message from the broker; an invalid one ends the conversation."""
         if self._outbox.reopen:
-            return  # it was still in the socket of the talk before
+            return  # it was still in the socket of the previous conversation
         self._heard_at = now
         try:
             self._read(frames, now)
@@ -159,13 +159,14 @@ class Conversation(ABC):
             self.restart()
 
     def finish(self, job: Job, response: messages.Response | None) -> None:
-        """Be told that a job is done.
+        """Record that a job has finished.
 
-        None: it was cancelled before it had a response. If the broker did not ask for that,
-        this worker is about to `leave`, and the broker will give the call to another.
+        None means that it was cancelled before it had a response. If the broker has not
+        requested that, this worker is about to `leave`, and the broker dispatches the call to
+        another one.
         """
         if self.jobs.get(job.token) is not job:
-            return  # the broker that wanted it is gone
+            return  # the broker that sent it is gone
         del self.jobs[job.token]
         if job.ended:
             self._say_stopped(job)
@@ -177,7 +178,7 @@ class Conversation(ABC):
         self._leave_if_drained()
 
     def drain(self) -> None:
-        """Take nothing more. When `is_drained` the socket may be closed."""
+        """Accept no more calls. When `is_drained`, the socket may be closed."""
         self.is_draining = True
         if self._is_connected:
             self._say_draining()
@@ -187,12 +188,12 @@ class Conversation(ABC):
 
     @property
     def is_drained(self) -> bool:
-        """Whether all that it was given is answered, and nothing more can come."""
+        """Whether all calls have responses, and no more can arrive."""
         return self.is_draining and self._is_cut_off and not self.jobs
 
     @property
     def holds_back(self) -> bool:
-        """Whether messages wait until the broker has read those before them."""
+        """Whether messages wait until the broker has read earlier ones."""
         return False
 
     def _leave_if_drained(self) -> None:
@@ -200,21 +201,21 @@ class Conversation(ABC):
             self._say_goodbye()
 
     def leave(self) -> None:
-        """Be gone: stop what is in hand. The broker gives it to another, where it may."""
+        """Stop all jobs and leave. The broker dispatches them to another worker if it may."""
         self.stop_all()
         if self._is_connected and not self.is_draining:
             self._say_goodbye()
 
     def connect(self, now: float) -> None:
-        """Be told that there is a connection, on which nothing was said yet."""
+        """Record a new connection, on which no message has been sent yet."""
         self._is_connected = True
         self._heard_at = now
         if not self.is_draining:
             self._open()
 
     def disconnect(self) -> None:
-        """Be told that the connection has ended."""
-        self._lag = Lag()  # the next broker has another clock
+        """Record the end of the connection."""
+        self._lag = Lag()  # the next broker has a different clock
         self.stop_all()
         self._outbox.messages.clear()
         self._is_connected = self.is_ready = False
@@ -222,27 +223,27 @@ class Conversation(ABC):
             self._is_cut_off = True
 
     def restart(self) -> None:
-        """End the connection, and begin anew on another: the broker has sent us away."""
+        """End the connection and start again on another one: the broker has disconnected us."""
         self.disconnect()
         self._outbox.reopen = True
 
     def stop_all(self) -> None:
-        """Stop every job: nobody waits for them any more, nor for the word that they have."""
+        """Stop every job: no broker is waiting for them any more, or for a report about them."""
         for job in self.jobs.values():
             self._stop(job)
         self.jobs.clear()
 
     @property
     def next_tick(self) -> float:
-        """When to call `tick`, at the latest."""
+        """The latest time for the next `tick`."""
         return min(self._deadlines.next, self._next_beat)
 
     def tick(self, now: float) -> None:
-        """Let time pass: stop what is due, beat, give up a broker that is silent."""
+        """Process the time: stop overdue jobs, send heartbeats, give up a silent broker."""
         for job in self._deadlines.due(now):
             self._stop(job)  # the broker ends the call by itself
         if now >= self._next_beat:
-            # If we come late, nobody listened meanwhile: that is not the broker's silence.
+            # If this is late, we have not been listening, so the broker was not silent.
             self._heard_at += now - self._next_beat
             self._next_beat = now + HEARTBEAT
             self._check_pulse(now)
@@ -265,7 +266,7 @@ class Conversation(ABC):
         lag = self._lag.of(job.sent_at, now)
         job.deadline = now + job.ttl / 1000 - lag
         if lag and job.deadline <= now:
-            self._say_stopped(job)  # its caller has gone while it lay in our socket
+            self._say_stopped(job)  # its caller gave up while it waited in our socket
         elif token not in self.jobs:
             self.jobs[token] = job
             self._deadlines.add(job.deadline, job)

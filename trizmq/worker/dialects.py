@@ -1,4 +1,4 @@
-"""A worker's conversation in the native dialect, and in those of MDP."""
+"""The worker's conversations in the native dialect and in those of MDP."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = ["MDP_PATIENCE", "MDPConversation", "NativeConversation"]
 
 @final
 class NativeConversation(Conversation):
-    """Many services and ``capacity`` calls at once on one socket."""
+    """A conversation with many services and ``capacity`` calls at once on one socket."""
 
     def __init__(self, hello: Hello, now: float) -> None:
         self._hello = hello
@@ -46,7 +46,7 @@ class NativeConversation(Conversation):
         self._is_refused = False
         self._window = sys.maxsize
         self._on_their_way = 0  # bytes of large messages that the broker has not read
-        self._held_back: deque[list[bytes]] = deque()  # until it has
+        self._held_back: deque[list[bytes]] = deque()  # messages that wait for that
         super().__init__(now)
 
     def _open(self) -> None:
@@ -70,7 +70,7 @@ class NativeConversation(Conversation):
         return super().take_outbox()
 
     def _send_within_window(self) -> None:
-        # libzmq has no bound in bytes: what the broker has not read would fill its memory.
+        # libzmq has no limit in bytes: unread messages would fill the broker's memory.
         while self._held_back and self._on_their_way < self._window:
             frames = self._held_back.popleft()
             if len(frames) > 1:
@@ -116,14 +116,14 @@ class NativeConversation(Conversation):
 
     def _cancel(self, item: Cancel) -> None:
         job = self.jobs.get(b"%d" % item.id)
-        if job is not None:  # else it has just been answered
+        if job is not None:  # otherwise it has just finished
             self._stop(job)
 
     def _fail(self, item: Item, error: Exception) -> None:
-        """Answer ``item``, if it is a call, after a fault of ours; nothing else ends by it."""
+        """Respond to ``item``, if it is a call, after an error in our code; no other call ends."""
         self._outbox.faults.append(error)
         if isinstance(item, Call) and b"%d" % item.id not in self.jobs:
-            failure = problem(500, "a fault in the worker: its log says where", executed="no")
+            failure = problem(500, "an error in the worker: see its log", executed="no")
             self._items.append(Response(item.id, failure.status, failure.headers, failure.body))
 
     def _reply(self, job: Job, response: messages.Response) -> None:
@@ -139,7 +139,7 @@ class NativeConversation(Conversation):
             job.parts += 1
 
     def _beat(self) -> None:
-        # One that was refused asks again at each beat: what is in its way may go.
+        # A refused worker asks again at each heartbeat, because the reason may disappear.
         self._items.append(self._hello if self._is_refused else Heartbeat())
 
     def _say_draining(self) -> None:
@@ -149,16 +149,16 @@ class NativeConversation(Conversation):
         self._items.append(Goaway("closing"))
 
 
-#: How long a broker may say nothing to an MDP worker that waits, unless it is set: those of the
-#: zguide and of majortomo beat every 2.5 s.
+#: How long a broker may be silent to a waiting MDP worker, unless it is set: the brokers of the
+#: zguide and of majortomo send a heartbeat every 2.5 s.
 MDP_PATIENCE: Final = 7.5
 
 
 @final
 class MDPConversation(Conversation):
-    """One service and one call at a time: what MDP knows of a worker (RFC 7, RFC 18)."""
+    """A conversation with one service and one call at a time, as in MDP (RFC 7, RFC 18)."""
 
-    _beats_regardless = True  # both RFCs: SHOULD NOT; but some brokers count nothing else
+    _beats_regardless = True  # both RFCs: SHOULD NOT; but some brokers accept nothing else
 
     def __init__(
         self,
@@ -178,7 +178,7 @@ class MDPConversation(Conversation):
 
     def _open(self) -> None:
         self._say(mdp.Ready(self._service))
-        self.is_ready = True  # READY gets no answer
+        self.is_ready = True  # there is no response to READY
 
     def _read(self, frames: Sequence[bytes], now: float) -> None:
         command = self._codec.decode_worker(frames)
@@ -204,8 +204,8 @@ class MDPConversation(Conversation):
         self._say(mdp.Final(job.token, body))
 
     def _say_stopped(self, job: Job) -> None:
-        # Only the deadline stops a job here. MDP has no word for that, and a broker that
-        # hears no FINAL takes its worker for busy.
+        # Only the deadline stops a job here. MDP cannot express that, and a broker that receives
+        # no FINAL considers its worker busy.
         job.gathered.clear()
         self._reply(job, problem(504, "deadline exceeded", executed="maybe"))
 
@@ -215,20 +215,20 @@ class MDPConversation(Conversation):
         if self._codec.streams:
             self._say(mdp.Partial(job.token, tuple(frames_of(body))))
         else:
-            job.gathered += frames_of(body)  # RFC 7 has no PARTIAL: all goes with the end
+            job.gathered += frames_of(body)  # RFC 7 has no PARTIAL: send it with the end
 
     @property
     def _expects_silence(self) -> bool:
-        # Brokers of the zguide, and of majortomo, beat only to workers that wait; that of C
-        # majordomo to no worker that beats.
+        # The brokers of the zguide and of majortomo send heartbeats only to waiting workers, and C
+        # majordomo's only to workers that send none.
         return bool(self.jobs) or self._codec.is_packed
 
     def _beat(self) -> None:
         self._say(mdp.Heartbeat())
 
     def _say_draining(self) -> None:
-        # MDP has no word for it: with a call in hand nothing is said, because after
-        # DISCONNECT the broker would take no reply.
+        # MDP cannot express it. While a call is running nothing is sent, because after a
+        # DISCONNECT the broker would not accept its reply.
         self._is_cut_off = True
 
     def _say_goodbye(self) -> None:

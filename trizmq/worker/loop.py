@@ -1,4 +1,4 @@
-"""A worker process, driven: conversations with brokers on one side, the pool on the other."""
+"""The loop of a worker process: it joins conversations with brokers to the pool."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ __all__ = ["WorkerLoop"]
 LOGGER = logging.getLogger("trizmq.worker")
 
 
-#: Messages read in one pass; then whoever else is ready has a turn.
+#: Messages read in one pass; then other tasks have a turn.
 MESSAGES_A_PASS: Final = 256
 
 
-#: What the words mean with which a broker refuses a worker.
+#: Explanations of the reasons with which a broker refuses a worker.
 REFUSALS: Final = {
     "frontend": "this port is for clients: connect to the endpoint of its --backend",
-    "services": "this worker offers a name that is no name of a service there",
+    "services": "this worker offers an invalid service name",
     "full": "it has as many services or workers as its [limits] allow; its log says more",
-    "version": "it speaks another version of the native dialect: install the same trizmq",
+    "version": "it uses another version of the native dialect: install the same trizmq",
 }
 
 
-#: Bytes of all routes in a hello; every broker takes a message of that size.
+#: Bytes of all routes in a hello, a size that every broker accepts.
 HELLO_BYTES: Final = 512 * 1024
 
-#: How long a goodbye may still travel, in seconds.
+#: How long a goodbye may take to arrive, in seconds.
 GOODBYE_SECONDS: Final = 0.5
 
 
 @final
 class _Talk:
-    """A conversation, and the line on which it is held."""
+    """A conversation, and the line that it uses."""
 
     def __init__(self, loop: WorkerLoop, conversation: Conversation) -> None:
         self.conversation = conversation
@@ -63,12 +63,12 @@ class _Talk:
         self._refused = ""
 
     def open(self, transport: Transport, endpoint: str, *, beats: bool) -> None:
-        """Take a line to ``endpoint``; ``beats``: the broker there is ours."""
+        """Create a line to ``endpoint``; ``beats``: whether the broker is trizmq."""
         self.endpoint = endpoint
         self.line = Line(transport, endpoint, self, beats=beats, is_patient=True)
 
     def act(self) -> WorkerOutbox:
-        """Send what is to be sent; return what is to be done besides."""
+        """Send the messages of the conversation; return its other actions."""
         outbox = self.conversation.take_outbox()
         if outbox.reopen:
             self.line.reset()
@@ -88,7 +88,7 @@ class _Talk:
                 dealer.send_nowait(self._unsent[0])
                 del self._unsent[0]
         except trio.WouldBlock:
-            pass  # the reader waits for room as well, and comes back
+            pass  # the reader waits for room as well, and continues
         dealer.settle()
 
     def _note_state(self) -> None:
@@ -144,12 +144,12 @@ class WorkerLoop:
     """Serves an app to the brokers at ``connect``.
 
     Args:
-      settings: with the ``dialect`` native, there is one conversation with all services and the
-        whole capacity. With another, one for each service and each unit of capacity,
-        because that is what MDP knows of a worker: one service, one call at a time. The
-        limits hold for what this worker is sent, and for the silence of an MDP broker.
-      connect: the brokers' endpoints for workers; each gets conversations of its own.
-      name: what the broker calls this worker.
+      settings: with the native ``dialect``, there is one conversation with all services and the
+        whole capacity. With the others, there is one for each service and each unit of
+        capacity, because an MDP worker has one service and one call at a time. The limits
+        apply to messages for this worker, and to the silence of an MDP broker.
+      connect: the brokers' endpoints for workers; each gets separate conversations.
+      name: the name of this worker at the broker.
 
     """
 
@@ -179,7 +179,7 @@ class WorkerLoop:
                 talk.open(transport, endpoint, beats=settings.dialect == NATIVE)
                 self._talks.append(talk)
         self._talk_of = {talk.conversation: talk for talk in self._talks}
-        # Those to which something has happened: a worker at a foreign broker holds hundreds.
+        # Conversations with news only: a worker at another broker has hundreds.
         self._touched: dict[_Talk, None] = dict.fromkeys(self._talks)
         self._faults = Faults(LOGGER)
         self._ticker = Ticker(self, self.act, self._faults)
@@ -187,7 +187,7 @@ class WorkerLoop:
         self._is_draining = False
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled; then what is in hand is cancelled, and the brokers are told."""
+        """Serve until cancelled; then cancel the running calls, and notify the brokers."""
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._worker.run)
@@ -200,7 +200,7 @@ class WorkerLoop:
             self._leave()
 
     async def drain(self, grace: float) -> None:
-        """Take no new calls; return when what is in hand is answered, or ``grace`` is over."""
+        """Accept no new calls; return when the current ones are done, or after ``grace``."""
         self._is_draining = True
         for talk in self._talks:
             talk.conversation.drain()
@@ -211,18 +211,18 @@ class WorkerLoop:
 
     @property
     def next_tick(self) -> float:
-        """When to call `tick`, at the latest."""
+        """The latest time for the next `tick`."""
         return min(talk.conversation.next_tick for talk in self._talks)
 
     def tick(self, now: float) -> None:
-        """Let time pass in every conversation that waits for it."""
+        """Process the time in every conversation that is due."""
         for talk in self._talks:
             if talk.conversation.next_tick <= now:
                 talk.conversation.tick(now)
                 self._touched[talk] = None
 
     def act(self) -> None:
-        """Do what the conversations want done, to the end: doing it may bring them news."""
+        """Carry out the actions of all conversations, including those that follow from them."""
         while self._touched:
             touched, self._touched = self._touched, {}
             for talk in touched:
@@ -249,7 +249,7 @@ class WorkerLoop:
         self._touched[self._talk_of[job.conversation]] = None
 
     def touch(self, talk: _Talk) -> None:
-        """Act, now that something has happened to ``talk``."""
+        """Act, because there is news for ``talk``."""
         self._touched[talk] = None
         self.act()
 
@@ -285,7 +285,7 @@ def _conversations(app: App, settings: Settings, name: str, now: float) -> Itera
 
 
 def _fitting(lines: tuple[str, ...]) -> tuple[str, ...]:
-    """Return as many of the lines as a hello has room for: it comes before any limit is known."""
+    """Return as many lines as fit into a hello, which is sent before any limits are known."""
     size = 0
     for number, line in enumerate(lines):
         size += len(line.encode())

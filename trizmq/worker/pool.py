@@ -1,4 +1,4 @@
-"""The tasks that run handlers, and what a handler has left open in one."""
+"""The tasks that run handlers, and detection of scopes that a handler has left open."""
 
 from __future__ import annotations
 
@@ -21,39 +21,38 @@ __all__ = ["Post", "WorkerPool"]
 T = TypeVar("T", bound="Hashable")
 
 
-#: Items after which their results are flushed though more are ready: a message full. Without a
-#: bound, this side and the other fall into lock-step: one works while the other waits (-25 %).
+#: Flush results after this many items even if more are ready: it fills one message. Without a
+#: limit, this side and the other wait for each other in turn (25 % slower).
 FLUSH_EVERY: Final = 32
 
-#: A name of this module, which compiled code finds at once; others it looks up for each item.
+#: A name in this module, which compiled code finds faster than a lookup for each item.
 _copy_context: Final = copy_context
 
 
 @final
 class WorkerPool(Generic[T]):
-    """``size`` tasks that call ``handle`` on what `put` brings, in the order it came.
+    """``size`` tasks that call ``handle`` with the items from `put`, in order.
 
-    ``handle`` must not raise: what a call does wrong is answered where calls are
-    understood. An exception from it is a bug, and ends the pool. ``flush`` is called,
-    synchronously, when results wait to be sent and nothing speaks for waiting longer.
+    ``handle`` must not raise: errors in a call become responses at a higher level. An exception
+    from it is a bug, and ends the pool. ``flush`` is called synchronously when results are
+    waiting to be sent, and there is no reason to wait longer.
     """
 
-    # Theory of operation. Starting a Trio task costs some 10 us, handing an item through
-    # a memory channel 16 us, a handler that never waits under 1 us. So the tasks are
-    # started once, and *one* of them takes everything that is ready, item after item,
-    # without a word to the scheduler; then it flushes all their results in one go.
+    # Theory of operation. Starting a Trio task costs about 10 us, passing an item through a memory
+    # channel 16 us, and a handler that never waits under 1 us. The tasks are therefore started
+    # once, and *one* of them takes all items that are ready, one after another, without involving
+    # the scheduler; then it flushes all their results at once.
     #
-    # What if its handler waits? Then the rest would wait with it, and so would results
-    # that nobody has flushed. Hence the rule: before a worker starts an item while more
-    # remain, or while results wait, a successor must be awake. The successor runs as soon
-    # as the worker waits, and has one of its own. It is woken once for a whole batch, not
-    # once for each item. If there is no successor left, the results are flushed first.
+    # If its handler waited, the other items would wait with it, and so would results that have not
+    # been flushed. Hence the rule: before a worker starts an item while more remain, or while
+    # results wait, a successor must be awake. The successor runs as soon as the worker waits, and
+    # has a successor itself. It is woken once for a whole batch, not once for each item. If no
+    # successor is left, the results are flushed first.
     #
-    # A cancel scope for each item would cost more than the item (7 to 11 us), and so
-    # would a context for each. So a worker has one scope and one context for life. A
-    # worker whose scope was cancelled, whose context was changed by a handler, or in which
-    # a handler has left a scope open, retires, and a fresh one takes its place: who makes
-    # the mess pays.
+    # A cancel scope for each item would cost more than the item (7 to 11 us), and so would a
+    # context for each item. Therefore each worker has a single scope and a single context. If its
+    # scope was cancelled, or a handler has changed its context or left a scope open, the worker
+    # retires and a new one takes its place, so only such handlers pay the cost.
 
     def __init__(
         self,
@@ -70,17 +69,17 @@ class WorkerPool(Generic[T]):
         self._woken = 0  # workers that were rescheduled and have not run yet
         self._unflushed = 0  # items handled since the last flush
         self._running: dict[T, Post] = {}
-        self._cancelled: set[trio.CancelScope] = set()  # of workers that are to retire
+        self._cancelled: set[trio.CancelScope] = set()  # of workers that must retire
         self._clean = copy_context()
         self._has_lookalikes = False
 
     def put(self, items: Iterable[T]) -> None:
-        """Queue ``items``. Never waits; who calls it bounds what it brings."""
+        """Queue ``items``. Never blocks; the caller limits their number."""
         self._ready.extend(items)
         self._wake_successor()
 
     def cancel(self, item: T) -> bool:
-        """Cancel ``item`` if it runs now. An item that only waits is yours to forget."""
+        """Cancel ``item`` if it is running. The caller must remove an item that only waits."""
         post = self._running.get(item)
         if post is not None:
             self._cancelled.add(post.scope)
@@ -88,13 +87,13 @@ class WorkerPool(Generic[T]):
         return post is not None
 
     def leak_of(self, item: T) -> str:
-        """Say what the handler of ``item``, which runs now, has left open; empty if nothing."""
+        """Describe what the running handler of ``item`` has left open; empty if nothing."""
         post = self._running[item]
         is_leaky = getattr(post.task, "_cancel_status", None) is not post.status  # in line, too
         return post.leak() if is_leaky else ""
 
     def is_cancelled(self, item: T) -> bool:
-        """Tell whether ``item``, which runs now, was cancelled by `cancel` or with the pool."""
+        """Return whether the running ``item`` was cancelled, by `cancel` or with the pool."""
         return self._running[item].is_cancelled
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -111,13 +110,13 @@ class WorkerPool(Generic[T]):
         self._has_lookalikes = any(one is not object.__eq__ for one in equals)
 
     def _is_clean(self) -> bool:
-        """Tell whether each value in the context of the current task is the one that was there."""
+        """Return whether each value in the current task's context is the original one."""
         try:
-            if _copy_context() != self._clean:  # quick, for the two share all
+            if _copy_context() != self._clean:  # fast, because the two share their data
                 return False
-        except Exception:  # two values that are not the same, and cannot be compared: arrays
+        except Exception:  # two different values that cannot be compared, such as arrays
             return False
-        # Equal values are taken for the same, where they can be equal.
+        # Values that compare equal may still be different objects.
         return not self._has_lookalikes or _are_same(copy_context(), self._clean)
 
     async def _career(self, nursery: trio.Nursery) -> None:
@@ -132,12 +131,12 @@ class WorkerPool(Generic[T]):
                 self._cancelled.discard(scope)
                 if post.is_leaky:
                     post.close_leaks()
-        # A task inherits the context it is started from, and ours may be soiled.
+        # A task inherits the context it is started from, and ours may have been changed.
         self._clean.run(nursery.start_soon, self._career, nursery)
 
     async def _work(self, task: trio.lowlevel.Task, post: Post) -> None:
         cancelled, ready, scope, status = self._cancelled, self._ready, post.scope, post.status
-        # `scope.cancel_called` looks at the clock each time.
+        # `scope.cancel_called` reads the clock each time.
         while not (cancelled and scope in cancelled):
             if not ready:
                 post.item = None
@@ -174,7 +173,7 @@ class WorkerPool(Generic[T]):
                 return
 
         def abort(_: object) -> trio.lowlevel.Abort:
-            self._idle.remove(task)  # now, and not when it runs: nobody may wake it any more
+            self._idle.remove(task)  # now, because it must not be woken any more
             return trio.lowlevel.Abort.SUCCEEDED
 
         self._idle.append(task)
@@ -188,7 +187,7 @@ class WorkerPool(Generic[T]):
 
 
 def _are_same(one: Context, other: Context) -> bool:
-    """Tell whether the same variables have the very same values."""
+    """Return whether the same variables have identical values."""
     return all(map(is_, one, other)) and all(map(is_, one.values(), other.values()))
 
 
@@ -197,24 +196,24 @@ LOGGER = logging.getLogger("trizmq.app")
 
 @final
 class Post:
-    """A task that runs handlers, and the cancel scope in which it does.
+    """A task that runs handlers, with the cancel scope that surrounds them.
 
-    A handler that leaves a scope or a nursery open, for example by breaking out of a loop
-    over a generator that yields inside of one, leaves it to whoever uses the task next: its
-    deadline, its cancellation, its failing children. What is open is seen by which
-    cancel status the task has; Trio has no public name for that.
+    If a handler leaves a scope or a nursery open, for example by breaking out of a loop over a
+    generator that yields inside one, it would affect the next handler in the task: with its
+    deadline, its cancellation, its failing children. An open scope is detected by the task's
+    cancel status; Trio has no public name for that.
     """
 
     def __init__(self, task: trio.lowlevel.Task, scope: trio.CancelScope) -> None:
         self.scope = scope
-        #: What the task is at; None while it rests.
+        #: The current item of the task; None while it rests.
         self.item: Any = None
         self.task: Any = task
         self.status: Any = _status_of(task)
 
     @property
     def is_leaky(self) -> bool:
-        """Whether a scope or a nursery is open that was not when this began."""
+        """Whether a scope or a nursery is open that was not open at the beginning."""
         return getattr(self.task, "_cancel_status", None) is not self.status
 
     @property
@@ -223,12 +222,12 @@ class Post:
         return bool(getattr(self.status, "effectively_cancelled", True))
 
     def leak(self) -> str:
-        """Say what is open, in words."""
+        """Describe what is open."""
         what = "nursery" if self.task.child_nurseries else "cancel scope"
         return f"the handler left a {what} open"
 
     def close_leaks(self) -> None:
-        """Close what is open, from the inside out; the tasks in it are cancelled."""
+        """Close everything that is open, from the inside out, and cancel the tasks in it."""
         while self.is_leaky:
             scope = _status_of(self.task)._scope
             for nursery in self.task.child_nurseries[-1:]:
@@ -238,10 +237,10 @@ class Post:
 
 
 def _hand_over(task: Any, nursery: Any) -> None:
-    """Let a task of its own wind up ``nursery``, which ``task`` has opened and cannot close.
+    """Let a separate task close ``nursery``, which ``task`` has opened and cannot close.
 
-    Waiting for its children here would not do: Trio closes a generator that was left, in a
-    task of its own, and when two wait for a nursery, that wakes one of them, twice.
+    Waiting for its children here would not work: Trio closes an abandoned generator in a separate
+    task, and if two tasks wait for a nursery, one of them is woken twice.
     """
     nursery.cancel_scope.cancel()
     heir: Any = trio.lowlevel.spawn_system_task(_wind_up, nursery, name="close a nursery left open")
@@ -253,7 +252,7 @@ def _hand_over(task: Any, nursery: Any) -> None:
 async def _wind_up(nursery: Any) -> None:
     try:
         error = await nursery._nested_child_finished(None)
-    except Exception as failure:  # the generator's end came first
+    except Exception as failure:  # the generator ended first
         LOGGER.debug("a nursery left open was closed elsewhere", exc_info=failure)
     else:
         if error is not None:
@@ -264,7 +263,7 @@ async def _wind_up(nursery: Any) -> None:
 
 
 def _waits_for(nursery: Any, task: Any) -> bool:
-    """Tell whether ``task`` waits for the end of ``nursery``, which has come."""
+    """Return whether ``task`` is waiting for the end of ``nursery``, which has ended."""
     if task._next_send_fn is not None:  # it is about to run anyway
         return False
     return any(

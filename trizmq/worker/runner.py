@@ -1,4 +1,4 @@
-"""Runs an app's handlers in a pool: the worker in any process."""
+"""Runs the handlers of an app in a pool, as the worker of any process."""
 
 from __future__ import annotations
 
@@ -33,35 +33,35 @@ ACCESS = logging.getLogger("trizmq.access")
 LOGGER = logging.getLogger("trizmq.worker")
 
 
-# Names of this module, which compiled code finds at once; others it looks up for each call.
+# Names in this module, which compiled code finds faster than a lookup for each call.
 _SERVED: Final = Served
 _no_headers: Final = no_headers
 _add_lower_case: Final = add_lower_case
 
-#: Of a handler that raises a `trio.Cancelled` which it has kept, or made.
+#: For a handler that raises a `trio.Cancelled` that it has stored or created.
 STRAY: Final = "the handler raised trio.Cancelled, but was not cancelled"
 
 
 @final
 class LocalWorker(Generic[W]):
-    """Runs an app's handlers in a pool.
+    """Runs the handlers of an app in a pool.
 
-    Theory of operation. A call that was started is finished once, whatever happens to it:
+    Theory of operation. A call that was started finishes exactly once:
 
-    - by its handler's end: the pool's slot is free then, and with it the engine's;
-    - if the handler has called ``reply_later``, it is *owed*. Then it is finished by the
-      first of: the late response; an error that the handler raises; the handler's end, or
-      `stop`, whichever comes last. An engine's slot is taken until then, the pool's only
-      while the handler runs.
+    - with the end of its handler, which frees its slot in the pool and in the engine;
+    - if the handler has called ``reply_later``, the call is *owed*. It finishes with the late
+      response, with an exception from the handler, or with the handler's end or `stop`,
+      whichever of these two is later. Until then it keeps its slot in the engine, but a slot in
+      the pool only while the handler runs.
 
     Args:
-      app: answers requests; its `App.handle` never raises but Cancelled, and at Ctrl-C.
+      app: handles requests; its `App.handle` raises only Cancelled, or KeyboardInterrupt.
       capacity: how many handlers may run at once.
-      finish: told of the end of each call once: (flight, response), None if cancelled.
-      part: told of a part of a response that is not over: (flight, bytes).
-      flush: called when what was told should be sent.
-      access_log: write one line a call, to the logger ``trizmq.access``.
-      takes: how large a response to a flight may be.
+      finish: called once at the end of each call: (flight, response), or None if cancelled.
+      part: called with a part of an unfinished response: (flight, bytes).
+      flush: called when results should be sent.
+      access_log: write one line for each call to the logger ``trizmq.access``.
+      takes: returns the size limits for the response to a flight.
 
     """
 
@@ -83,11 +83,11 @@ class LocalWorker(Generic[W]):
         self._flush = flush
         self._access_log = access_log
         self._owed: dict[W, tuple[Served[W], Later]] = {}
-        self._owe = self._start_owing  # bound once, not once a request
+        self._owe = self._start_owing  # bound once, not for each request
         self._pool: WorkerPool[W] = WorkerPool(self._handle, size=capacity, flush=flush)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run handlers until cancelled; what is in hand then is finished with None."""
+        """Run handlers until cancelled; then finish the remaining calls with None."""
         try:
             await self._pool.run(task_status=task_status)
         finally:
@@ -95,11 +95,11 @@ class LocalWorker(Generic[W]):
                 self._end_owed(flight, None)
 
     def start(self, flights: Sequence[W]) -> None:
-        """Take ``flights``; the engine has seen to it that there is room."""
+        """Start ``flights``; the engine has made sure that there is room."""
         self._pool.put(flights)
 
     def stop(self, flights: Sequence[W]) -> None:
-        """Cancel the handlers of ``flights``; what only waits is marked as ended already."""
+        """Cancel the handlers of ``flights``; those that only wait are already marked as ended."""
         for flight in flights:
             if flight in self._owed:
                 self._owed[flight][1].is_over = True
@@ -116,7 +116,7 @@ class LocalWorker(Generic[W]):
             if leak := self._pool.leak_of(flight):
                 response, is_owed = _fault(request, None, leak), False
         except BaseException as error:
-            # Only who asked for it may end a handler so: its caller, or the end of the pool.
+            # Only the caller and the end of the pool may end a handler this way.
             if self._pool.is_cancelled(flight) or is_ctrl_c(error):
                 raise
             response = _fault(request, error, STRAY)
@@ -137,7 +137,7 @@ class LocalWorker(Generic[W]):
         if type(body) is not bytes:
             frames = tuple(frames_of(body))
             body = b"".join(frames)
-        request = _SERVED(  # by position, as far as there is one: at half the price
+        request = _SERVED(  # positional where possible, at half the cost
             flight.method,
             path,
             query_string,
@@ -164,9 +164,9 @@ class LocalWorker(Generic[W]):
         self._finish(flight, response)
 
     def _fitting(self, request: Served[W], response: Response) -> Response:
-        """Return ``response``, or a 500 if it is larger than what its receiver takes.
+        """Return ``response``, or a 500 if it exceeds the limits of its receiver.
 
-        Sent as it is, it would end the connection, and with it the calls of everybody.
+        Sent unchanged, it would end the connection, and with it the calls of other clients.
         """
         sent = request.later.sent if request.later is not None else 0
         too_large = find_oversize_response(response, sent, self._takes(request.flight))
@@ -185,7 +185,7 @@ class LocalWorker(Generic[W]):
 
     def _start_owing(self, request: Served[W]) -> Later:
         later = Later(partial(self._acknowledge, request), partial(self._answer, request))
-        if request.flight.ended:  # asked by a thread, say, that its call has left behind
+        if request.flight.ended:  # for example in a thread that its call has left behind
             later.is_over = True
         else:
             self._owed[request.flight] = request, later
@@ -196,7 +196,7 @@ class LocalWorker(Generic[W]):
             return
         assert request.later is not None
         if request.later.sent > self._takes(request.flight).body_bytes:
-            self._end_owed(request.flight, Response(200))  # `_end` sees that it is too large
+            self._end_owed(request.flight, Response(200))  # `_end` finds that it is too large
         else:
             self._part(request.flight, data)
         self._flush()
@@ -205,7 +205,7 @@ class LocalWorker(Generic[W]):
         response = problem(502, "the answer was cancelled", executed="maybe")
         try:
             response = self._app.answer_late(request, outcome)
-        finally:  # also if the outcome is that somebody was cancelled: that is raised on
+        finally:  # also if the outcome is a cancellation, which is raised again
             self._end_owed(request.flight, response)
             self._flush()
 
@@ -214,7 +214,7 @@ class LocalWorker(Generic[W]):
         if flight in self._owed:
             request, later = self._owed.pop(flight)
             later.is_over = True
-            if response is not None:  # what was sent ahead counts, too
+            if response is not None:  # parts that were sent ahead count, too
                 response = self._fitting(request, response)
             self._end(flight, request, response)
 

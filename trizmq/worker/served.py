@@ -1,4 +1,4 @@
-"""A request that somebody waits for, with what it takes to answer it."""
+"""A request with the information that is needed to respond to it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ W = TypeVar("W", bound=Work)
 
 
 class Served(Request, Generic[W], kw_only=True, eq=False):
-    """A request that somebody waits for, and what it takes to answer it later."""
+    """A request whose caller is waiting, with the means to respond to it later."""
 
     flight: W
     owe: Callable[[Served[W]], Later]
     began: float = 0.0
 
-    def __repr__(self) -> str:  # the engine's records are no handler's business
+    def __repr__(self) -> str:  # handlers should not see the engine's records
         return f"<Request {self.request_id}: {self.method} {self.path}>"
 
     def reply_later(self) -> Later:
