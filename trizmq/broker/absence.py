@@ -31,7 +31,7 @@ class Absence:
     """Keeps what is sent to clients that are away, within ``max_bytes`` for all of them.
 
     A client that has not come back in time is given up, and its calls with it. What stays is
-    which of them were looked at: of those that were not, it may be told so for long.
+    which of them were looked at, so that it can learn later which were not.
     """
 
     def __init__(self, max_bytes: int) -> None:

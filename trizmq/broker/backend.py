@@ -271,7 +271,7 @@ class Backend(Sessions):
     def _pass_on(self, worker: MDPPort, token: Token, body: list[bytes], *, is_last: bool) -> None:
         flight = worker.flights.get(token)
         if flight is None:
-            # nodejs-mdp02 repeats what it ends a reply with, as a PARTIAL for nobody.
+            # nodejs-mdp02 repeats what it ends a reply with, as a PARTIAL of no call.
             self._counters.forged += 1
             is_forgiven = worker.may_stray and not is_last
             worker.may_stray = False

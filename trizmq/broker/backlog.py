@@ -51,8 +51,8 @@ class Shedding:
     """Decides by the time that a call has, the calls before it, and how long these take.
 
     Theory of operation. More calls than can be served are no harm as long as those are
-    refused that nobody could serve in time. Then the workers do only what somebody waits
-    for, and who is refused knows it at once, and can go elsewhere. So:
+    refused that could not be served in time. Then the workers serve only callers that still
+    wait, and a refused caller knows it at once, and can go elsewhere. So:
 
     1. A call that has to wait is refused if the calls before it need longer than it has.
        From then until its queue has been empty the service is *overloaded*, and a call may
@@ -76,7 +76,7 @@ class Shedding:
         self._measured_at = 0.0
 
     def note_start(self, flight: Flight, now: float) -> None:
-        """Be told that a worker is given a call; decide whether it is measured."""
+        """Note that a worker is given a call, and decide whether it is measured."""
         flight.given_at = now
         self._unmeasured += 1
         if (
@@ -89,7 +89,7 @@ class Shedding:
             flight.is_measured = True
 
     def note_end(self, flight: Flight, now: float, *, was_stopped: bool) -> None:
-        """Be told that a worker is done with a call."""
+        """Note that a worker is done with a call."""
         if flight.is_measured:
             seconds = max(0.0, now - flight.given_at)
             flight.service.estimates.add(flight, seconds, was_stopped=was_stopped)

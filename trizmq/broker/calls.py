@@ -176,7 +176,7 @@ class Calls:
       in_flight: calls that have not ended for their callers.
       queued_bytes: about how many bytes the calls keep that wait.
       held_bytes: bytes of the bodies of calls that wait, or that workers have.
-      unsent_bytes: bytes that were sent to clients that have not read them, as last told.
+      unsent_bytes: bytes that were sent to clients and not read by them, as last noted.
       deadlines: when each call that has not ended is due.
 
     """

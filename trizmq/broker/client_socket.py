@@ -36,7 +36,7 @@ class ClientSocket:
     """Joins one router with one `Frontend` of the engine.
 
     Args:
-      drop: told of a message that no dialect knows.
+      drop: called with the error and the time for a message that no dialect knows.
       workers: the socket for workers, if it is the same (RFC 7 allows one for both).
 
     """
@@ -60,7 +60,7 @@ class ClientSocket:
         self._drop = drop
         self.workers = workers
         self._request_frames = limits.request_frames
-        # Clients that do not read, and have been told in this round that their calls have ended.
+        # Clients that do not read, and were sent in this round that their calls have ended.
         self._told: set[bytes] = set()
 
     # -- reading -----------------------------------------------------------------------
@@ -167,7 +167,7 @@ class ClientSocket:
             sent += count
 
     def _give_up(self, address: bytes, unsent: Sequence[Item]) -> None:
-        """End the calls of a client that does not read; not twice, if it cannot even be told."""
+        """End the calls of a client that does not read; once, even if this cannot be sent."""
         self._broker.counters.slow += len(unsent) or 1
         if address not in self._told:
             self._told.add(address)

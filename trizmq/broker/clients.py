@@ -81,7 +81,7 @@ class NativePeer(Peer):
     Attributes:
       address: its routing id now.
       key: it is known again by this when it has a new connection.
-      read: how many bytes were read since a heartbeat has told it which calls were looked at.
+      read: how many bytes were read since the last heartbeat that named the calls looked at.
       was_told: something was sent to it since the last heartbeat was due.
 
     """

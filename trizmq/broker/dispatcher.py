@@ -43,7 +43,7 @@ class Dispatcher:
                 if its worker is lost it is QUEUED again, or ends with a 502
     ==========  ==================================================================
 
-    A worker is told to stop a call that ends otherwise than by its response. Its room comes back
+    A worker stops a call that ends otherwise than by its response. Its room comes back
     when it says so, by `release`, and only then.
 
     ``now`` is the time of the last input; each input of the broker sets it.
@@ -267,9 +267,9 @@ class Dispatcher:
             self.stop(flight, outcome)
 
     def stop(self, flight: Flight, outcome: Outcome | None = None) -> None:
-        """End a call from outside; a worker that has it is told to stop.
+        """End a call from outside, and cancel it at its worker.
 
-        ``outcome``: what its caller is told; None if its caller has gone.
+        ``outcome``: the caller's response; None if the caller has gone.
         """
         if outcome is not None:
             self.replies.answer(flight, outcome)

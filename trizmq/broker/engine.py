@@ -47,7 +47,7 @@ class Broker:
       instance: names this life of this broker; 8 characters, never the same twice.
       accepts_workers: whether workers may come at a backend. If so, a call waits for a service
         that no worker has offered yet, as `Limits.wait` says; else it is a 404 at once.
-      admit: asked about every call; must not raise.
+      admit: called with every call; must not raise.
       admit_reply: asked about every worker's response; likewise.
 
     """
@@ -78,7 +78,7 @@ class Broker:
         self._intake = Intake(context, dispatcher, asked, self._answer_mmi, waits=accepts_workers)
 
     def take_outbox(self) -> Outbox:
-        """Return what is to be done besides sending, and start anew."""
+        """Return what the driver should do besides sending, and start anew."""
         return self.context.outbox.take()
 
     @property

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Frontend"]
 
-#: A native client may have a quarter of its bytes on the way to us, and is told when we have read
+#: A native client may have a quarter of its bytes on the way to us, and gets word when we have read
 #: a quarter of that.
 WINDOWS: Final = 4
 

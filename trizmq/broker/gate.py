@@ -86,7 +86,7 @@ class Gate:
         self._dispatcher.replies.answer(flight, outcome)
 
     def _aim(self, flight: Flight, verdict: SendTo) -> bool:
-        """Aim a call at another service or worker; if nobody is there, refuse it."""
+        """Aim a call at another service or worker; refuse it if there is none."""
         services = self._dispatcher.services
         service = services.get(verdict.service) if verdict.service else flight.service
         worker = self._worker_named(verdict.worker) if verdict.worker else None

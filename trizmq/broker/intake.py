@@ -35,8 +35,8 @@ class Intake:
     Args:
       gate: asks the hooks; None if there are none.
       answer_mmi: the broker's word about itself.
-      waits: whether workers may come: then a call waits a while for a service that nobody
-        has ever offered, else it is a 404 at once.
+      waits: whether workers may come: then a call waits a while for a service that no worker
+        has offered yet, else it is a 404 at once.
 
     """
 
@@ -66,7 +66,7 @@ class Intake:
         self._answer_mmi = answer_mmi
         self._waits = waits
         self._nowhere = Service("")  # of a call that was not looked at
-        # Calls for services that nobody has offered; in the order in which they give up.
+        # Calls for services that no worker has offered yet, in the order in which they give up.
         self._impatient: deque[tuple[float, Flight]] = deque()
 
     def take(
@@ -101,7 +101,7 @@ class Intake:
             self._place(flight)
 
     def _why_not(self, flight: Flight, *, thorough: bool) -> Response | None:
-        """Return what is to be said about a call that is not even looked at, or None."""
+        """Return the refusal of a call that breaks a limit, or None."""
         # Empty header fields take no room: a small message may hold too many of them. And a
         # character may be four bytes.
         if (
@@ -175,7 +175,7 @@ class Intake:
     def _place(self, flight: Flight) -> None:
         service = flight.service
         if service.is_suspended:
-            self._replies.refuse_with(flight, self._nobody(flight))
+            self._replies.refuse_with(flight, self._no_worker(flight))
         elif service.was_offered or flight.wanted is not None:
             self._dispatcher.place(flight)
         elif mmi.is_mmi(service.name):
@@ -187,13 +187,13 @@ class Intake:
         else:
             self._await_service(flight)
 
-    def _nobody(self, flight: Flight) -> Response:
+    def _no_worker(self, flight: Flight) -> Response:
         return self._replies.busy(flight, 503, f"nobody offers the service {flight.service.name!r}")
 
     # -- services without workers ------------------------------------------------------
 
     def expect(self, services: Iterable[str], public: Collection[str]) -> None:
-        """Let calls of ``services`` wait as if somebody had offered them once."""
+        """Let calls of ``services`` wait as if a worker had offered them before."""
         for name in services:
             service = self._dispatcher.services.setdefault(name, Service(name))
             service.expect(is_public=name in public)
@@ -204,13 +204,13 @@ class Intake:
             if not service.workers:
                 service.is_suspended = True
                 for flight in service.queue.calls():
-                    self._replies.refuse_with(flight, self._nobody(flight))
+                    self._replies.refuse_with(flight, self._no_worker(flight))
 
     def _await_service(self, flight: Flight) -> None:
-        """Let a call wait for a service that nobody has ever offered; not for long."""
+        """Let a call wait, not for long, for a service that no worker has offered yet."""
         services = self._dispatcher.services
         if flight.service.name not in services and len(services) >= 2 * self._limits.services:
-            self._replies.refuse_with(flight, self._nobody(flight))
+            self._replies.refuse_with(flight, self._no_worker(flight))
             return
         services[flight.service.name] = flight.service
         self._impatient.append((self._dispatcher.now + self._limits.wait, flight))
@@ -222,7 +222,7 @@ class Intake:
         return self._impatient[0][0] if self._impatient else NEVER
 
     def tick(self, now: float) -> None:
-        """Let time pass for the calls that wait for services nobody has offered."""
+        """Let time pass for calls that wait for services that no worker has offered yet."""
         while self._impatient and self._impatient[0][0] <= now:
             self._lose_patience(self._impatient.popleft()[1])
 
@@ -231,7 +231,7 @@ class Intake:
         if service.was_offered:
             return
         if not flight.ended:
-            self._replies.refuse_with(flight, self._nobody(flight))
+            self._replies.refuse_with(flight, self._no_worker(flight))
         # There may be another of that name by now.
         if not service.queue.count and services.get(service.name) is service:
             del services[service.name]

@@ -52,7 +52,7 @@ class BrokerLoop:
     The sockets that are there from the start are given to `add_clients`, `add_workers` or
     `add_both` before `run`. Others may come and go while it runs: see `serve`.
 
-    ``observe`` is told of every event.
+    ``observe`` is called with every event.
     """
 
     def __init__(

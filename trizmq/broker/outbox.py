@@ -18,7 +18,7 @@ __all__ = ["Context", "Counters", "Outbox", "SocketOutbox"]
 
 @final
 class SocketOutbox:
-    """What is to be sent by one socket. The driver takes it, and never hands it back.
+    """What one socket should send. The driver takes it, and never hands it back.
 
     Attributes:
       items: to native peers: routing id to items, in order; to be sent in batches.

@@ -61,7 +61,7 @@ class Line(Generic[Q]):
 
     Attributes:
       count: how many calls wait.
-      newest_first: nobody knows how long the callers wait, and it will be long.
+      newest_first: whether the newest call goes first: the wait is long, and deadlines are unknown.
 
     """
 
@@ -121,7 +121,7 @@ class RequestQueue(Generic[Q]):
     thousand (RFC 7: the broker SHOULD be fair).
 
     Apart from them wait the *suspects*: calls whose worker was lost while it had them. Each
-    is to be given to a worker alone, so `pop` does not return them.
+    goes to a worker that has nothing else, so `pop` does not return them.
     """
 
     def __init__(self) -> None:

@@ -30,7 +30,7 @@ __all__ = [
     "unread",
 ]
 
-#: A caller that is refused is told to come back after the wait that it was spared, in
+#: A refused caller is asked to come back after the wait that it was spared, in
 #: milliseconds, but not later than this.
 MAX_RETRY_AFTER: Final = 10_000
 

@@ -27,7 +27,7 @@ KNOWN: Final = 8
 WEIGHT: Final = 0.1
 
 
-#: Routes of one service that are told apart; calls of further ones count for the service.
+#: The number of routes of one service with estimates of their own.
 MOST: Final = 256
 
 
@@ -64,7 +64,7 @@ class Estimates:
         self._has_routes = False
 
     def note_routes(self, service: str, routes: Sequence[str]) -> None:
-        """Be told the routes of a new worker, like ``"GET /users/{user_id:int}"``."""
+        """Note the routes of a new worker, like ``"GET /users/{user_id:int}"``."""
         paths = [route.partition(" ")[2].split("/")[1:] for route in routes[:MOST]]
         own = [path for path in paths if path[:1] == [service]]
         self._has_routes = bool(own)
@@ -80,7 +80,7 @@ class Estimates:
     def add(self, call: Work, seconds: float, *, was_stopped: bool) -> None:
         """Take in the end of a call: its worker had it for so long.
 
-        ``was_stopped``: it would have taken longer, and nobody knows how much.
+        ``was_stopped``: it would have taken longer, by an unknown time.
         """
         estimates = [self.whole]
         if self._has_routes:
@@ -103,7 +103,7 @@ class Service:
     """A name, the workers that offer it now, and the calls that wait for one.
 
     What workers have announced ends with them. The name alone is remembered for a while,
-    because calls may wait for the next worker; it takes nobody's place.
+    because calls may wait for the next worker; it does not count against the limit.
 
     Attributes:
       was_offered: a worker has offered it, or is expected to: calls wait for the next one.
@@ -142,7 +142,7 @@ class Service:
         return bool(self._workers) or self.is_expected
 
     def expect(self, *, is_public: bool) -> None:
-        """Be told that the process starts workers for it, which say ``is_public``."""
+        """Note that this process starts workers for it, with public routes if ``is_public``."""
         self.was_offered = self.is_expected = True
         self._is_public = is_public
         self._note_workers()
@@ -167,7 +167,7 @@ class Service:
         self._note_workers()
 
     def _note_workers(self) -> None:
-        # If one of them does not check, nobody must get to it without a token.
+        # If one of them does not check tokens itself, no call without a token may reach it.
         self.has_public_routes = (
             all(self.name in worker.public for worker in self._workers)
             if self._workers
@@ -264,7 +264,7 @@ class Roster:
             if service.deserted_at == float("inf") or service.is_expected:
                 continue  # there is a worker again
             if service.queue.count:
-                service.deserted_at = now  # somebody waits for it: remember it anew
+                service.deserted_at = now  # calls wait for it: remember it again
                 self._deserted.append(service)
                 return
             if self.services.get(service.name) is service:

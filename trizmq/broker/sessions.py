@@ -189,7 +189,7 @@ class Sessions:
         if now < self.next_tick:
             return
         for address, worker in list(self.workers.items()):
-            # If we come late, nobody listened meanwhile: that is not the worker's silence.
+            # If we come late, we did not listen meanwhile: that is not the worker's silence.
             worker.heard_at += now - self.next_tick
             if now - worker.heard_at > worker.patience(self._limits):
                 self._lose(address, f"silent for {now - worker.heard_at:.1f} s")

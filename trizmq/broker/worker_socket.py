@@ -28,7 +28,7 @@ class WorkerSocket:
     """Joins one router with one `Backend` of the engine.
 
     Args:
-      drop: told of a message that no dialect knows.
+      drop: called with the error and the time for a message that no dialect knows.
       is_shared: whether clients connect to the same router.
 
     """

@@ -84,7 +84,7 @@ class Worker(ABC):
 
     @abstractmethod
     def cancel(self, flight: Any) -> None:
-        """Tell it to stop a call that nobody waits for, if its dialect has a word for that."""
+        """Stop a call whose caller has gone, if the dialect has a command for that."""
 
     @abstractmethod
     def beat(self) -> None:
