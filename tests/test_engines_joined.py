@@ -191,7 +191,7 @@ class Joined(RuleBasedStateMachine):
 
     def link(self, wire: Wire) -> Link:
         number, endpoint = wire
-        return next(link for link in self.clients[number].links if link.endpoint == endpoint)
+        return next(link for link in self.clients[number].links.taking if link.endpoint == endpoint)
 
     def carry(self, wire: Wire) -> None:
         """Deliver everything in transit on one connection, responses first."""
@@ -217,7 +217,7 @@ class Joined(RuleBasedStateMachine):
                 self.disconnect((number, link.endpoint))
             for pending in outbox.ended:
                 self.note_end(pending)
-            for link in client.links:
+            for link in client.links.taking:
                 if (number, link.endpoint) in self.addresses:
                     self.up[number, link.endpoint] += link.outgoing
                     link.outgoing.clear()
@@ -295,7 +295,11 @@ class Joined(RuleBasedStateMachine):
             for pending in self.pendings
         )
         for client in self.clients:
-            assert (client.in_flight, client.waiting, client._waiting.bytes) == (0, 0, 0)
+            assert (client.links.in_flight, client.calls.waiting.count, client._waiting.bytes) == (
+                0,
+                0,
+                0,
+            )
             assert client.is_connected
         for server in self.servers.values():
             assert server

@@ -115,10 +115,11 @@ class ClientRig:
 
     def __init__(self, *endpoints: str) -> None:
         self.client = Client(endpoints or ("one",), instance="client", now=0.0)
-        self.links = self.client.links
+        self.links = self.client.links.taking
         self.now = 0.0
         self.ended: list[Pending] = []
         self.reopened: list[Link] = []
+        self.left: list[Link] = []
         for link in self.links:
             self.connect(link)
 
@@ -126,6 +127,16 @@ class ClientRig:
         """Let a connection be made; return what is said on it."""
         self.client.connect(link, self.now)
         return self.sent(link)
+
+    def add(self, endpoint: str) -> Link:
+        """Add a link, and let a broker welcome us there."""
+        link = self.client.add(endpoint, self.now)
+        self.welcome(link)
+        return link
+
+    def remove(self, link: Link) -> None:
+        self.client.remove(link, self.now)
+        self.act()
 
     def disconnect(self, link: Link) -> None:
         self.client.disconnect(link, self.now)
@@ -135,6 +146,7 @@ class ClientRig:
         outbox = self.client.take_outbox()
         self.ended += outbox.ended
         self.reopened += outbox.reopen
+        self.left += outbox.left
 
     def sent(self, link: Link) -> list[Item]:
         """Take what goes out on ``link``, as the driver does."""
@@ -185,8 +197,12 @@ class ClientRig:
 
     def assert_nothing_is_left(self) -> None:
         client = self.client
-        assert (client.in_flight, client.waiting, client._waiting.bytes) == (0, 0, 0)
-        assert client._deadlines._live == 0
+        assert (client.links.in_flight, client.calls.waiting.count, client.calls.waiting.bytes) == (
+            0,
+            0,
+            0,
+        )
+        assert client.calls.deadlines._live == 0
 
 
 class MakeClient(Protocol):

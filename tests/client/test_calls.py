@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from trizmq.client.links import MAX_WAITING, MAX_WAITING_BYTES, Pending
+from trizmq.client.calls import MAX_WAITING, MAX_WAITING_BYTES
+from trizmq.client.links import Pending
 from trizmq.errors import DeadlineExceeded, LocalProtocolError, Overloaded, Unreachable
 from trizmq.messages import Response as Outcome
 from trizmq.retries import RetryBudget
@@ -46,7 +47,7 @@ def test_a_call_and_its_response(rig: ClientRig) -> None:
     rig.now = 1.0
     pending = rig.submit("PUT", "/users/1?x", headers={"a": "b"}, body=b"1", deadline=2.5)
     assert rig.sent(link) == [Call(pending.id, 1500, "PUT", "/users/1?x", {"a": "b"}, b"1")]
-    assert rig.client.in_flight == 1
+    assert rig.client.links.in_flight == 1
     rig.receive(link, Response(pending.id, 404, {"x-y": "z"}, [b"a", b"b"]))
     assert rig.ended == [pending]
     assert pending.outcome == Outcome(404, body=b"ab", headers=pending.outcome.headers)  # type: ignore[union-attr]  # an outcome it is
@@ -69,9 +70,9 @@ def test_calls_wait_for_the_hello_and_keep_their_order(make_client: MakeClient) 
     rig = make_client()
     [link] = rig.links
     pendings = [rig.submit() for _ in range(5)]
-    assert (rig.sent(link), rig.client.waiting) == ([], 5)
+    assert (rig.sent(link), rig.client.calls.waiting.count) == ([], 5)
     rig.welcome(link, credit=3)
-    assert (calls(rig, link), rig.client.waiting) == ([1, 2, 3], 2)
+    assert (calls(rig, link), rig.client.calls.waiting.count) == ([1, 2, 3], 2)
     late = rig.submit()
     rig.receive(link, ok(pendings[1]))
     assert calls(rig, link) == [4]
@@ -84,7 +85,7 @@ def test_no_credit_no_call(make_client: MakeClient) -> None:
     rig = make_client()
     rig.welcome(*rig.links, credit=0)
     rig.submit()
-    assert (calls(rig, rig.links[0]), rig.client.waiting) == ([], 1)
+    assert (calls(rig, rig.links[0]), rig.client.calls.waiting.count) == ([], 1)
 
 
 BODY = bytes(100_000)
@@ -98,7 +99,7 @@ def test_large_calls_wait_until_the_broker_has_looked_at_those_before(
     rig.welcome(link, window=250_000)
     for _ in range(6):
         rig.submit(body=BODY)
-    assert (calls(rig, link), rig.client.waiting) == ([1, 2, 3], 3)
+    assert (calls(rig, link), rig.client.calls.waiting.count) == ([1, 2, 3], 3)
     rig.submit()  # a small one behind them keeps its turn
     rig.receive(link, Heartbeat(1))
     assert calls(rig, link) == [4]
@@ -107,7 +108,7 @@ def test_large_calls_wait_until_the_broker_has_looked_at_those_before(
     rig.receive(link, Heartbeat(4))
     assert calls(rig, link) == [5, 6, 7]
     rig.receive(link, *[ok(one) for one in link.in_flight.values()], Heartbeat(7))
-    assert (link.on_their_way, len(link.large), rig.client.waiting) == (0, 0, 0)
+    assert (link.on_their_way, len(link.large), rig.client.calls.waiting.count) == (0, 0, 0)
 
 
 def test_small_calls_are_not_bounded_by_the_window(make_client: MakeClient) -> None:
@@ -116,7 +117,7 @@ def test_small_calls_are_not_bounded_by_the_window(make_client: MakeClient) -> N
     rig.welcome(link, window=1)
     for _ in range(10):
         rig.submit(body=bytes(LARGE))
-    assert (len(calls(rig, link)), rig.client.waiting) == (10, 0)
+    assert (len(calls(rig, link)), rig.client.calls.waiting.count) == (10, 0)
 
 
 def test_a_broker_that_names_no_window_is_sent_all(make_client: MakeClient) -> None:
@@ -125,7 +126,7 @@ def test_a_broker_that_names_no_window_is_sent_all(make_client: MakeClient) -> N
     rig.welcome(link)
     for _ in range(10):
         rig.submit(body=bytes(16 * 1024 * 1024))
-    assert rig.client.waiting == 0
+    assert rig.client.calls.waiting.count == 0
 
 
 def test_a_call_that_is_given_up_is_on_its_way_all_the_same(make_client: MakeClient) -> None:
@@ -134,9 +135,9 @@ def test_a_call_that_is_given_up_is_on_its_way_all_the_same(make_client: MakeCli
     rig.welcome(link, window=100_000)
     rig.client.cancel(rig.submit(body=BODY))
     rig.submit(body=BODY)
-    assert rig.client.waiting == 1
+    assert rig.client.calls.waiting.count == 1
     rig.receive(link, Heartbeat(1))
-    assert rig.client.waiting == 0
+    assert rig.client.calls.waiting.count == 0
 
 
 def test_the_end_of_a_connection_is_the_end_of_what_was_on_its_way(
@@ -149,7 +150,7 @@ def test_the_end_of_a_connection_is_the_end_of_what_was_on_its_way(
     assert calls(rig, link) == [1]
     rig.disconnect(link)
     rig.welcome(link, broker="another", window=100_000)
-    assert (calls(rig, link), rig.client.waiting) == ([2], 2)
+    assert (calls(rig, link), rig.client.calls.waiting.count) == ([2], 2)
     for seen in (2, 3, 4):
         rig.receive(link, ok(pendings[seen - 2]), Heartbeat(seen))
     assert [pending.ended for pending in pendings] == [True] * 3
@@ -161,7 +162,7 @@ def test_a_call_that_cannot_be_written_is_not_on_its_way(make_client: MakeClient
     [link] = rig.links
     rig.welcome(link, window=100_000)
     rig.submit(body=BODY)
-    rig.client.discard_first(link, LocalProtocolError("no"))
+    rig.client.calls.discard_first(link, LocalProtocolError("no"))
     assert rig.submit(body=BODY).link is link
 
 
@@ -172,7 +173,7 @@ def test_more_waits_for_the_window_than_for_a_connection(make_client: MakeClient
     body = bytes(16 * 1024 * 1024)
     for _ in range(10):
         rig.submit(body=body)
-    assert rig.client.waiting == 9
+    assert rig.client.calls.waiting.count == 9
     rig.disconnect(link)
     with pytest.raises(Overloaded):
         rig.submit()
@@ -184,7 +185,7 @@ def test_a_late_response_is_dropped_and_counted(rig: ClientRig) -> None:
     rig.client.cancel(pending)
     rig.receive(link, ok(pending))
     rig.receive(link, Response(12345, 200, {}, b""))
-    assert (rig.client.late, rig.ended) == (2, [])
+    assert (rig.client.calls.late, rig.ended) == (2, [])
 
 
 def test_the_first_ready_link_is_preferred(make_client: MakeClient) -> None:
@@ -433,7 +434,7 @@ def test_no_response_by_the_deadline(rig: ClientRig) -> None:
     assert executed(pending) == "maybe"
     assert rig.sent(link) == [Cancel(pending.id)]
     rig.receive(link, ok(pending))
-    assert (rig.client.late, rig.ended) == (1, [pending])
+    assert (rig.client.calls.late, rig.ended) == (1, [pending])
 
 
 def test_lost_once_and_not_sent_again_by_the_deadline(rig: ClientRig) -> None:
@@ -488,7 +489,7 @@ def test_too_many_calls_wait(make_client: MakeClient) -> None:
     assert caught.value.executed == "no"
     rig.client.cancel(first)
     rig.submit()
-    assert rig.client.waiting == MAX_WAITING
+    assert rig.client.calls.waiting.count == MAX_WAITING
 
 
 def test_too_many_bytes_wait(make_client: MakeClient) -> None:
@@ -517,7 +518,7 @@ def test_what_is_heard_meanwhile_ends_no_waiting_call(make_client: MakeClient, i
     rig = make_client()
     pending = rig.submit()
     rig.receive(rig.links[0], item)
-    assert (rig.client.waiting, pending.ended) == (1, False)
+    assert (rig.client.calls.waiting.count, pending.ended) == (1, False)
 
 
 @pytest.mark.parametrize("is_timed", [True, False])

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from trizmq.client.engine import Client
 from trizmq.client.links import Link, LinkState
 from trizmq.errors import Unreachable
-from trizmq.wire.items import VERSION, Call, Goaway, Heartbeat, Hello, Item, Response
+from trizmq.wire.items import VERSION, Call, Cancel, Goaway, Heartbeat, Hello, Item, Response
 
 if TYPE_CHECKING:
     from tests.client.conftest import ClientRig, MakeClient
@@ -110,7 +111,7 @@ def test_any_item_of_a_call_that_is_over_is_late(make_client: MakeClient) -> Non
     rig = make_client()
     link = enter(rig, READY)
     rig.receive(link, Response(9, 200, {}, b""))
-    assert rig.client.late == 1
+    assert rig.client.calls.late == 1
 
 
 def test_no_heartbeat_where_something_else_was_said(make_client: MakeClient) -> None:
@@ -180,3 +181,157 @@ def test_close_says_goodbye_to_who_knows_us(make_client: MakeClient) -> None:
     rig.client.close()
     assert rig.sent(connecting) == []
     assert rig.sent(ready) == rig.sent(draining) == [Goaway("closing")]
+
+
+# -- links that come and go ----------------------------------------------------------------
+
+
+def test_calls_that_wait_are_sent_on_a_link_that_is_added(make_client: MakeClient) -> None:
+    rig = make_client("a")
+    pending = rig.submit()
+    link = rig.add("b")
+    assert (pending.link, [type(item) for item in rig.sent(link)]) == (link, [Call])
+
+
+def test_a_link_to_an_endpoint_that_takes_calls_is_added_once(make_client: MakeClient) -> None:
+    rig = make_client("a")
+    [link] = rig.links
+    assert rig.client.add("a", rig.now) is link
+    rig.welcome(link)
+    rig.submit()
+    rig.remove(link)
+    another = rig.client.add("a", rig.now)
+    assert another is not link  # the one that leaves has calls of its own
+    assert another.key != link.key
+
+
+def test_an_idle_link_that_is_removed_says_goodbye_and_has_left(make_client: MakeClient) -> None:
+    rig = make_client()
+    link = enter(rig, READY)
+    rig.remove(link)
+    assert (rig.left, rig.sent(link), rig.links) == ([link], [Goaway("closing")], [])
+
+
+@pytest.mark.parametrize("state", [CONNECTING, GREETING, REFUSED])
+def test_a_link_that_no_broker_has_greeted_leaves_in_silence(
+    make_client: MakeClient, state: LinkState
+) -> None:
+    rig = make_client()
+    link = enter(rig, state)
+    rig.remove(link)
+    assert (rig.left, rig.sent(link), rig.links) == ([link], [], [])
+
+
+def test_what_is_in_flight_on_a_link_that_is_removed_may_finish(make_client: MakeClient) -> None:
+    rig = make_client("a", "b")
+    first, second = rig.links
+    rig.welcome(first, second)
+    pendings = [rig.submit() for _ in range(2)]
+    rig.sent(first)
+    rig.remove(first)
+    assert rig.submit().link is second
+    rig.receive(first, Response(pendings[0].id, 200, {}, b""))
+    assert (rig.left, rig.sent(first)) == ([], [])
+    rig.receive(first, Response(pendings[1].id, 200, {}, b""))
+    assert rig.ended == pendings
+    assert (rig.left, rig.sent(first)) == ([first], [Goaway("closing")])
+    rig.act()
+    assert rig.left == [first]
+
+
+def test_what_was_not_sent_on_a_link_that_is_removed_goes_elsewhere(
+    make_client: MakeClient,
+) -> None:
+    rig = make_client("a", "b")
+    first, second = rig.links
+    rig.welcome(first, second)
+    sent = rig.submit()
+    rig.sent(first)
+    unsent = rig.submit()
+    rig.client.cancel(sent)
+    rig.remove(first)
+    assert (unsent.link, unsent.attempts) == (second, 1)
+    # The broker must still hear of what was given up.
+    assert rig.sent(first) == [Cancel(sent.id), Goaway("closing")]
+
+
+def test_without_any_link_calls_wait_for_the_next_one(make_client: MakeClient) -> None:
+    rig = make_client("a")
+    rig.welcome(*rig.links)
+    rig.remove(rig.links[0])
+    pending, late = rig.submit(), rig.submit(deadline=5.0)
+    rig.pass_time(10.0)
+    assert rig.ended == [late]
+    assert str(late.outcome) == "nobody answers at no endpoint"
+    link = rig.add("b")
+    assert pending.link is link
+    rig.receive(link, Response(pending.id, 200, {}, b""))
+    rig.assert_nothing_is_left()
+
+
+def test_a_client_may_begin_without_any_endpoint() -> None:
+    client = Client((), instance="client", now=0.0)
+    assert (client.is_connected, client.links.are_refused) == (False, False)
+    assert client.next_tick == 1.0
+    client.tick(1.0)
+    client.close()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_leaving_link_whose_broker_ends(make_client: MakeClient, method: str) -> None:
+    rig = make_client("a", "b")
+    first, second = rig.links
+    rig.welcome(first, second)
+    pending = rig.submit(method)
+    rig.sent(first)
+    rig.remove(first)
+    rig.disconnect(first)
+    assert rig.left == []  # the next connection may bring the response
+    rig.client.bury(first, rig.now)
+    rig.act()
+    assert rig.left == [first]
+    assert rig.sent(first) == []
+    if method == "GET":
+        assert pending.link is second
+    else:
+        assert isinstance(pending.outcome, Unreachable)
+
+
+def test_a_leaving_link_is_resumed_and_then_leaves(make_client: MakeClient) -> None:
+    rig = make_client("a")
+    [link] = rig.links
+    rig.welcome(link)
+    pending = rig.submit()
+    rig.sent(link)
+    rig.remove(link)
+    rig.disconnect(link)
+    rig.welcome(link, seen=pending.id)
+    rig.tick(1.0)
+    rig.tick(2.0)
+    assert rig.sent(link) == [Heartbeat()]
+    waiting = rig.submit()
+    assert waiting.link is None
+    rig.receive(link, Response(pending.id, 200, {}, b""))
+    assert (rig.ended, rig.left) == ([pending], [link])
+
+
+def test_when_only_brokers_are_left_that_refuse_us_calls_end(make_client: MakeClient) -> None:
+    rig = make_client("a", "b")
+    first, second = rig.links
+    rig.receive(first, Goaway("version"))
+    waiting = rig.submit()
+    rig.remove(second)
+    assert rig.ended == [waiting]
+    assert isinstance(waiting.outcome, Unreachable)
+
+
+def test_close_says_goodbye_on_a_leaving_link_too(make_client: MakeClient) -> None:
+    rig = make_client("a")
+    [link] = rig.links
+    rig.welcome(link)
+    rig.submit()
+    rig.sent(link)
+    rig.remove(link)
+    rig.client.close()
+    assert rig.sent(link) == [Goaway("closing")]
+    rig.assert_nothing_is_left()

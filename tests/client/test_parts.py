@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trizmq.client.calls import MAX_BYTES
+from trizmq.client.links import MAX_BYTES
 from trizmq.errors import RemoteProtocolError
 from trizmq.wire.items import Cancel, Goaway, Part, Response
 
@@ -37,7 +37,7 @@ def test_a_gap_is_an_error_and_the_call_is_given_up(rig, seqs) -> None:
     assert pending.outcome.executed == "maybe"
     assert rig.sent(link) == [Cancel(pending.id)]
     rig.receive(link, Part(pending.id, 1, b""), Response(pending.id, 200, {}, b""))
-    assert rig.client.late == 2
+    assert rig.client.calls.late == 2
     rig.assert_nothing_is_left()
 
 

@@ -43,7 +43,7 @@ def test_what_was_not_sent_waits_and_is_sent_once(rig: ClientRig) -> None:
     [link] = rig.links
     pendings = [rig.submit(method) for method in METHODS]  # the socket was full
     rig.disconnect(link)
-    assert (rig.client.waiting, rig.client.in_flight, link.outgoing) == (2, 0, [])
+    assert (rig.client.calls.waiting.count, rig.client.links.in_flight, link.outgoing) == (2, 0, [])
     assert [pending.attempts for pending in pendings] == [0, 0]
     rig.client.bury(link, rig.now)
     rig.welcome(link, broker="another")
@@ -173,7 +173,7 @@ def test_fail_over_is_bounded_by_room_and_attempts(make_client: MakeClient) -> N
     rig.disconnect(first)
     rig.client.miss(first, rig.now)
     assert (len(first.in_flight), len(second.in_flight)) == (1, 2)
-    assert rig.client.waiting == 0
+    assert rig.client.calls.waiting.count == 0
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trizmq.bounds import find_oversize_part
+from trizmq.client.brokers import PATIENCE
 from trizmq.client.links import SMALL, Pending
-from trizmq.client.recovery import PATIENCE
 from trizmq.client.requests import _weight
 from trizmq.errors import LocalProtocolError
 from trizmq.messages import Response
@@ -117,7 +117,7 @@ def test_an_item_that_cannot_be_written_takes_nothing_with_it(make_client: Any) 
     rig.welcome(link)
     first, second = rig.submit(headers={"a": "\ud800"}), rig.submit()
     error = LocalProtocolError("no")
-    assert rig.client.discard_first(link, error) is first
+    assert rig.client.calls.discard_first(link, error) is first
     assert (first.ended, first.outcome) == (True, error)
     assert [item.id for item in rig.sent(link) if isinstance(item, Call)] == [second.id]
     rig.client.cancel(second)

@@ -113,10 +113,7 @@ async def supervising(
     """Keep children that do ``then`` first, while the block lasts; then see that none is left."""
     command = [sys.executable, "-c", CHILD, str(children.directory), then]
     supervisor = Supervisor(
-        command,
-        count=count,
-        grace=grace,
-        on_exit=lambda name, end: children.ended.append((name, end.reason)),
+        command, count=count, grace=grace, on_exit=lambda *end: children.ended.append(end)
     )
     children.supervisor = supervisor
     async with trio.open_nursery() as nursery:
@@ -193,10 +190,7 @@ async def test_those_that_always_die_are_restarted_five_times_then_there_is_a_pa
 async def test_a_command_that_cannot_be_started_is_a_death_too(tmp_path: Path) -> None:
     ended: list[str] = []
     supervisor = Supervisor(
-        [str(tmp_path / "nothing")],
-        count=1,
-        grace=1,
-        on_exit=lambda _, end: ended.append(end.reason),
+        [str(tmp_path / "nothing")], count=1, grace=1, on_exit=lambda _, why: ended.append(why)
     )
     with trio.move_on_after(0.5):
         await supervisor.run()

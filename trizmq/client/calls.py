@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -9,22 +10,34 @@ import msgspec
 
 from .. import messages
 from ..deadlines import Deadlines
-from ..errors import DeadlineExceeded, RemoteProtocolError, Unreachable
+from ..errors import DeadlineExceeded, Overloaded, RemoteProtocolError, Unreachable
 from ..headers import add_lower_case, no_headers
-from ..limits import Limits
 from ..retries import RetryBudget
 from ..wire.items import Call, Cancel, Part, Response, frames_of
-from .links import LinkState, WaitingCalls
+from .links import LinkState, Parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..errors import LocalProtocolError, TrizmqError
     from ..wire.items import Body, Item
+    from .brokers import Links
     from .links import Link, Pending
 
-__all__ = ["MAX_BYTES", "REFUSALS", "Calls", "ClientOutbox", "Parts"]
+__all__ = [
+    "MAX_WAITING",
+    "MAX_WAITING_BYTES",
+    "REFUSALS",
+    "Calls",
+    "ClientOutbox",
+    "WaitingCalls",
+]
 
+#: How many calls may wait, and how large their bodies may be together.
+MAX_WAITING: Final = 10_000
+
+
+MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
 
 # Names of this module, which compiled code finds at once; others it looks up for each call.
 _RESPONSE: Final = messages.Response
@@ -32,45 +45,67 @@ _fields: Final[Any] = msgspec.structs.astuple
 _no_headers: Final = no_headers
 _add_lower_case: Final = add_lower_case
 
-#: As many bytes as a body may have that comes in one.
-MAX_BYTES: Final = Limits().body_bytes
-
 
 @final
-class Parts:
-    """Joined in the order in which they were sent, which is that in which they come."""
+class WaitingCalls:
+    """A queue, in the order in which the calls came, that a call can leave from anywhere."""
 
     def __init__(self) -> None:
-        self.count = 0
-        self._data = bytearray()  # one buffer: a million small parts are not a million objects
+        # An OrderedDict finds its first at once, however many before it have left.
+        self._calls: OrderedDict[Pending, None] = OrderedDict()
+        self.bytes = 0
 
-    def add(self, seq: int, body: Body) -> None:
-        """Take in the next part.
+    @property
+    def count(self) -> int:
+        """How many wait."""
+        return len(self._calls)
 
-        Raises:
-          RemoteProtocolError: one is missing, or they are larger than a body may be.
+    @property
+    def is_full(self) -> bool:
+        """Whether no further call may come; those that waited before may come back."""
+        return len(self._calls) >= MAX_WAITING
 
-        """
-        if seq != self.count:
-            raise RemoteProtocolError(f"part {seq} of a response came where {self.count} was due")
-        self.count += 1
-        for frame in frames_of(body):
-            self._data += frame
-        if len(self._data) > MAX_BYTES:
-            raise RemoteProtocolError(f"the parts of a response are larger than {MAX_BYTES} bytes")
+    @property
+    def is_heavy(self) -> bool:
+        """Whether no further call may come as long as no broker is there."""
+        return self.bytes > MAX_WAITING_BYTES
 
-    def before(self, body: bytes, count: int) -> bytes:
-        """Return all of it: the parts, then the body that came with the end.
+    def push(self, pending: Pending) -> None:
+        """Put ``pending`` at the end."""
+        self._calls[pending] = None
+        self.bytes += _body_size(pending)
 
-        ``count`` is how many parts the end says that there were; 0 if it does not say.
+    def put_back(self, pendings: Sequence[Pending]) -> None:
+        """Put calls that were sent, in their order, before those that were not."""
+        for pending in reversed(pendings):
+            self.push(pending)
+            self._calls.move_to_end(pending, last=False)
 
-        Raises:
-          RemoteProtocolError: the last ones are missing.
+    def pop(self) -> Pending:
+        """Take the first."""
+        pending, _ = self._calls.popitem(last=False)
+        self.bytes -= _body_size(pending)
+        return pending
 
-        """
-        if count and count != self.count:
-            raise RemoteProtocolError(f"{self.count} of the {count} parts of a response came")
-        return bytes(self._data) + body
+    def has(self, pending: Pending) -> bool:
+        """Tell whether ``pending`` waits here."""
+        return pending in self._calls
+
+    def leave(self, pending: Pending) -> bool:
+        """Take out ``pending``; return whether it was here."""
+        if pending not in self._calls:
+            return False
+        del self._calls[pending]
+        self.bytes -= _body_size(pending)
+        return True
+
+    def all(self) -> list[Pending]:
+        """Return all that wait."""
+        return list(self._calls)
+
+
+def _body_size(pending: Pending) -> int:
+    return sum(map(len, frames_of(pending.body)))
 
 
 @final
@@ -82,6 +117,8 @@ class ClientOutbox:
     ended: list[Pending] = field(default_factory=list)
     #: End their connection; a new one follows.
     reopen: list[Link] = field(default_factory=list)
+    #: Send what they have in ``outgoing``, then end their connection: they were removed.
+    left: list[Link] = field(default_factory=list)
     #: Exceptions that were survived, to be logged.
     faults: list[Exception] = field(default_factory=list)
 
@@ -97,7 +134,7 @@ REFUSALS: Final = {
 class Calls:
     """Each call waits, or is at a link, and ends once."""
 
-    def __init__(self, links: Sequence[Link]) -> None:
+    def __init__(self, links: Links) -> None:
         self.waiting = WaitingCalls()
         self.deadlines: Deadlines[Pending] = Deadlines()
         self.budget = RetryBudget()
@@ -108,6 +145,19 @@ class Calls:
         #: Why the last link that was refused was.
         self.refusal = ""
         self._links = links
+
+    def wait(self, pending: Pending) -> None:
+        """Let a new call wait.
+
+        Raises:
+          Overloaded: too many calls wait already.
+
+        """
+        # While a broker is there, what waits will be sent in a moment.
+        if self.waiting.is_full or (self.waiting.is_heavy and not self._links.are_connected):
+            pending.ended = True
+            raise Overloaded(f"{self.waiting.count} calls wait in this client", executed="no")
+        self.waiting.push(pending)
 
     # -- responses ---------------------------------------------------------------------
 
@@ -215,7 +265,7 @@ class Calls:
         """
         if pending.link is not None and pending.link.state is not LinkState.CONNECTING:
             pending.link.outgoing.append(Cancel(pending.id))
-            pending.link.has_spoken = True
+            pending.link.spoken_to = True
 
     def expiry(self, pending: Pending) -> TrizmqError:
         """Return the error of a call whose deadline has passed."""
@@ -227,34 +277,25 @@ class Calls:
             return DeadlineExceeded(
                 f"{pending.method} {pending.target}: no response in time", executed="maybe"
             )
-        if any(link.state is LinkState.READY for link in self._links):
+        if self._links.are_connected:
             return DeadlineExceeded(
                 f"{pending.method} {pending.target}: not sent in time", executed="no"
             )
-        return Unreachable(f"nobody answers at {self._endpoints()}", executed="no")
+        return Unreachable(f"nobody answers at {self._links.endpoints}", executed="no")
 
-    @property
-    def is_refused(self) -> bool:
-        """Whether every broker has refused us."""
-        return all(link.state is LinkState.REFUSED for link in self._links)
-
-    def end_refused(self, reason: str) -> None:
-        """End what waits, if every broker has refused us; ``reason``: the last one's word."""
-        self.refusal = REFUSALS[reason]
-        if self.is_refused:
+    def end_refused(self) -> None:
+        """End the calls that wait, if every broker has refused us."""
+        if self._links.are_refused:
             for pending in self.waiting.all():
-                self.end(pending, Unreachable(self.why_refused(), executed="no"))
+                self.end(pending, self.refused())
 
-    def why_refused(self) -> str:
-        """Return what is said about that."""
-        return f"{self._endpoints()} {self.refusal}"
-
-    def _endpoints(self) -> str:
-        return ", ".join(link.endpoint for link in self._links)
+    def refused(self) -> Unreachable:
+        """Return the error of a call that no broker here takes."""
+        return Unreachable(f"{self._links.endpoints} {self.refusal}", executed="no")
 
     def end_all(self) -> None:
         """End every call: the client is closed."""
-        for link in self._links:
+        for link in self._links.all():
             for pending in list(link.in_flight.values()):
                 self.end(pending, Unreachable("the client was closed", executed="maybe"))
         for pending in self.waiting.all():

@@ -10,7 +10,7 @@ import trio
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 from ..ticker import Faults, Ticker
-from ..transport.line import Line
+from ..transport.line import Line, Lines
 from ..wire import native
 from ..wire.items import DEFAULT_TAKES
 from .carrier import Carrier
@@ -60,16 +60,17 @@ class Connection(Carrier):
     ) -> None:
         self._heard_at = now = trio.current_time()
         self.engine = Engine(
-            endpoints,
+            (),
             instance=secrets.token_hex(4),
             secret=secrets.token_hex(16),
             now=now,
             takes=takes,
         )
+        self._transport = transport
         self._lines: dict[Link, Line] = {}
-        for link in self.engine.links:
-            talk = _LinkTalk(self, link)
-            self._lines[link] = Line(transport, link.endpoint, talk, beats=True)
+        self._running = Lines()
+        for endpoint in endpoints:
+            self._open(endpoint, now)
         self._faults = Faults(LOGGER)
         self._ticker = Ticker(self.engine, self.act, self._faults)
         self._flusher: trio.lowlevel.Task | None = None
@@ -79,8 +80,7 @@ class Connection(Carrier):
         """Keep the connections until cancelled."""
         try:
             async with trio.open_nursery() as nursery:
-                for line in self._lines.values():
-                    nursery.start_soon(line.run)
+                nursery.start_soon(self._running.run)
                 nursery.start_soon(self._ticker.run)
                 nursery.start_soon(self._flush_when_woken)
                 task_status.started()
@@ -90,6 +90,38 @@ class Connection(Carrier):
     @property
     def is_connected(self) -> bool:
         return self.engine.is_connected
+
+    def add(self, endpoint: str) -> None:
+        """Connect to one more broker; nothing if calls go there already.
+
+        Raises:
+          ConfigError: ``endpoint`` is not an endpoint.
+          trio.ClosedResourceError: `run` has ended.
+
+        """
+        if self._is_closed:
+            raise trio.ClosedResourceError("this client was closed")
+        self._open(endpoint, trio.current_time())
+
+    def remove(self, endpoint: str) -> None:
+        """Send no more calls to ``endpoint``; those that are in flight there may finish.
+
+        Then the connection ends, with a goodbye. Calls that wait go to other brokers, and if there
+        is none, wait for the next one that is added. Nothing if no calls go there.
+        """
+        for link in self.engine.links.taking:
+            if link.endpoint == endpoint and not self._is_closed:
+                self.engine.remove(link, trio.current_time())
+                self.act()
+                return
+
+    def _open(self, endpoint: str, now: float) -> None:
+        self._transport.check(endpoint)
+        link = self.engine.add(endpoint, now)
+        if link not in self._lines:
+            line = Line(self._transport, endpoint, _LinkTalk(self, link), beats=True)
+            self._lines[link] = line
+            self._running.add(line)
 
     def submit(self, pending: Pending, now: float) -> None:
         self._take(pending, now)
@@ -165,9 +197,11 @@ class Connection(Carrier):
         outbox = self.engine.take_outbox()
         for link in outbox.reopen:
             self._lines[link].reset()
-        for link in self.engine.links:
+        for link in self._lines:
             if link.outgoing:
                 self._send(link)
+        for link in outbox.left:
+            self._part(link)
         for pending in outbox.ended:
             pending.tell()
         for error in outbox.faults:
@@ -209,19 +243,23 @@ class Connection(Carrier):
             batch = batch[: len(batch) // 2]
 
     def _discard_first(self, link: Link, error: LocalProtocolError) -> None:
-        pending = self.engine.discard_first(link, error)
+        pending = self.engine.calls.discard_first(link, error)
         if pending is not None:
             pending.tell()
 
     def _close(self) -> None:
         self._is_closed = True
         self.engine.close()
-        for link in self.engine.links:
+        for link in list(self._lines):
             if link.outgoing:
                 self._send(link)
-            self._lines[link].close(GOODBYE_SECONDS if link.credit else 0)
+            self._part(link)
         for pending in self.engine.take_outbox().ended:
             pending.tell()
+
+    def _part(self, link: Link) -> None:
+        """End the connection of a link for good; the goodbye may still be on its way."""
+        self._lines.pop(link).close(GOODBYE_SECONDS if link.credit else 0)
 
 
 @final

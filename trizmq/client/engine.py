@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from math import ceil
-from operator import attrgetter
 from typing import TYPE_CHECKING, Final, final
 
-from ..errors import Overloaded, Unreachable
+from ..pulse import Pulse
 from ..wire.items import (
     DEFAULT_TAKES,
     MAX_IN_FLIGHT,
@@ -19,30 +18,22 @@ from ..wire.items import (
     Response,
 )
 from ..wire.native import LARGE
+from .brokers import BrokerLimits, Links
 from .calls import REFUSALS, Calls, ClientOutbox
-from .links import SMALL, Link, LinkState, Pending
-from .recovery import BrokerLimits, Recovery
+from .links import SMALL, LinkState
+from .recovery import Recovery
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..errors import LocalProtocolError
     from ..wire.items import Item, Takes
+    from .links import Link, Pending
 
 __all__ = ["Client"]
 
 # Names of this module, which compiled code finds at once; others it looks up for each call.
 _CALL: Final = Call
 _RESPONSE: Final = Response
-
-
-#: Seconds between heartbeats (docs/reference/statuses.md).
-HEARTBEAT: Final = 1.0
-
-
-#: A broker that has said nothing for so many seconds is busy: a new call goes to another one, if
-#: one is there that is not.
-BUSY: Final = 3.0
 
 
 @final
@@ -72,51 +63,37 @@ class Client:
         now: float,
         takes: Takes = DEFAULT_TAKES,
     ) -> None:
-        self.links = tuple(
-            Link(endpoint, f"{secret}-{number}", heard_at=now)
-            for number, endpoint in enumerate(dict.fromkeys(endpoints))
-        )
+        self.links = Links(endpoints, secret, now)
         self._instance = instance
         self._began = 0.0  # when the first call was sent
         self._takes = takes
         self._last_id = 0
-        self._calls = calls = Calls(self.links)
+        self.calls = calls = Calls(self.links)
         self._waiting = calls.waiting
-        self._limits = BrokerLimits(self.links, now=now)
+        self._limits = BrokerLimits(self.links.taking, now=now)
         self._deadlines = calls.deadlines
         self._recovery = Recovery(
             calls.waiting, calls.budget, calls.end, self._send, self._limits.fits
         )
         self._outbox = ClientOutbox()
-        self._next_beat = now + HEARTBEAT
+        self._pulse = Pulse(now)
 
     def take_outbox(self) -> ClientOutbox:
         """Return what is to be done besides sending, and start anew."""
         outbox, self._outbox = self._outbox, ClientOutbox()
-        outbox.ended, self._calls.ended = self._calls.ended, outbox.ended
+        outbox.ended, self.calls.ended = self.calls.ended, outbox.ended
         for link in outbox.reopen:
             link.is_lost = False
+        if self.links.leaving:
+            outbox.left = self.links.take_left()
+            for link in outbox.left:
+                self._say_goodbye(link)
         return outbox
-
-    @property
-    def in_flight(self) -> int:
-        """How many calls have been sent and not ended."""
-        return sum(len(link.in_flight) for link in self.links)
-
-    @property
-    def late(self) -> int:
-        """How many responses came to calls that had ended."""
-        return self._calls.late
-
-    @property
-    def waiting(self) -> int:
-        """How many calls wait here."""
-        return self._waiting.count
 
     @property
     def is_connected(self) -> bool:
         """Whether some broker has answered our hello, and has not been lost."""
-        return any(link.state is LinkState.READY for link in self.links)
+        return self.links.are_connected
 
     # -- a call's way out --------------------------------------------------------------
 
@@ -128,18 +105,18 @@ class Client:
           Unreachable: no broker here speaks our version.
 
         """
-        link = self._usable_link(now)
+        link = self.links.usable(now)
         small = SMALL if link is None else link.small
         if pending.weight > small and (response := self._limits.refusal(pending, link)):
-            self._calls.answer_unsent(pending, response)
+            self.calls.answer_unsent(pending, response)
             return
         if link is not None and not self._waiting.count:
             self._send(pending, link, now)
-        elif link is None and self._calls.is_refused:
+        elif link is None and self.links.are_refused:
             pending.ended = True
-            raise Unreachable(self._calls.why_refused(), executed="no")
+            raise self.calls.refused()
         else:
-            self._wait(pending)
+            self.calls.wait(pending)
         if pending.is_timed:
             self._deadlines.add(pending.deadline, pending)
 
@@ -149,23 +126,9 @@ class Client:
         One that was not taken in, or has ended, is left as it is.
         """
         if not pending.ended and (pending.link is not None or self._waiting.has(pending)):
-            self._calls.revoke(pending)
-            self._calls.close(pending)
+            self.calls.revoke(pending)
+            self.calls.close(pending)
             pending.let_go()
-
-    def _usable_link(self, now: float) -> Link | None:
-        for link in self.links:
-            if link.has_room and now - link.heard_at <= BUSY:
-                return link
-        ready = [link for link in self.links if link.has_room]
-        return max(ready, key=attrgetter("heard_at")) if ready else None
-
-    def _wait(self, pending: Pending) -> None:
-        # While a broker is there, what waits will be sent in a moment.
-        if self._waiting.is_full or (self._waiting.is_heavy and not self.is_connected):
-            pending.ended = True
-            raise Overloaded(f"{self._waiting.count} calls wait in this client", executed="no")
-        self._waiting.push(pending)
 
     def _send(self, pending: Pending, link: Link, now: float) -> None:
         # Counted only now: on one link ids grow in the order of sending, so that a broker can say
@@ -175,7 +138,7 @@ class Client:
         pending.link = link
         pending.attempts += 1
         link.in_flight[pending.id] = pending
-        link.has_spoken = True
+        link.spoken_to = True
         if pending.weight > LARGE:
             link.note_sent(pending)
         # Rounded up: the broker must not be the first to find the deadline passed. (That of
@@ -198,20 +161,30 @@ class Client:
 
     def _send_waiting(self, now: float) -> None:
         while self._waiting.count:
-            link = self._usable_link(now)
+            link = self.links.usable(now)
             if link is None:
                 return
             pending = self._waiting.pop()
             if pending.weight > link.small and (response := self._limits.refusal(pending, link)):
-                self._calls.end(pending, response)
+                self.calls.end(pending, response)
             else:
                 self._send(pending, link, now)
 
-    def discard_first(self, link: Link, error: LocalProtocolError) -> Pending | None:
-        """Drop the first item of ``link.outgoing``, which cannot be written: see `Calls`."""
-        return self._calls.discard_first(link, error)
-
     # -- connections -------------------------------------------------------------------
+
+    def add(self, endpoint: str, now: float) -> Link:
+        """Return the link to ``endpoint``: a new one, unless there is one that takes calls."""
+        return self.links.add(endpoint, now)
+
+    def remove(self, link: Link, now: float) -> None:
+        """Send no more calls on ``link``. Those that have not left this process wait again.
+
+        The link is in `ClientOutbox.left`, with a goodbye, when no call is in flight on it.
+        """
+        self.links.remove(link)
+        self._recovery.take_unsent(link)
+        self.calls.end_refused()
+        self._send_waiting(now)
 
     def connect(self, link: Link, now: float) -> None:
         """Be told that there is a connection, on which nothing was said yet: say hello."""
@@ -237,11 +210,12 @@ class Client:
             link.state, link.heard_at = LinkState.CONNECTING, now
             link.note_ended()
             self._recovery.take_unsent(link)
+            link.outgoing.clear()
             self._send_waiting(now)
 
     def miss(self, link: Link, now: float) -> None:
         """Be told that no connection could be made."""
-        self._recovery.fail_over(link, list(link.in_flight.values()), self.links, now)
+        self._recovery.fail_over(link, list(link.in_flight.values()), self.links.taking, now)
 
     def bury(self, link: Link, now: float) -> None:
         """Be told that no broker is at ``link.endpoint``: the one that was there has ended."""
@@ -264,18 +238,18 @@ class Client:
             kind = type(item)
             try:
                 if kind is _RESPONSE:
-                    self._calls.answer(link, item)  # type: ignore[arg-type]  # kind says so
+                    self.calls.answer(link, item)  # type: ignore[arg-type]  # kind says so
                 elif kind is Hello:
                     self._welcome(link, item, now)  # type: ignore[arg-type]
                 elif kind is Goaway:
                     self._leave(link, item, now)  # type: ignore[arg-type]
                 elif kind is Part:
-                    self._calls.gather(link, item)  # type: ignore[arg-type]
+                    self.calls.gather(link, item)  # type: ignore[arg-type]
                 elif kind is Heartbeat:
                     link.note_seen(item.seen)  # type: ignore[union-attr]
             except Exception as error:
                 self._outbox.faults.append(error)
-                self._calls.fail(link, item)
+                self.calls.fail(link, item)
         if self._waiting.count:
             self._send_waiting(now)
 
@@ -284,7 +258,7 @@ class Client:
             return
         if link.state is LinkState.GREETING and link.in_flight:
             if hello.instance == link.broker:
-                self._recovery.resume(link, hello, self.links, now)
+                self._recovery.resume(link, hello, self.links.taking, now)
             else:
                 self._recovery.bury(link)
         link.broker = hello.instance
@@ -300,44 +274,41 @@ class Client:
         elif goaway.reason in REFUSALS:
             link.state = LinkState.REFUSED
             self._recovery.bury(link)
-            self._calls.end_refused(goaway.reason)
+            self.calls.refusal = REFUSALS[goaway.reason]
+            self.calls.end_refused()
         else:
             self.lose(link, now)
 
     def close(self) -> None:
         """Say goodbye, and end every call that is left."""
-        for link in self.links:
-            if link.state in (LinkState.READY, LinkState.DRAINING):
-                link.outgoing.append(Goaway("closing"))
-        self._calls.end_all()
+        for link in self.links.all():
+            self._say_goodbye(link)
+        self.calls.end_all()
+
+    def _say_goodbye(self, link: Link) -> None:
+        if link.is_greeted:
+            link.outgoing.append(Goaway("closing"))
 
     # -- time --------------------------------------------------------------------------
 
     @property
     def next_tick(self) -> float:
         """When to call `tick`, at the latest."""
-        if self._waiting.count and any(link.has_room for link in self.links):
+        if self._waiting.count and self.links.have_room:
             return float("-inf")  # a call that was given up, or a lost link, has made it so
-        return min(min(self._deadlines.next, self._next_beat), self._limits.assumed_at)
+        return min(min(self._deadlines.next, self._pulse.next_beat), self._limits.assumed_at)
 
     def tick(self, now: float) -> None:
         """Let time pass: end what is due, beat, send what waits."""
         for pending in self._deadlines.due(now):
-            self._calls.revoke(pending)
-            self._calls.end(pending, self._calls.expiry(pending))
-        if now >= self._next_beat:
-            for link in self.links:
-                # If we come late, nobody listened meanwhile: that is not the broker's silence.
-                link.heard_at += now - self._next_beat
-                self._beat(link)
-            self._next_beat = now + HEARTBEAT
+            self.calls.revoke(pending)
+            self.calls.end(pending, self.calls.expiry(pending))
+        if self._pulse.beats(now):
+            for link in self.links.all():
+                if self._pulse.renew(link) and link.is_greeted:
+                    link.outgoing.append(Heartbeat())
         if self._limits.assume(now):
             for pending in self._waiting.all():
                 if response := self._limits.refusal(pending, None):
-                    self._calls.end(pending, response)
+                    self.calls.end(pending, response)
         self._send_waiting(now)
-
-    def _beat(self, link: Link) -> None:
-        if link.state in (LinkState.READY, LinkState.DRAINING) and not link.has_spoken:
-            link.outgoing.append(Heartbeat())
-        link.has_spoken = False

@@ -1,34 +1,34 @@
-"""The client's links, one for each broker endpoint, and the calls that wait for one."""
+"""The client's links, one for each broker endpoint, and the calls that are sent on them."""
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, final
 
 from ..bounds import UNBOUNDED, sane, small_of
+from ..errors import RemoteProtocolError
+from ..limits import Limits
 from ..messages import IDEMPOTENT_METHODS
 from ..wire.batches import TOGETHER
 from ..wire.items import DEFAULT_TAKES, frames_of
 from ..wire.native import LARGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from .. import messages
     from ..errors import TrizmqError
     from ..wire.items import Body, Headers, Item, Takes
-    from .calls import Parts
 
 __all__ = [
-    "MAX_WAITING",
-    "MAX_WAITING_BYTES",
+    "MAX_BYTES",
     "SMALL",
     "Link",
     "LinkState",
+    "Parts",
     "Pending",
-    "WaitingCalls",
     "nobody",
 ]
 
@@ -89,7 +89,7 @@ class Link:
     broker: str = ""
     #: The driver is to end the connection: what comes on it is of no concern.
     is_lost: bool = False
-    has_spoken: bool = False
+    spoken_to: bool = False
     #: What the broker takes, once its hello has told; a call of a weight up to ``small`` fits.
     limits: Takes | None = None
     small: int = SMALL
@@ -100,6 +100,11 @@ class Link:
     on_their_way: int = 0
     #: Their ids, in the order of sending, and their sizes.
     large: deque[tuple[int, int]] = field(default_factory=deque)
+
+    @property
+    def is_greeted(self) -> bool:
+        """Whether the broker has answered our hello on this connection."""
+        return self.state in (LinkState.READY, LinkState.DRAINING)
 
     def learn(self, limits: Takes, window: int) -> None:
         """Note what the broker takes, and how much at once."""
@@ -138,6 +143,47 @@ class Link:
         """Note that nothing is on its way any more: the connection has ended."""
         self.large.clear()
         self.on_their_way = 0
+
+
+#: As many bytes as a body may have that comes in one.
+MAX_BYTES: Final = Limits().body_bytes
+
+
+@final
+class Parts:
+    """Joined in the order in which they were sent, which is that in which they come."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._data = bytearray()  # one buffer: a million small parts are not a million objects
+
+    def add(self, seq: int, body: Body) -> None:
+        """Take in the next part.
+
+        Raises:
+          RemoteProtocolError: one is missing, or they are larger than a body may be.
+
+        """
+        if seq != self.count:
+            raise RemoteProtocolError(f"part {seq} of a response came where {self.count} was due")
+        self.count += 1
+        for frame in frames_of(body):
+            self._data += frame
+        if len(self._data) > MAX_BYTES:
+            raise RemoteProtocolError(f"the parts of a response are larger than {MAX_BYTES} bytes")
+
+    def before(self, body: bytes, count: int) -> bytes:
+        """Return all of it: the parts, then the body that came with the end.
+
+        ``count`` is how many parts the end says that there were; 0 if it does not say.
+
+        Raises:
+          RemoteProtocolError: the last ones are missing.
+
+        """
+        if count and count != self.count:
+            raise RemoteProtocolError(f"{self.count} of the {count} parts of a response came")
+        return bytes(self._data) + body
 
 
 @final
@@ -193,72 +239,3 @@ class Pending:
     def is_idempotent(self) -> bool:
         """Whether doing it twice is as good as once (promise P4)."""
         return self.method in IDEMPOTENT_METHODS or "idempotency-key" in self.headers
-
-
-#: How many calls may wait, and how large their bodies may be together.
-MAX_WAITING: Final = 10_000
-
-
-MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
-
-
-@final
-class WaitingCalls:
-    """A queue, in the order in which the calls came, that a call can leave from anywhere."""
-
-    def __init__(self) -> None:
-        # An OrderedDict finds its first at once, however many before it have left.
-        self._calls: OrderedDict[Pending, None] = OrderedDict()
-        self.bytes = 0
-
-    @property
-    def count(self) -> int:
-        """How many wait."""
-        return len(self._calls)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether no further call may come; those that waited before may come back."""
-        return len(self._calls) >= MAX_WAITING
-
-    @property
-    def is_heavy(self) -> bool:
-        """Whether no further call may come as long as no broker is there."""
-        return self.bytes > MAX_WAITING_BYTES
-
-    def push(self, pending: Pending) -> None:
-        """Put ``pending`` at the end."""
-        self._calls[pending] = None
-        self.bytes += _body_size(pending)
-
-    def put_back(self, pendings: Sequence[Pending]) -> None:
-        """Put calls that were sent, in their order, before those that were not."""
-        for pending in reversed(pendings):
-            self.push(pending)
-            self._calls.move_to_end(pending, last=False)
-
-    def pop(self) -> Pending:
-        """Take the first."""
-        pending, _ = self._calls.popitem(last=False)
-        self.bytes -= _body_size(pending)
-        return pending
-
-    def has(self, pending: Pending) -> bool:
-        """Tell whether ``pending`` waits here."""
-        return pending in self._calls
-
-    def leave(self, pending: Pending) -> bool:
-        """Take out ``pending``; return whether it was here."""
-        if pending not in self._calls:
-            return False
-        del self._calls[pending]
-        self.bytes -= _body_size(pending)
-        return True
-
-    def all(self) -> list[Pending]:
-        """Return all that wait."""
-        return list(self._calls)
-
-
-def _body_size(pending: Pending) -> int:
-    return sum(map(len, frames_of(pending.body)))

@@ -1,23 +1,22 @@
-"""What becomes of calls whose connection has ended, or that are too large for a broker."""
+"""What becomes of calls whose connection has ended."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, final
 
-from ..bounds import find_oversize_part
 from ..errors import Unreachable
-from ..messages import Response, problem
 from ..retries import MAX_ATTEMPTS
-from ..wire.items import DEFAULT_TAKES, Call
+from ..wire.items import Call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from ..retries import RetryBudget
-    from ..wire.items import Hello, Takes
-    from .links import Link, Pending, WaitingCalls
+    from ..wire.items import Hello
+    from .calls import WaitingCalls
+    from .links import Link, Pending
 
-__all__ = ["BrokerLimits", "Recovery"]
+__all__ = ["Recovery"]
 
 
 @final
@@ -57,9 +56,9 @@ class Recovery:
         self._fits = fits
 
     def take_unsent(self, link: Link) -> None:
-        """Let the calls wait again that are still in ``link.outgoing``, and empty that."""
+        """Take the calls out of ``link.outgoing``, and let them wait again."""
         ids = [item.id for item in link.outgoing if isinstance(item, Call)]
-        link.outgoing.clear()
+        link.outgoing[:] = [item for item in link.outgoing if not isinstance(item, Call)]
         self._take_back(link, [one for one in ids if one in link.in_flight])
 
     def take_unseen(self, link: Link, seen: int) -> None:
@@ -119,51 +118,3 @@ class Recovery:
 
 def _may_go_again(pending: Pending) -> bool:
     return pending.is_idempotent and pending.attempts < MAX_ATTEMPTS
-
-
-#: How long a call that is over the default limits waits for a broker that takes more, in
-#: seconds from the client's start.
-PATIENCE: Final = 1.0
-
-
-@final
-class BrokerLimits:
-    """Refuses before it is sent what a broker would refuse, or drop the connection for.
-
-    A broker tells its limits in its hello. A client that has never heard one waits for it a
-    moment, then assumes the default limits.
-    """
-
-    def __init__(self, links: Sequence[Link], *, now: float) -> None:
-        #: When to call `assume`, at the latest.
-        self.assumed_at = now + PATIENCE
-        self._links = links
-        self._assumed: tuple[Takes, ...] = ()
-
-    def assume(self, now: float) -> bool:
-        """Let time pass; tell whether the default limits hold from now on."""
-        if now < self.assumed_at:
-            return False
-        self.assumed_at = float("inf")
-        self._assumed = (DEFAULT_TAKES,)
-        return True
-
-    def fits(self, pending: Pending, link: Link) -> bool:
-        """Tell whether the broker at ``link`` takes a call so large."""
-        return pending.weight <= link.small or self.refusal(pending, link) is None
-
-    def refusal(self, pending: Pending, link: Link | None) -> Response | None:
-        """Return the answer to a call that is too large for ``link``, or, without one, for all."""
-        oversize: tuple[int, str] | None = None
-        for limits in self._known(link):
-            oversize = find_oversize_part(
-                pending.method, pending.target, pending.headers, pending.body, limits
-            )
-            if oversize is None:
-                return None
-        return problem(*oversize, executed="no") if oversize else None
-
-    def _known(self, link: Link | None) -> Sequence[Takes]:
-        if link is not None:
-            return (link.limits or DEFAULT_TAKES,)
-        return [link.limits for link in self._links if link.limits] or self._assumed

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 from secrets import token_hex
-from typing import TYPE_CHECKING, Final, NamedTuple, final
+from typing import TYPE_CHECKING, Final, final
 
 import trio
 
@@ -17,7 +17,7 @@ from ..errors import ConfigError, TrizmqError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["SUPERVISED", "WORKER_NAME", "WORKER_SECRET", "Child", "Exit", "Muster", "StartFailed"]
+__all__ = ["SUPERVISED", "WORKER_NAME", "WORKER_SECRET", "Child", "Muster", "StartFailed"]
 
 
 LOGGER = logging.getLogger("trizmq.supervisor")
@@ -36,21 +36,6 @@ WORKER_SECRET: Final = "TRIZMQ_WORKER_SECRET"  # noqa: S105 (a variable's name)
 
 #: How long the kernel may take to end a killed process, in seconds.
 REAP_SECONDS: Final = 1.0
-
-
-class Exit(NamedTuple):
-    """How a child process has ended.
-
-    Args:
-      reason: in words: ``"exit status 1"``, ``"SIGKILL"`` or ``"not started: ..."``.
-      status: its exit status; None if a signal ended it, or if it was not started.
-      was_started: whether there was a process at all.
-
-    """
-
-    reason: str
-    status: int | None = None
-    was_started: bool = True
 
 
 @final
@@ -102,8 +87,8 @@ class Child:
         else:
             self._process.send_signal(number)  # has no effect if it has ended
 
-    async def live(self, command: Sequence[str]) -> Exit:
-        """Start the process, wait for its end, and return how it ended.
+    async def live(self, command: Sequence[str]) -> str:
+        """Start the process, wait for its end, and return the reason in words.
 
         If cancelled, the process is killed and reaped.
         """
@@ -112,7 +97,7 @@ class Child:
             try:
                 process = await self._start(command, reading)
             except OSError as error:
-                return Exit(f"not started: {error}", was_started=False)
+                return f"not started: {error}"
             finally:
                 os.close(reading)
             try:
@@ -143,12 +128,10 @@ class Child:
             self._signal(self._first_signal)
         return process
 
-    def _how_it_ended(self, process: trio.Process) -> Exit:
-        code = process.returncode
-        assert code is not None
-        how = _in_words(code)
-        reason = f"{how} ({self._cause})" if self._cause else how
-        return Exit(reason, status=code if code >= 0 else None)
+    def _how_it_ended(self, process: trio.Process) -> str:
+        assert process.returncode is not None
+        how = _in_words(process.returncode)
+        return f"{how} ({self._cause})" if self._cause else how
 
 
 async def _reap(process: trio.Process) -> None:
@@ -171,7 +154,7 @@ def _in_words(returncode: int) -> str:
 MAX_DEATHS: Final = 5
 
 #: The exit status of a process with invalid settings.
-USAGE: Final = 2
+USAGE: Final = "exit status 2"
 
 
 class StartFailed(TrizmqError):  # noqa: N818 (the cause is the name)
@@ -208,16 +191,16 @@ class Muster:
         if self._are_all_ready():
             self._is_over.set()
 
-    def note_exit(self, end: Exit) -> None:
-        """Record the end of a process."""
-        if self._is_over.is_set() or end.status == 0:
+    def note_exit(self, reason: str) -> None:
+        """Record the end of a process, with the supervisor's reason."""
+        if self._is_over.is_set() or reason == "exit status 0":
             return
         self._deaths += 1
-        is_its_own = end.status is not None or not end.was_started
+        is_its_own = reason.startswith(("exit status", "not started"))
         if self._deaths >= MAX_DEATHS or (is_its_own and not self._has_been_ready):
-            kind = ConfigError if end.status == USAGE else StartFailed
+            kind = ConfigError if reason == USAGE else StartFailed
             self._failure = kind(
-                f"a worker process ended before all were ready ({end.reason}): see its lines in"
-                " this log"
+                f"a worker process ended before all were ready ({reason}): see its lines in this"
+                " log"
             )
             self._is_over.set()

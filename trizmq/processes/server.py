@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ..errors import TrizmqError
     from ..settings import Settings
     from ..transport.face import Router, Transport
-    from .children import Exit
     from .supervisor import Supervisor
 
 __all__ = ["Server", "Staff"]
@@ -169,9 +168,9 @@ class Server:
         if self._supervisor is not None:
             await self._supervisor.replace_all()
 
-    def _note_exit(self, name: str, end: Exit) -> None:
-        self._muster.note_exit(end)
-        self.broker.lose_named(name, end.reason, trio.current_time())
+    def _note_exit(self, name: str, reason: str) -> None:
+        self._muster.note_exit(reason)
+        self.broker.lose_named(name, reason, trio.current_time())
         if self._supervisor is not None and self._supervisor.is_pausing:
             self.broker.suspend(trio.current_time())
         self._loop.act()

@@ -16,8 +16,6 @@ from .children import REAP_SECONDS, Child
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from .children import Exit
-
 __all__ = [
     "BURST",
     "FIRST_PAUSE",
@@ -50,8 +48,9 @@ class Supervisor:
       count: N.
       grace: seconds from SIGTERM to SIGKILL for a child. A little more than the grace of its
         own calls, or it is killed while it says goodbye.
-      on_exit: called at each end with (name, `Exit`); not for children that end because `run`
-        is cancelled.
+      on_exit: called at each end with (name, reason), where the reason is like
+        ``"exit status 1"`` or ``"SIGKILL"``; not for children that end because `run` is
+        cancelled.
       on_start: called before each start with (name, secret). A process that knows the secret
         is the child.
 
@@ -68,7 +67,7 @@ class Supervisor:
         *,
         count: int,
         grace: float,
-        on_exit: Callable[[str, Exit], object],
+        on_exit: Callable[[str, str], object],
         on_start: Callable[[str, str], object] = lambda _name, _secret: None,
     ) -> None:
         self._command = command
@@ -162,12 +161,12 @@ class Supervisor:
 
     async def _see_through(self, child: Child) -> None:
         try:
-            end = await child.live(self._command)
+            reason = await child.live(self._command)
         finally:
             del self._children[child.name]
             self._wake()
-        self._note_end(child, end.reason)
-        self._on_exit(child.name, end)
+        self._note_end(child, reason)
+        self._on_exit(child.name, reason)
 
     def _note_end(self, child: Child, reason: str) -> None:
         if child.is_leaving:

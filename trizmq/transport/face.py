@@ -148,15 +148,13 @@ class Transport(Protocol):
     async def is_refused(self, address: str) -> bool:
         """Return whether there is certainly no router at ``address``."""
 
-    def connect(self, address: str, *, beats: bool = False, is_patient: bool = False) -> Dealer:
+    def connect(self, address: str, *, beats: bool = False) -> Dealer:
         """Open a dealer to ``address``, whether or not there is a router.
 
         Args:
           address: a result of `find`.
           beats: let the transport itself check the other end every half second. Use it only
             if the other end is trizmq: others treat this as a message, or disconnect.
-          is_patient: wait longer until a connection with beats is given up, because its end
-            would cost more than a router that is not noticed to hang.
 
         Raises:
           ConfigError: if ``address`` is not an endpoint.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .face import Dealer, Transport
 
-__all__ = ["Line", "Talk", "open_dealer"]
+__all__ = ["Line", "Lines", "Talk", "open_dealer"]
 
 
 LOGGER = logging.getLogger("trizmq.connection")
@@ -79,31 +79,26 @@ class Line:
 
     Args:
       beats: whether the other end is trizmq: see `face.Transport.connect`.
-      is_patient: see there, too.
 
     """
 
-    def __init__(
-        self,
-        transport: Transport,
-        endpoint: str,
-        talk: Talk,
-        *,
-        beats: bool,
-        is_patient: bool = False,
-    ) -> None:
+    def __init__(self, transport: Transport, endpoint: str, talk: Talk, *, beats: bool) -> None:
         transport.check(endpoint)
         self.dealer: Dealer | None = None
         self._transport = transport
         self._endpoint = endpoint
         self._talk = talk
         self._beats = beats
-        self._is_patient = is_patient
+        self._scope = trio.CancelScope()
         self._is_warned = False
         self._longest_pause = LOCAL_PAUSE if is_local(endpoint) else LONGEST_PAUSE
 
     async def run(self) -> None:
-        """Connect again and again until cancelled; `close` closes the last socket."""
+        """Connect again and again until cancelled or closed; `close` closes the last socket."""
+        with self._scope:
+            await self._run()
+
+    async def _run(self) -> None:
         failures = 0
         while True:
             began = trio.current_time()
@@ -135,19 +130,23 @@ class Line:
             dealer.close()
 
     def close(self, linger: float = 0) -> None:
-        """Close the last socket of `run`; ``linger`` is the same as for a `face.Dealer`."""
+        """End `run`, and close its socket; ``linger`` is the same as for a `face.Dealer`."""
+        self._scope.cancel()
         if self.dealer is not None:
-            self.dealer.close(linger)
+            dealer, self.dealer = self.dealer, None
+            dealer.close(linger)
 
     async def _connect(self) -> bool:
         """Try each address; return True after a connection has ended, False if none was made."""
         addresses = await self._transport.find(self._endpoint)
         try:
-            dealer = await _connect(
-                self._transport, addresses, beats=self._beats, is_patient=self._is_patient
-            )
+            dealer = await _connect(self._transport, addresses, beats=self._beats)
         except OSError as error:  # no descriptors are left; there may be some later
             self._warn(error)
+            return False
+        if self._scope.cancel_called:
+            if dealer is not None:
+                dealer.close()
             return False
         if dealer is not None:
             self._is_warned = False
@@ -191,6 +190,30 @@ class Line:
             self._talk.lost()
 
 
+@final
+class Lines:
+    """Runs lines, as many as are added, at any time. Each ends when it is closed."""
+
+    def __init__(self) -> None:
+        self._new: list[Line] = []
+        self._has_new = trio.Event()
+
+    def add(self, line: Line) -> None:
+        """Run ``line`` too."""
+        self._new.append(line)
+        self._has_new.set()
+
+    async def run(self) -> None:
+        """Run lines until cancelled."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                await self._has_new.wait()
+                self._has_new = trio.Event()
+                new, self._new = self._new, []
+                for line in new:
+                    nursery.start_soon(line.run)
+
+
 async def open_dealer(transport: Transport, endpoint: str, *, beats: bool) -> Dealer:
     """Return a dealer that is connected to ``endpoint``; if there is no server, wait for one."""
     transport.check(endpoint)
@@ -201,12 +224,10 @@ async def open_dealer(transport: Transport, endpoint: str, *, beats: bool) -> De
         await trio.sleep(FIRST_PAUSE)
 
 
-async def _connect(
-    transport: Transport, addresses: Sequence[str], *, beats: bool, is_patient: bool = False
-) -> Dealer | None:
+async def _connect(transport: Transport, addresses: Sequence[str], *, beats: bool) -> Dealer | None:
     """Return a dealer that is connected to the first address that responds."""
     for address in addresses:
-        dealer = transport.connect(address, beats=beats, is_patient=is_patient)
+        dealer = transport.connect(address, beats=beats)
         is_connected = False
         try:
             with trio.move_on_after(ATTEMPT):

@@ -221,9 +221,7 @@ class MemoryTransport:
         await trio.lowlevel.checkpoint()
         return address not in self._routers
 
-    def connect(
-        self, address: str, *, beats: bool = False, is_patient: bool = False
-    ) -> MemoryDealer:
+    def connect(self, address: str, *, beats: bool = False) -> MemoryDealer:
         dealer = MemoryDealer(self, self._routers.get(address))
         self._dealers.append(dealer)
         return dealer

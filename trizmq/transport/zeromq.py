@@ -47,10 +47,6 @@ BEAT: Final = 500
 LOCAL_SILENCE: Final = 1_500
 SILENCE: Final = 3_000
 
-#: The same for workers. A broker that stands still gives them no calls anyway, but those that they
-#: have would be stopped.
-LONG_SILENCE: Final = 10_000
-
 #: Messages that may wait for one peer of a router. `Unsent` limits their bytes.
 HIGH_WATER_MARK: Final = 20_000
 
@@ -105,7 +101,7 @@ class ZmqTransport(trio.abc.AsyncResource):
     async def is_refused(self, address: str) -> bool:
         return await is_refused(address)
 
-    def connect(self, address: str, *, beats: bool = False, is_patient: bool = False) -> ZmqDealer:
+    def connect(self, address: str, *, beats: bool = False) -> ZmqDealer:
         check_connect(address)
         socket = self._socket(zmq.DEALER, address)
         _bound_send_buffer(socket, address)
@@ -113,7 +109,7 @@ class ZmqTransport(trio.abc.AsyncResource):
         # But for peers before ZMTP 3, there is no event for the end of the handshake.
         there = int(zmq.EVENT_HANDSHAKE_SUCCEEDED) if beats else CONNECTED
         if beats:
-            _let_beat(socket, address, is_patient=is_patient)
+            _let_beat(socket, address)
         monitor = Monitor(self._context, socket, ENDS | CONNECTED | there)
         dealer = ZmqDealer(socket, monitor, there, self._max_frame)
         try:
@@ -167,12 +163,10 @@ def _bind(socket: zmq.Socket[bytes], endpoint: str) -> str:
     return cast("bytes", socket.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
 
 
-def _let_beat(socket: zmq.Socket[bytes], address: str, *, is_patient: bool) -> None:
+def _let_beat(socket: zmq.Socket[bytes], address: str) -> None:
     socket.setsockopt(zmq.HEARTBEAT_IVL, BEAT)
-    silence = LOCAL_SILENCE if is_local(address) else SILENCE
-    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, LONG_SILENCE if is_patient else silence)
-    # The other end gives us up in the same way. (After it has stood still, it asks nothing first.)
-    socket.setsockopt(zmq.HEARTBEAT_TTL, LONG_SILENCE if is_patient else SILENCE)
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, LOCAL_SILENCE if is_local(address) else SILENCE)
+    socket.setsockopt(zmq.HEARTBEAT_TTL, SILENCE)  # the other end gives us up in the same way
 
 
 def _bound_send_buffer(socket: zmq.Socket[bytes], endpoint: str) -> None:

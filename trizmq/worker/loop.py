@@ -65,7 +65,7 @@ class _Talk:
     def open(self, transport: Transport, endpoint: str, *, beats: bool) -> None:
         """Create a line to ``endpoint``; ``beats``: whether the broker is trizmq."""
         self.endpoint = endpoint
-        self.line = Line(transport, endpoint, self, beats=beats, is_patient=True)
+        self.line = Line(transport, endpoint, self, beats=beats)
 
     def act(self) -> WorkerOutbox:
         """Send the messages of the conversation; return its other actions."""

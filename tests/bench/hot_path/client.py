@@ -98,7 +98,7 @@ class _Steps:
         self._dealer = dealer = StandInDealer()
         self._connection = connection = Connection(Transport(dealer=dealer), [ENDPOINT])
         self._engine = connection.engine
-        (self._link,) = self._engine.links
+        (self._link,) = self._engine.links.taking
         connection._lines[self._link].dealer = dealer
         self._engine.connect(self._link, self._now)
         connection.receive(self._link, dealer)  # the broker's hello

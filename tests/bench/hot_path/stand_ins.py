@@ -176,7 +176,7 @@ class Transport:
         await trio.lowlevel.checkpoint()
         return False
 
-    def connect(self, address: str, *, beats: bool = False, is_patient: bool = False) -> Dealer:
+    def connect(self, address: str, *, beats: bool = False) -> Dealer:
         assert self._dealer is not None
         return self._dealer
 

@@ -1,0 +1,147 @@
+"""The brokers that a client knows: the links to them come and go, and each says what it takes."""
+
+from __future__ import annotations
+
+from itertools import count
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final, final
+
+from ..bounds import find_oversize_part
+from ..messages import Response, problem
+from ..wire.items import DEFAULT_TAKES
+from .links import Link, LinkState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ..wire.items import Takes
+    from .links import Pending
+
+__all__ = ["BrokerLimits", "Links"]
+
+#: A broker that has said nothing for so many seconds is busy: a new call goes to another one, if
+#: one is there that is not.
+BUSY: Final = 3.0
+
+
+@final
+class Links:
+    """The links of one client: they come and go.
+
+    A link that was removed is given no more calls. It is *leaving* until the calls that were sent
+    on it have ended: it keeps its connection, and makes another one if that is lost.
+    """
+
+    def __init__(self, endpoints: Iterable[str], secret: str, now: float) -> None:
+        #: Those that take calls, in the order in which they are asked.
+        self.taking: list[Link] = []
+        self.leaving: list[Link] = []
+        self._secret = secret
+        self._numbers = count()
+        for endpoint in endpoints:
+            self.add(endpoint, now)
+
+    def add(self, endpoint: str, now: float) -> Link:
+        """Return a link to ``endpoint``: the one that is there, or a new one."""
+        for link in self.taking:
+            if link.endpoint == endpoint:
+                return link
+        link = Link(endpoint, f"{self._secret}-{next(self._numbers)}", heard_at=now)
+        self.taking.append(link)
+        return link
+
+    def remove(self, link: Link) -> None:
+        """Let ``link`` leave."""
+        self.taking.remove(link)
+        self.leaving.append(link)
+
+    def take_left(self) -> list[Link]:
+        """Forget the leaving links on which no call is left, and return them."""
+        left = [link for link in self.leaving if not link.in_flight]
+        self.leaving = [link for link in self.leaving if link.in_flight]
+        return left
+
+    def all(self) -> list[Link]:
+        """Return every link."""
+        return [*self.taking, *self.leaving]
+
+    def usable(self, now: float) -> Link | None:
+        """Return the link on which the next call is to be sent, if there is one."""
+        for link in self.taking:
+            if link.has_room and now - link.heard_at <= BUSY:
+                return link
+        ready = [link for link in self.taking if link.has_room]
+        return max(ready, key=attrgetter("heard_at")) if ready else None
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls have been sent and have not ended."""
+        return sum(len(link.in_flight) for link in self.all())
+
+    @property
+    def have_room(self) -> bool:
+        """Whether a call may be sent now."""
+        return any(link.has_room for link in self.taking)
+
+    @property
+    def are_connected(self) -> bool:
+        """Whether a broker has answered our hello, and takes calls."""
+        return any(link.state is LinkState.READY for link in self.taking)
+
+    @property
+    def are_refused(self) -> bool:
+        """Whether every broker has refused us."""
+        return bool(self.taking) and all(link.state is LinkState.REFUSED for link in self.taking)
+
+    @property
+    def endpoints(self) -> str:
+        """The endpoints, for messages."""
+        return ", ".join(link.endpoint for link in self.taking) or "no endpoint"
+
+
+#: How long a call that is over the default limits waits for a broker that takes more, in
+#: seconds from the client's start.
+PATIENCE: Final = 1.0
+
+
+@final
+class BrokerLimits:
+    """Refuses before it is sent what a broker would refuse, or drop the connection for.
+
+    A broker tells its limits in its hello. A client that has never heard one waits for it a
+    moment, then assumes the default limits.
+    """
+
+    def __init__(self, links: Sequence[Link], *, now: float) -> None:
+        #: When to call `assume`, at the latest.
+        self.assumed_at = now + PATIENCE
+        self._links = links
+        self._assumed: tuple[Takes, ...] = ()
+
+    def assume(self, now: float) -> bool:
+        """Let time pass; tell whether the default limits hold from now on."""
+        if now < self.assumed_at:
+            return False
+        self.assumed_at = float("inf")
+        self._assumed = (DEFAULT_TAKES,)
+        return True
+
+    def fits(self, pending: Pending, link: Link) -> bool:
+        """Tell whether the broker at ``link`` takes a call so large."""
+        return pending.weight <= link.small or self.refusal(pending, link) is None
+
+    def refusal(self, pending: Pending, link: Link | None) -> Response | None:
+        """Return the answer to a call that is too large for ``link``, or, without one, for all."""
+        oversize: tuple[int, str] | None = None
+        for limits in self._known(link):
+            oversize = find_oversize_part(
+                pending.method, pending.target, pending.headers, pending.body, limits
+            )
+            if oversize is None:
+                return None
+        return problem(*oversize, executed="no") if oversize else None
+
+    def _known(self, link: Link | None) -> Sequence[Takes]:
+        if link is not None:
+            return (link.limits or DEFAULT_TAKES,)
+        return [link.limits for link in self._links if link.limits] or self._assumed
