@@ -140,7 +140,9 @@ class WorkerPool(Generic[T]):
         while not (cancelled and scope in cancelled):
             if not ready:
                 post.item = None
+                POSTS.pop(task, None)  # so that nobody looks for items while there are none
                 await self._rest(task)
+                POSTS[task] = post
                 continue
             item = ready.popleft()
             if ready or self._unflushed:
