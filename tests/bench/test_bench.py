@@ -70,7 +70,7 @@ def test_every_connection_is_used_and_tasks_share_none_if_there_are_enough(in_fl
     assert sum(map(len, shares)) == max(in_flight, 3)
 
 
-def test_a_report_has_a_row_for_who_was_not_there(tmp_path: Path) -> None:
+def test_a_report_has_a_row_for_unavailable_entrants(tmp_path: Path) -> None:
     report = Report("today", "machine", {"trizmq": "1"}, Effort(2, 1.0, 0.1))
     report.results["W1"] = {"trizmq": outcome(10, 30), "rpyc": Outcome(absent="no compiler")}
     report.write(tmp_path)
@@ -101,7 +101,7 @@ def start(tmp_path: Path):
 
 
 @linux
-def test_what_a_child_costs_is_seen_while_it_lives(start) -> None:
+def test_the_cost_of_a_child_is_measured_while_it_runs(start) -> None:
     child = start(ECHO)
     assert child.ask("one", 20) == "one\n"
     before = child.cpu_seconds()
@@ -121,7 +121,7 @@ def test_a_child_of_a_child_is_counted(start) -> None:
     assert parent.memory()[0] > 1.5 * lone.memory()[0]
 
 
-def test_who_dies_or_is_silent_says_why(start) -> None:
+def test_the_error_of_a_dead_or_silent_child_explains_why(start) -> None:
     with pytest.raises(Died, match="no such thing"):
         start("raise SystemExit('no such thing')").ask("one", 20)
     with pytest.raises(Died, match="exit code -9"):

@@ -43,7 +43,7 @@ def test_the_lines_add_up_to_the_whole_and_most_of_it_has_a_line(build, side, li
     assert 0.5 * whole < sum(steps) < 1.2 * whole  # less than it, but for the haste of a test
 
 
-def test_what_was_timed_is_never_less_than_what_of_it_has_lines_of_its_own(build) -> None:
+def test_every_line_is_at_least_the_sum_of_its_nested_lines(build) -> None:
     assert build["server"]["receive"] > build["server"]["open"]
     assert build["client"]["step"] > build["client"]["make"]
 
@@ -65,7 +65,7 @@ def test_a_report_is_tables_for_people_and_json_for_programs(build, tmp_path: Pa
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
-def test_a_thread_is_told_from_another() -> None:
+def test_threads_are_distinguished() -> None:
     before = usage_of(os.getpid())
     sum(range(10**6))
     used = {kind: usage.minus(before[kind]) for kind, usage in usage_of(os.getpid()).items()}

@@ -1,4 +1,4 @@
-"""A broker process, for clients at BIND and workers at BACKEND; says when it is up."""
+"""A broker process, for clients at BIND and workers at BACKEND; reports when it is ready."""
 
 import sys
 from functools import partial

@@ -1,4 +1,4 @@
-"""A client that makes COUNT calls to ENDPOINT that nobody will answer; says when they are out."""
+"""A client that makes COUNT unanswered calls to ENDPOINT, and reports when they are sent."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Processes to misbehave, and a server whose broker can be looked into while they do."""
+"""Misbehaving processes, and a server whose broker can be inspected meanwhile."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def open_broker(plugin, tmp_path):
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """``start(script, *args)``: a process; ended after the test, whatever state it is in."""
+    """``start(script, *args)``: a process, ended after the test in any state."""
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(script: str, *args: str) -> subprocess.Popen[bytes]:

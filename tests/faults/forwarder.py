@@ -1,4 +1,4 @@
-"""A TCP forwarder between clients and a server, whose connections a test can cut and delay."""
+"""A TCP forwarder between clients and a server, with connections that a test can cut or delay."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from contextlib import asynccontextmanager
 
 
 class Forwarder:
-    """Passes bytes on, both ways, until it is told otherwise.
+    """Forwards bytes in both directions.
 
     Attributes:
-      endpoint: where clients connect.
-      holds_requests: what clients send is kept back, and lost when the connection is cut.
-      holds_responses: likewise what the server sends.
+      endpoint: the endpoint for clients.
+      holds_requests: hold back data from clients, which is lost when the connection is cut.
+      holds_responses: the same for data from the server.
 
     """
 
@@ -33,7 +33,7 @@ class Forwarder:
         self.connections = 0
 
     def cut(self) -> None:
-        """End every connection; new ones can be made at once."""
+        """End every connection; new ones are possible immediately."""
         self.holds_requests = self.holds_responses = False
         scopes, self._scopes = self._scopes, []
         for scope in scopes:
@@ -66,7 +66,7 @@ class Forwarder:
 
 @asynccontextmanager
 async def forwarding(target: str) -> AsyncIterator[Forwarder]:
-    """Forward to ``target`` for as long as the block lasts."""
+    """Forward to ``target`` for the duration of the block."""
     async with trio.open_nursery() as nursery:
         [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
         port = listener.socket.getsockname()[1]

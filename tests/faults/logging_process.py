@@ -1,4 +1,4 @@
-"""A server, or a worker, whose handlers log the calls they get: ROLE ENDPOINT LOG NAME."""
+"""A server or worker with handlers that log their calls: ROLE ENDPOINT LOG NAME."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ routes = trizmq.Router("/job")
 
 
 def note(call_id: str) -> None:
-    """Append one line at once: it outlives this process, however that ends."""
+    """Append one line immediately, so that it outlives this process."""
     os.write(log, f"{call_id} {name}\n".encode())
 
 

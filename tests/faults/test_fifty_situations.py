@@ -1,9 +1,9 @@
-"""Fifty things that workers do and should not, each in three dialects, on real sockets.
+"""Fifty things that workers should not do, each in three dialects, on real sockets.
 
-In other brokers each of them has ended the broker, wedged it, or misled a client. Here the
-one who did it is sent away or ignored; and somebody else's call is answered as if nothing
-had happened: within 100 ms, or within a second where the machine has other things to do.
-The longest that it took is printed.
+In other brokers, each of them has crashed the broker, blocked it, or misled a client. Here the
+worker is disconnected or ignored, and another client's call is answered as if nothing had
+happened: within 100 ms, or within a second if the machine is busy. The test prints the longest
+time.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ probes: list[float] = []
 
 
 class Scene:
-    """A broker, a worker that is about to do it, and a client that waits for that worker."""
+    """A broker, a worker that is about to misbehave, and a client that waits for that worker."""
 
     def __init__(self, server: Any, connect: Any, dialect: Dialect, reopen: Any) -> None:
         self.server, self.broker, self.connect = server, server.broker, connect
@@ -70,7 +70,7 @@ class Scene:
                 await trio.sleep(0.002)
 
     async def call(self, head: bytes = SERVICE, worker: Any = None) -> bytes:
-        """Let the client call; return the token that the worker is given."""
+        """Let the client call; return the token that the worker receives."""
         self.client.send(b"MDPC02", b"\x01", head, b"white")
         return await self.token(worker)
 
@@ -85,21 +85,21 @@ class Scene:
         return self.dialect.heartbeat
 
     async def is_sent_away(self, worker: Any = None) -> None:
-        """Check that the worker is told to go, and then nothing more."""
+        """Check that the worker is disconnected, and receives nothing else."""
         worker = worker or self.worker
         beat = [*self.dialect.start, self.beat]
         assert await worker.receive_other(beat) == [*self.dialect.start, self.dialect.disconnect]
         assert await worker.hears_nothing(0.02)
 
     async def is_dropped(self) -> None:
-        """Check that it was counted, and that nobody is told anything."""
+        """Check that it was counted, and that no peer receives a message."""
         with trio.fail_after(5):
             while not self.broker.counters.malformed:
                 await trio.sleep(0.002)
         assert await self.worker.hears_nothing(0.02)
 
     async def answers(self, token: bytes, body: bytes = b"cup") -> None:
-        """Check that the worker can answer still, and that the client gets that."""
+        """Check that the worker can still reply, and that the client receives the reply."""
         self.say(self.dialect.final, token, b"", body)
         assert await self.client.receive() == [b"MDPC02", b"\x03", SERVICE, body]
 
@@ -120,7 +120,7 @@ def situation(what: Situation) -> Situation:
 
 
 def at_first(name: str, *frames: bytes) -> None:
-    """Something valid, and too early."""
+    """Send a valid command too early."""
 
     async def situation(s: Scene) -> None:
         codes = {b"FINAL": s.dialect.final, b"BEAT": s.dialect.heartbeat}
@@ -228,12 +228,12 @@ async def partial_after_final(s: Scene) -> None:
     await s.ready()
     token = await s.call()
     await s.answers(token)
-    s.say(s.dialect.partial, token, b"", b"more")  # nodejs-mdp02 does that: it is forgiven
+    s.say(s.dialect.partial, token, b"", b"more")  # nodejs-mdp02 does that, so it is allowed
     await s.nobody_is_answered()
     await s.answers(await s.call())
 
 
-# -- replies that are not its own ------------------------------------------------------------
+# -- replies to calls of others --------------------------------------------------------------
 
 
 @situation
@@ -398,9 +398,9 @@ async def vanishing_while_busy(s: Scene) -> None:
 
 
 def malformed(name: str, *frames: bytes, bare: bool = False) -> None:
-    """Something that no dialect knows, from a stranger and from a worker that has a call.
+    """Send a message in no dialect, from a new peer and from a worker that has a call.
 
-    ``bare``: without the dialect's start.
+    ``bare``: without the dialect's opening.
     """
 
     async def situation(s: Scene) -> None:
@@ -412,7 +412,7 @@ def malformed(name: str, *frames: bytes, bare: bool = False) -> None:
         await s.ready()
         await s.call()
         (s.worker.send if bare else s.say)(*said)
-        # Nothing else can come of a worker that is not understood: its call ends at once.
+        # An unreadable worker cannot answer its call, so the call ends immediately.
         assert b'"status":502' in (await s.client.receive())[-1]
         await s.is_sent_away()
 
@@ -440,7 +440,7 @@ malformed("half_a_native_batch", b"\x91\x95\x03", bare=True)
 
 
 def misdirected(name: str, *frames: bytes) -> None:
-    """What a client may have sent to the workers' port: it is told so, and a worker may come."""
+    """A client's message at the workers' port gets an error, and a worker may come afterwards."""
 
     async def situation(s: Scene) -> None:
         stranger = s.connect(s.server.backend)
@@ -460,7 +460,7 @@ malformed("http", b"GET / HTTP/1.1\r\n\r\n", bare=True)
 
 @situation
 async def oversized_frame(s: Scene) -> None:
-    """Its connection is cut; what it had goes to another."""
+    """Its connection is cut; its calls go to another worker."""
     await s.ready()
     token = await s.call(b"GET /coffee")
     s.say(s.dialect.final, token, b"", bytes(Limits(body_bytes=FRAME_LIMIT // 2).frame_bytes + 1))
@@ -492,7 +492,7 @@ async def worker_commands_on_the_frontend(s: Scene) -> None:
 
 
 async def look_for_trouble(s: Scene) -> None:
-    """Check that somebody else is answered, and that the broker's sums add up."""
+    """Check that another client gets a response, and that the broker's sums are right."""
     somebody = s.connect(s.server.endpoint, zmq.REQ)
     somebody.send(b'{"method": "GET", "path": "/probe"}')
     await somebody.receive()  # it is connected now
@@ -524,7 +524,7 @@ async def test_situation(open_server, connect, name, dialect) -> None:
         await look_for_trouble(scene)
 
 
-def test_there_are_fifty_and_nobody_waited_long(capsys) -> None:
+def test_there_are_fifty_situations_without_long_waits(capsys) -> None:
     assert len(SITUATIONS) >= 50
     if probes:
         with capsys.disabled():

@@ -1,4 +1,4 @@
-"""Whatever comes in on the port: every good call is answered, and the counters tell."""
+"""Whatever arrives on the port, every valid call gets a response, and the counters show it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ GOOD = [
 
 
 def mutate(rng: random.Random, frames: list[bytes]) -> list[bytes]:
-    """Spoil a message in one way."""
+    """Damage a message in one way."""
     frames = list(frames)
     at = rng.randrange(len(frames))
     match rng.randrange(6):
@@ -85,7 +85,7 @@ async def test_ten_thousand_garbage_messages_while_a_client_calls(open_broker) -
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(call_on)
                 await trio.to_thread.run_sync(send_garbage, endpoint)
-                # Half of the mutations leave a message that is still a message; the rest is told.
+                # Half of the mutations leave a valid message; the others are refused.
                 while len(statuses) < 100 or broker.counters.malformed <= MESSAGES / 4:
                     await trio.sleep(0.01)
                 nursery.cancel_scope.cancel()

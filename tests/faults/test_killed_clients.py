@@ -1,4 +1,4 @@
-"""Clients that die with calls in flight: what they held is given back."""
+"""Clients that die with calls in flight: their resources are released."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def live_and_die(endpoint: str, calls: int = CALLS) -> None:
 
 
 @pytest.mark.slow
-async def test_what_a_killed_client_had_is_given_back_within_seconds(open_broker) -> None:
+async def test_resources_of_a_killed_client_are_released_within_seconds(open_broker) -> None:
     async with open_broker() as (endpoint, broker):
         await live_and_die(endpoint, calls=10)
         began = trio.current_time()

@@ -1,6 +1,6 @@
 """Servers that are killed, stopped, busy or cut off, with calls in flight: real processes.
 
-Each call's id is logged where it is executed, which shows what is lost and what is done twice.
+Each execution logs the id of its call, which shows lost and repeated calls.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ METHODS = ("GET", "POST")
 
 
 class Outcomes:
-    """Calls made side by side, and how each has ended: a status, or the error's ``executed``."""
+    """Parallel calls, and the end of each: a status, or the error's ``executed``."""
 
     def __init__(self, client: trizmq.Client, nursery: trio.Nursery) -> None:
         self.client = client
@@ -43,15 +43,15 @@ class Outcomes:
         self._nursery.start_soon(self._call, method, call_id, kind, query)
 
     def call_both(self, name: str, kind: str = "", **query: Any) -> None:
-        """Make one call of each method, whose ids are `GET-name` and `POST-name`."""
+        """Make one call of each method, with the ids `GET-name` and `POST-name`."""
         for method in METHODS:
             self.call(method, f"{method}-{name}", kind, **query)
 
     async def call_many(self, count: int, every: float) -> None:
-        """Make calls of both methods in turn, one each ``every`` seconds, as messages."""
+        """Make calls of both methods alternately, every ``every`` seconds, as separate messages."""
         for number in range(count):
             self.call(next(self._methods), f"n{number}")
-            await trio.lowlevel.checkpoint()  # the call starts here, and is sent in the next
+            await trio.lowlevel.checkpoint()  # the call starts here, and is sent in the next one
             await trio.sleep(every)
 
     async def _call(self, method: str, call_id: str, kind: str, query: dict[str, Any]) -> None:
@@ -65,7 +65,7 @@ class Outcomes:
 
 
 class Servers:
-    """Server processes at one endpoint, one after another, and the log of all of them."""
+    """Server processes at one endpoint, one after another, with a common log."""
 
     def __init__(self, start: Start, log: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -90,7 +90,7 @@ class Servers:
 
     @asynccontextmanager
     async def called(self, endpoint: str = "", seconds: float = 25) -> AsyncIterator[Outcomes]:
-        """Call a server that is there already; the block ends when all calls have ended."""
+        """Call a running server; the block ends when all calls have ended."""
         await self.start()
         with trio.fail_after(seconds):
             async with calling(endpoint or self.endpoint) as outcomes:
@@ -123,7 +123,7 @@ async def calling(endpoint: str) -> AsyncIterator[Outcomes]:
 
 @pytest.fixture
 def make_servers(start: Start, tmp_path: Path) -> Callable[[str], Servers]:
-    """``make_servers(name)``: at an endpoint of their own, with a log of their own."""
+    """``make_servers(name)``: at a separate endpoint, with a separate log."""
     return lambda name: Servers(start, tmp_path / name)
 
 
@@ -180,8 +180,8 @@ async def test_a_handler_that_blocks_the_loop_loses_nothing(servers: Servers) ->
 
 @pytest.mark.slow
 async def test_as_many_calls_as_a_client_may_have_wait_for_a_busy_broker(servers: Servers) -> None:
-    # Each is a message of its own: were they too many for the socket, libzmq would read no more,
-    # no heartbeat either, and the connection would end.
+    # Each is a separate message: if they were too many for the socket, libzmq would stop reading,
+    # including heartbeats, and the connection would end.
     async with servers.called(seconds=28) as outcomes:
         outcomes.call("POST", "blocks", "block-loop/", seconds=5)
         await servers.until_executed("blocks")

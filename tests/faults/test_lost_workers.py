@@ -1,8 +1,8 @@
-"""Workers and brokers that are killed, frozen or sent home under load, as real processes.
+"""Workers and brokers that are killed, frozen or drained under load, as real processes.
 
-Every call has a name, every handler writes the names of what it does to a log, and every
-outcome is kept: then they are held against each other. Always none: calls that hang, plain
-calls that were done twice, responses that reach somebody else.
+Every call has a name, every handler logs the names of its calls, and every outcome is recorded:
+then they are compared. There must be none of these: hanging calls, repeated plain calls, responses
+to the wrong caller.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SECONDS = 11
 
 
 class Book:
-    """What was called, what became of it, and what the workers say that they did."""
+    """The calls, their outcomes, and the executions in the workers' logs."""
 
     def __init__(self, log: Path) -> None:
         self.log = log
@@ -47,11 +47,11 @@ class Book:
 
     @property
     def done(self) -> Counter[str]:
-        """How often each call was begun."""
+        """Return how often each call was started."""
         return Counter(line.split()[0] for line in self.log.read_text().splitlines())
 
     def check(self) -> None:
-        """Hold all of it against the promises."""
+        """Check everything against the guarantees."""
         done = self.done
         for call_id, outcome in self.outcomes.items():
             if isinstance(outcome, Response) and outcome.status == 200:
@@ -91,7 +91,7 @@ def book(tmp_path) -> Book:
 
 @pytest.fixture
 def hire(start, book):
-    """``hire(server, *names)``: worker processes, when they are ready, by name."""
+    """``hire(server, *names)``: worker processes by name, when they are ready."""
 
     async def hire(server, *names: str) -> dict[str, subprocess.Popen]:
         want = len(server.broker.workers) + len(names)
@@ -117,7 +117,7 @@ async def load(client, book: Book, seconds: float, rate: int = 300) -> None:
 
 
 async def test_one_worker_of_four_after_another_is_lost_under_load(open_server, hire, book) -> None:
-    """One is killed, one is frozen for five seconds, one is sent home."""
+    """One is killed, one is frozen for five seconds, one drains."""
     async with open_server() as server, trizmq.open_client(server.endpoint) as client:
         workers = await hire(server, "killed", "frozen", "leaving", "steady")
         async with trio.open_nursery() as nursery:
@@ -136,12 +136,12 @@ async def test_one_worker_of_four_after_another_is_lost_under_load(open_server, 
         assert book.count("post", 200) > 0.9 * SECONDS * 150
         assert server.broker.in_flight == 0
         names = {worker.name for worker in server.broker.workers}
-        assert names == {"frozen", "steady"}  # who was frozen has come back
+        assert names == {"frozen", "steady"}  # the frozen one has returned
         by = Counter(line.split()[1] for line in book.log.read_text().splitlines())
         assert set(by) == {"killed", "frozen", "leaving", "steady"}
 
 
-async def test_what_a_frozen_worker_says_later_reaches_nobody(open_server, hire, book) -> None:
+async def test_late_responses_of_a_frozen_worker_reach_no_caller(open_server, hire, book) -> None:
     async with open_server() as server, trizmq.open_client(server.endpoint) as client:
         workers = await hire(server, "frozen")
         async with trio.open_nursery() as nursery:
@@ -158,7 +158,7 @@ async def test_what_a_frozen_worker_says_later_reaches_nobody(open_server, hire,
         with trio.fail_after(10):
             while {worker.name for worker in server.broker.workers} != {"frozen", "steady"}:
                 await trio.sleep(0.05)
-        await trio.sleep(1.6)  # it could have answered by now, were it to go on
+        await trio.sleep(1.6)  # it could have responded by now if it continued
         book.check()
         assert book.count("post", 502) == 5
         assert client.is_connected

@@ -1,4 +1,4 @@
-"""Peers of other makes, as processes."""
+"""Peers of other implementations, as processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ needs_pyzmq_mdp = pytest.mark.skipif(
 
 @pytest.fixture
 def start():
-    """``start(script, *args)``: a peer in a process of its own; ended after the test."""
+    """``start(script, *args)``: a peer in a separate process, ended after the test."""
     processes: list[subprocess.Popen] = []
 
     def start(script: str, *args: str) -> subprocess.Popen:

@@ -1,7 +1,7 @@
-"""Any client reaches any worker: each kind of one with each kind of the other, parts included.
+"""Any client reaches any worker: all combinations of both kinds, including parts.
 
-Frame boundaries are kept where both ends have them. Parts reach whoever can read parts one
-by one, in order; whoever cannot gets all of them in one reply.
+Frame boundaries are preserved if both ends have them. Clients that can read parts receive them
+one by one, in order; other clients receive all of them in one reply.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ routes = trizmq.Router()
 
 @routes.post("/echo")
 async def echo(request: trizmq.Request) -> trizmq.Response:
-    """Answer with what came, and say in how many frames."""
+    """Reply with the body, and the number of its frames."""
     body = b"%d:" % len(request.frames) + b"|".join(request.frames)
     return trizmq.Response(200, trizmq.Headers({"content-type": "application/octet-stream"}), body)
 
 
 @routes.post("/parts")
 async def parts(request: trizmq.Request) -> None:
-    """Answer in three parts, like the MDP workers below."""
+    """Reply in three parts, like the MDP workers below."""
     later = request.reply_later()
     for part in (b"one", b"two", b"three"):
         later.acknowledge(part)
@@ -55,7 +55,7 @@ async def in_process(open_server, connect, tmp_path) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def native_worker(open_server, plugin, tmp_path, dialect="native") -> AsyncIterator[Any]:
-    """Our own worker, in a loop of its own; in one of MDP's dialects, if it is said so."""
+    """Our own worker in a separate loop, in a dialect of MDP if requested."""
     app = App(load([plugin(routes)]), state_dir=tmp_path / "worker")
     async with open_server() as server:
         transport = ZmqTransport(max_frame=20_000_000)
@@ -101,7 +101,7 @@ async def serve_raw(worker, service, start, final, partial_code) -> None:
 
 @asynccontextmanager
 async def packed_worker(open_server, connect) -> AsyncIterator[Any]:
-    """Two workers as those of the C library are, byte by byte."""
+    """Two workers in the format of the C library, byte by byte."""
     async with open_server() as server, trio.open_nursery() as nursery:
         for service in (b"echo", b"parts"):
             worker = connect(server.backend)
@@ -187,7 +187,7 @@ async def call_plain(server, connect, service: str) -> list[list[bytes]]:
 
 
 async def call_mdp(request, reply, last, server, connect, service: str) -> list[list[bytes]]:
-    """Call by MDP: ``reply`` is what each begins with, ``last`` the code of the last one."""
+    """Call with MDP: ``reply`` is the opening of each reply, ``last`` the code of the last one."""
     peer = connect(server.endpoint)
     peer.send(*request, service.encode(), b"a", b"b")
     replies = []
@@ -262,7 +262,7 @@ async def test_a_large_body_and_many_frames_arrive_whole(open_worker, connect) -
 async def test_cancelling_the_caller_frees_the_room_at_a_worker_process(
     open_server, plugin, tmp_path
 ) -> None:
-    """Again and again: a worker that takes two calls has room after a hundred that ended so."""
+    """Repeatedly: a worker with two slots has room after a hundred such calls."""
     sleepy = trizmq.Router()
 
     @sleepy.get("/echo/forever")

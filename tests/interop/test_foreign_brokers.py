@@ -1,7 +1,7 @@
-"""Our worker at brokers that nobody here wrote, with clients that nobody here wrote.
+"""Our worker at brokers and with clients from other implementations.
 
-All of them are processes. The broker of PyPI's majortomo, and that of pyzmq-mdp, which needs
-a stand-in for what pyzmq has dropped since 2013 (`peers/old_pyzmq.py`) and nothing else.
+All of them are processes: the brokers of PyPI's majortomo and of pyzmq-mdp, which only needs
+replacements for parts that pyzmq has dropped since 2013 (`peers/old_pyzmq.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.interop.conftest import needs_pyzmq_mdp
 
 PEERS = Path(__file__).parent / "peers"
 
-#: The broker, and the dialect in which our worker speaks to it, and its clients ask.
+#: The broker, and the dialect that our worker and its clients use.
 BROKERS = [
     pytest.param("majortomo", "majortomo", id="majortomo"),
     pytest.param("pyzmq_mdp", "mdp01", id="pyzmq-mdp", marks=needs_pyzmq_mdp),
@@ -38,9 +38,9 @@ async def call(client, dialect: str, service: str, *body: bytes, seconds: float 
 
 
 async def until_served(connect, endpoint: str, dialect: str, service: str = "echo"):
-    """Return a client of a broker that knows a worker for ``service``.
+    """Return a client of a broker that has a worker for ``service``.
 
-    pyzmq-mdp drops what it has no worker for; and majortomo keeps it.
+    pyzmq-mdp drops calls without a worker, and majortomo keeps them.
     """
     with trio.fail_after(20):
         while True:
@@ -62,8 +62,8 @@ async def test_our_worker_answers_at_a_foreign_broker(
     client = await until_served(connect, endpoint, dialect)
     for number in range(50):
         assert await call(client, dialect, "echo", b"%d" % number, b"x") == [b"%d|x" % number]
-    # One of its sockets works, and longer than either broker's silence would be borne; the
-    # others wait, and are told that the broker lives: every 2.5 s, by one of the brokers.
+    # One of its sockets works for longer than either broker tolerates silence; the others wait, and
+    # one of the brokers sends them heartbeats, every 2.5 s.
     assert await call(client, dialect, "slow", b"4.5") == [b"4.5"]
     assert await call(client, dialect, "echo", b"still", b"there") == [b"still|there"]
     ours.send_signal(signal.SIGTERM)

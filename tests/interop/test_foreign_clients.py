@@ -1,4 +1,4 @@
-"""Clients that nobody here wrote, on the same port as ours, at the same time."""
+"""Clients from other implementations, on the same port as ours, at the same time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AUGUST = {"id": 1, "name": "August"}
 
 
 async def peer(name: str, endpoint: str, service: str, body: str = "", count: int = 1) -> list:
-    """Run a foreign client in a process of its own; return its replies, JSON read."""
+    """Run a foreign client in a separate process; return its replies, decoded from JSON."""
     command = [sys.executable, str(PEERS / f"{name}.py"), endpoint, service, body, str(count)]
     with trio.fail_after(30):
         done = await trio.run_process(command, capture_stdout=True)
@@ -61,7 +61,7 @@ async def test_a_service_name_is_a_post(serving, name) -> None:
 
 
 @pytest.mark.parametrize("name", CLIENTS)
-async def test_what_goes_wrong_is_a_problem_document(serving, name) -> None:
+async def test_errors_are_problem_documents(serving, name) -> None:
     async with serving("users") as endpoint:
         (missing,) = await peer(name, endpoint, "GET /users/2")
         (nobody,) = await peer(name, endpoint, "nobody", "{}")
@@ -71,7 +71,7 @@ async def test_what_goes_wrong_is_a_problem_document(serving, name) -> None:
 
 
 @pytest.mark.parametrize("name", CLIENTS)
-async def test_mmi_tells_who_is_there(serving, name) -> None:
+async def test_mmi_reports_services(serving, name) -> None:
     async with serving("users") as endpoint:
         assert await peer(name, endpoint, "mmi.service", "users") == [200]
         assert await peer(name, endpoint, "mmi.service", "nobody") == [404]

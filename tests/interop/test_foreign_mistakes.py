@@ -1,4 +1,4 @@
-"""Peers that say it wrong: each is told at once, and the next call is answered."""
+"""Peers that make mistakes: each gets an error immediately, and the next call is answered."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def here() -> int:
 
 
 class Says(NamedTuple):
-    """How an MDP worker says what it says."""
+    """The commands of an MDP worker."""
 
     start: list[bytes]
     final: bytes
@@ -43,7 +43,7 @@ WORKERS = pytest.mark.parametrize(
     ],
 )
 
-#: What takes the place of the frames behind the opening of a FINAL; None: the token.
+#: Replacements for the frames after the opening of a FINAL; None means the token.
 BAD_REPLIES: dict[str, list[bytes | None]] = {
     "no body": [None, b""],
     "nothing behind the address": [None],
@@ -122,7 +122,7 @@ async def test_noise_from_a_worker_with_a_session_ends_it(open_server, connect) 
         worker = connect(server.backend)
         await ready(worker, MDP01)
         await until_served(server)
-        worker.send(b"MDPW01", MDP01.final, b"C1", b"", b"x")  # where is the delimiter?
+        worker.send(b"MDPW01", MDP01.final, b"C1", b"", b"x")  # the delimiter is missing
         assert await worker.receive() == [*MDP01.start, MDP01.disconnect]
 
 
@@ -146,7 +146,7 @@ async def test_an_echo_of_any_request_that_we_pass_on_is_read(open_server, conne
 
 @WORKERS
 async def test_a_reply_without_the_empty_frame_is_read(open_server, connect, says) -> None:
-    """As the zguide's worker in PHP sends it."""
+    """As the zguide's PHP worker sends it."""
     async with open_server() as server:
         worker, client = connect(server.backend), connect(server.endpoint)
         await ready(worker, says)
@@ -159,13 +159,13 @@ async def test_a_reply_without_the_empty_frame_is_read(open_server, connect, say
 
 @pytest.mark.slow
 async def test_workers_that_beat_every_six_seconds_stay(open_server, connect) -> None:
-    """And are sent a HEARTBEAT each second, also while they are sent requests."""
+    """Workers receive a HEARTBEAT each second, even while they receive requests."""
 
     async def work(says: Says, service: bytes) -> None:
         worker, client = connect(server.backend), connect(server.endpoint)
         await ready(worker, says, service)
         await until_served(server, service.decode())
-        for _ in range(2):  # what is sent besides is as good as nothing: some count HEARTBEATs
+        for _ in range(2):  # other commands make no difference: some peers count only HEARTBEATs
             client.send(b"", b"MDPC01", service, b"a")
             request = await worker.receive_other([*says.start, says.heartbeat])
             worker.send(*says.start, says.final, *request[len(says.start) + 1 :])
@@ -230,7 +230,7 @@ async def test_any_printable_name_is_served(open_server, connect, name, path) ->
 @pytest.mark.parametrize(
     "name", [b"a\nb", b"\x00", b"\xff\xfe", b"x" * 256, b"GET /users", b"mmi.service", b""]
 )
-async def test_a_refused_name_is_told_and_logged(
+async def test_a_refused_name_is_answered_and_logged(
     open_server, connect, says, name, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, "trizmq.broker")
@@ -280,7 +280,7 @@ async def test_a_req_socket_always_gets_an_answer(open_server, connect, frames) 
         assert await client.receive(2.0) == [b'{"status":200,"body":1}']
 
 
-async def test_what_is_no_request_is_told_so(open_server, connect) -> None:
+async def test_an_invalid_request_gets_an_error(open_server, connect) -> None:
     async with open_server(routes) as server:
         client = connect(server.endpoint, zmq.REQ)
         client.send(b"GET /here")
@@ -294,7 +294,7 @@ async def test_what_is_no_request_is_told_so(open_server, connect) -> None:
     "frames",
     [[b'{"path": "/here"}'], [b"MDPC01", b"here", b""], [b"MDPC02", b"\x01", b"here", b""]],
 )
-async def test_a_client_at_the_workers_port_is_told_so(open_server, connect, frames) -> None:
+async def test_a_client_at_the_workers_port_gets_an_error(open_server, connect, frames) -> None:
     async with open_server(routes) as server:
         client = connect(server.backend, zmq.REQ)
         client.send(*frames)

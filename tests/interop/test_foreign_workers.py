@@ -1,4 +1,4 @@
-"""Workers that nobody here wrote, at our broker: PyPI's majortomo and pyzmq-mdp, as processes."""
+"""Workers from other implementations at our broker: PyPI's majortomo and pyzmq-mdp."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def test_parts_of_a_foreign_worker(open_server, start, connect) -> None:
 async def test_a_foreign_worker_is_kept_while_it_waits_and_while_it_works(
     open_server, start
 ) -> None:
-    """They beat every 2.5 s or later, one of them; and that one never while it works."""
+    """One of them sends heartbeats every 2.5 s or later, and never while it works."""
     async with open_server() as server, trizmq.open_client(server.endpoint) as client:
         start("majortomo_worker", server.backend, "echo")
         start("majortomo_worker", server.backend, "busy")
@@ -101,7 +101,7 @@ async def test_a_foreign_worker_is_kept_while_it_waits_and_while_it_works(
 
 @pytest.mark.slow
 @WORKERS
-async def test_what_a_killed_foreign_worker_had_goes_to_another(
+async def test_calls_of_a_killed_foreign_worker_go_to_another(
     open_server, start, connect, worker
 ) -> None:
     async with open_server() as server, trizmq.open_client(server.endpoint) as client:

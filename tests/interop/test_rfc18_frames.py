@@ -1,6 +1,6 @@
-"""RFC 7 and RFC 18, frame by frame, with sockets that know nothing of us.
+"""RFC 7 and RFC 18, frame by frame, with sockets that know nothing about trizmq.
 
-Each message is given as the RFC's tables have it; what our broker sends must be exactly that.
+Each message is written as in the RFC's tables, and our broker must send exactly that.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SERVICE = b"coffee"
 
 
 class Worker(NamedTuple):
-    """What comes before the command, and the commands' codes."""
+    """The frames before the command, and the codes of the commands."""
 
     start: tuple[bytes, ...]
     heartbeat: bytes
@@ -45,8 +45,8 @@ WORKERS = pytest.mark.parametrize(
     ],
 )
 
-#: What a client sends before the service, what the broker's last reply starts with, and the
-#: code of a partial one.
+#: The frames that a client sends before the service, the opening of the broker's last reply, and
+#: the code of a partial reply.
 CLIENTS = {
     "rfc7": ([b"", b"MDPC01"], [b"", b"MDPC01", SERVICE], None),
     "rfc18": ([b"MDPC02", b"\x01"], [b"MDPC02", b"\x03", SERVICE], b"\x02"),
@@ -60,7 +60,7 @@ CLIENTS = {
 
 
 async def until_served(server, service: bytes = SERVICE) -> None:
-    """Wait until a worker offers ``service``: READY gets no answer."""
+    """Wait until a worker offers ``service``: there is no response to READY."""
     with trio.fail_after(5):
         while not getattr(server.broker.services.get(service.decode()), "workers", 0):
             await trio.sleep(0.002)
@@ -93,7 +93,7 @@ async def test_request_as_a_worker_sees_it(open_server, connect, says) -> None:
 
 
 @WORKERS
-async def test_heartbeats_are_the_command_and_nothing_else(open_server, connect, says) -> None:
+async def test_heartbeats_consist_of_the_command_only(open_server, connect, says) -> None:
     async with open_server(heartbeat=0.2) as server:
         worker = connect(server.backend)
         worker.send(*says.ready())
@@ -106,7 +106,7 @@ async def test_heartbeats_are_the_command_and_nothing_else(open_server, connect,
 
 
 @WORKERS
-async def test_disconnect_is_the_command_and_nothing_else(open_server, connect, says) -> None:
+async def test_disconnect_consists_of_the_command_only(open_server, connect, says) -> None:
     async with open_server() as server:
         worker = connect(server.backend)
         worker.send(*says.beat())  # before READY
@@ -174,7 +174,7 @@ async def test_mmi_as_rfc_8_has_it(open_server, connect) -> None:
         assert await client.receive() == [b"", b"MDPC02", b"\x04", b"501"]
 
 
-#: What mmi.service says, step by step, while one worker lives.
+#: The replies of mmi.service, step by step, while one worker lives.
 async def ask(client, dialect: str) -> bytes:
     client.send(*CLIENTS[dialect][0], b"mmi.service", SERVICE)
     return (await client.receive())[-1]
@@ -182,11 +182,11 @@ async def ask(client, dialect: str) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dialect", CLIENTS)
-async def test_mmi_tells_whether_a_worker_is_there(open_server, connect, dialect) -> None:
+async def test_mmi_reports_whether_a_worker_is_available(open_server, connect, dialect) -> None:
     async with open_server(heartbeat=0.2, mdp_silence=0.6) as server:
         worker, client = connect(server.backend), connect(server.endpoint)
-        assert await ask(client, dialect) == b"404"  # nobody ever offered it
-        client.send(*CLIENTS[dialect][0], SERVICE, b"who?")  # somebody has only asked for it
+        assert await ask(client, dialect) == b"404"  # never offered
+        client.send(*CLIENTS[dialect][0], SERVICE, b"who?")  # only requested so far
         assert await ask(client, dialect) == b"404"
         worker.send(*RFC18.ready())
         address = (await worker.receive_other(RFC18.beat()))[2]
@@ -200,7 +200,7 @@ async def test_mmi_tells_whether_a_worker_is_there(open_server, connect, dialect
                 await trio.sleep(0.01)
         worker.send(*RFC18.ready())
         await until_served(server)
-        with trio.fail_after(5):  # it falls silent
+        with trio.fail_after(5):  # it becomes silent
             while await ask(client, dialect) == b"200":
                 await trio.sleep(0.05)
 

@@ -1,4 +1,4 @@
-"""Peers that know no PING, in every role, with calls that take longer than any heartbeat."""
+"""Peers that do not know PING, in every role, with calls that take longer than any heartbeat."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def test_a_worker(open_server: Any) -> None:
 
 
 async def test_a_broker(plugin: Any, tmp_path: Any) -> None:
-    """Our worker works for a broker on libzmq 4.1, say: it says nothing that that does not know."""
+    """Our worker at a broker with an older libzmq, such as 4.1: it sends only known messages."""
     answered = trio.Event()
 
     async def serve(stream: trio.SocketStream) -> None:

@@ -1,7 +1,7 @@
-"""A peer that speaks ZMTP 3.0 (RFC 23) over a plain TCP stream: it knows no PING.
+"""A peer that uses ZMTP 3.0 (RFC 23) over a plain TCP stream, without PING.
 
-To a peer like this one a heartbeat is a message, or a reason to hang up: libzmq up to 4.1,
-go-zeromq, chumak, and programs on small devices.
+To such a peer, a heartbeat is a message, or a reason to disconnect: libzmq up to 4.1, go-zeromq,
+chumak, and programs on small devices.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class ZmtpPeer:
         await self._stream.send_all(data)
 
     async def receive(self) -> list[bytes]:
-        """Return the next message; a command is one that this peer does not know."""
+        """Return the next message; this peer does not know any command."""
         frames = []
         while True:
             flags, frame = await self._frame()

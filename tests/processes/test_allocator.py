@@ -1,4 +1,4 @@
-"""Freed memory is used again: a process that serves large bodies does not fault on each page."""
+"""Freed memory is reused: a process that serves large bodies does not fault on every page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc", reason="this C library has no mallopt"
 )
 
-#: Prints what was said, and the page faults while bodies come and go, in either's heap.
+#: Prints the result, and the page faults while bodies come and go, in either heap.
 PROGRAM = """
 import resource, sys, threading
 from trizmq.processes.allocator import keep_freed_memory
@@ -41,7 +41,7 @@ print(said, *count)
 
 
 def run(*args: str, **environment: str) -> list[str]:
-    """Run the program with none of the allocator's variables but these."""
+    """Run the program with only these variables of the allocator."""
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_"))}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *args],
@@ -61,7 +61,7 @@ def test_bodies_find_their_memory_again() -> None:
 
 
 def test_without_it_each_page_is_asked_for_again() -> None:
-    # 50 rounds, 6 bodies, 256 pages: 76,800. If this fails glibc does it by itself by now.
+    # 50 rounds, 6 bodies, 256 pages: 76,800. If this fails, glibc now does it by itself.
     _, *faults = run()
     assert all(int(count) > 10_000 for count in faults), faults
 
@@ -69,7 +69,7 @@ def test_without_it_each_page_is_asked_for_again() -> None:
 @pytest.mark.parametrize(
     "variable", ["MALLOC_TOP_PAD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"]
 )
-def test_who_has_decided_for_himself_is_left_alone(variable: str) -> None:
+def test_variables_of_the_user_take_precedence(variable: str) -> None:
     said, *faults = run("keep", **{variable: "131072"})
     assert said == "False"
     assert all(int(count) > 10_000 for count in faults), faults

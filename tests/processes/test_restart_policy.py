@@ -1,4 +1,4 @@
-"""A child that dies is started again at once; after five early deaths in a minute, later."""
+"""A child that dies is restarted immediately; after five early deaths in a minute, later."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from trizmq.processes.supervisor import FIRST_PAUSE, SETTLED, RestartPolicy
 
 
 def pauses(*deaths: float) -> list[float]:
-    """How long after each of these deaths nothing may be started."""
+    """Return the pause after each of these deaths."""
     policy = RestartPolicy()
     found = []
     for now in deaths:
@@ -20,19 +20,19 @@ def pauses(*deaths: float) -> list[float]:
 @pytest.mark.parametrize(
     ("deaths", "expected"),
     [
-        # Single ones, for ever.
+        # Single ones, forever.
         ([0, 30, 60, 90, 120, 150], [0] * 6),
         ([0, 1, 2, 3], [0] * 4),
-        # The fifth within a minute, its edge included.
+        # The fifth within a minute, including its edge.
         ([0, 1, 2, 3, 4], [0, 0, 0, 0, 1]),
         ([0, 15, 30, 45, 60], [0, 0, 0, 0, 1]),
         ([0, 15, 30, 45, 60.1], [0] * 5),
         # Each next one after the pause doubles it, up to half a minute.
         ([0, 0, 0, 0, 0, 1, 3, 7, 15, 31, 61, 91], [0, 0, 0, 0, 1, 2, 4, 8, 16, 30, 30, 30]),
-        # Those that die together, or in the pause, count as one.
+        # Deaths at the same time, or during the pause, count as one.
         ([0] * 9, [0, 0, 0, 0, 1, 1, 1, 1, 1]),
         ([0, 0, 0, 0, 0, 0.5, 1], [0, 0, 0, 0, 1, 0.5, 2]),
-        # Fewer deaths are not yet peace; a whole minute without any is.
+        # Fewer deaths do not end the pauses; a whole minute without any does.
         ([0, 0, 0, 0, 0, 50, 100, 150], [0, 0, 0, 0, 1, 2, 4, 8]),
         ([0, 0, 0, 0, 0, 50, 110, 111], [0, 0, 0, 0, 1, 2, 0, 0]),
     ],
@@ -45,7 +45,7 @@ def test_at_first_nothing_is_in_the_way() -> None:
     assert RestartPolicy().not_before < 0
 
 
-def test_who_has_served_for_a_while_died_of_an_accident() -> None:
+def test_the_death_of_a_settled_child_is_an_accident() -> None:
     policy = RestartPolicy()
     for second in range(0, 60, 2):
         policy.note_death(second, served=SETTLED)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-#: Says its name and pid into a file of its own, then does as it is told.
+#: Writes its name and pid to a file, and then follows its argument.
 CHILD = """
 import os, pathlib, signal, sys, time
 
@@ -57,7 +57,7 @@ trio.run(Supervisor(command, count=4, grace=1, on_exit=print).run)
 
 @dataclass
 class Children:
-    """What a supervisor's children did."""
+    """The events of a supervisor's children."""
 
     directory: Path
     supervisor: Supervisor = field(init=False)
@@ -110,7 +110,7 @@ def children(tmp_path: Path) -> Children:
 async def supervising(
     children: Children, *, count: int, grace: float = 5.0, then: str = ""
 ) -> AsyncIterator[Supervisor]:
-    """Keep children that do ``then`` first, while the block lasts; then see that none is left."""
+    """Supervise children that run ``then`` first during the block; then check that none is left."""
     command = [sys.executable, "-c", CHILD, str(children.directory), then]
     supervisor = Supervisor(
         command, count=count, grace=grace, on_exit=lambda *end: children.ended.append(end)
@@ -130,7 +130,7 @@ async def test_each_has_a_name_and_all_are_gone_when_it_is_cancelled(children: C
     assert children.ended == []
 
 
-async def test_cancelled_while_it_starts_them_none_is_left(tmp_path: Path) -> None:
+async def test_cancelled_while_starting_it_leaves_no_children(tmp_path: Path) -> None:
     for steps in range(12):
         supervisor = Supervisor(
             [sys.executable, "-c", "import time; time.sleep(60)"],
@@ -146,7 +146,7 @@ async def test_cancelled_while_it_starts_them_none_is_left(tmp_path: Path) -> No
         assert has_no_child()
 
 
-async def test_one_that_is_killed_is_told_and_another_takes_its_number(
+async def test_a_killed_child_is_reported_and_replaced_with_the_same_number(
     children: Children, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with supervising(children, count=2):
@@ -168,14 +168,14 @@ async def test_one_that_is_killed_is_told_and_another_takes_its_number(
         ("os.kill(os.getpid(), signal.SIGRTMIN + 1)", f"signal {signal.SIGRTMIN + 1}"),
     ],
 )
-async def test_it_is_told_how_they_ended(children: Children, then: str, reason: str) -> None:
+async def test_the_reasons_of_ends_are_reported(children: Children, then: str, reason: str) -> None:
     async with supervising(children, count=1, then=then):
         await children.until(lambda: children.ended)
         assert children.ended[0][1] == reason
 
 
 @pytest.mark.slow
-async def test_those_that_always_die_are_restarted_five_times_then_there_is_a_pause(
+async def test_children_that_keep_dying_are_restarted_five_times_before_a_pause(
     children: Children, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with supervising(children, count=1, then="sys.exit(7)"):
@@ -217,7 +217,7 @@ async def test_replacing_is_one_after_another_and_never_fewer_than_were_there(
         before = await children.until_alive(3)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(supervisor.replace_all)
-            # The first successor is up; until the broker says so, nobody has to go.
+            # The first successor is up; until the broker accepts it, no child has to leave.
             await children.until_alive(4)
             assert before < children.alive()
             nursery.start_soon(children.keep_making_ready)
@@ -247,7 +247,7 @@ async def test_when_a_successor_is_not_ready_in_time_the_old_stay(
     assert "keeping the old" in caplog.text
 
 
-async def test_stop_lets_them_leave_and_restarts_none(children: Children) -> None:
+async def test_stop_lets_children_leave_without_restarts(children: Children) -> None:
     async with supervising(children, count=3) as supervisor:
         names = await children.until_alive(3)
         with trio.fail_after(2):
@@ -298,7 +298,7 @@ async def test_a_signal_to_the_terminal_reaches_only_the_parent(children: Childr
         assert os.getpgid(children.pids()[name]) != os.getpgid(0)
 
 
-def test_nobody_outlives_a_parent_that_is_killed() -> None:
+def test_no_child_outlives_a_killed_parent() -> None:
     command = [sys.executable, "-c", PARENT, CHILD_OF_A_PARENT_THAT_IS_KILLED]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
         assert parent.stdout
@@ -306,7 +306,7 @@ def test_nobody_outlives_a_parent_that_is_killed() -> None:
             assert parent.stdout.read(12) == b"up;" * 4
         finally:
             parent.kill()
-        # Each child holds the other end of this pipe: it ends with the last of them.
+        # Each child holds the other end of this pipe, which closes with the last of them.
         assert within(2, parent.stdout.read) == b""
 
 
@@ -319,7 +319,7 @@ def has_no_child() -> bool:
 
 
 def within(seconds: float, work: Callable[[], bytes]) -> bytes:
-    """Do what blocks, but fail if that takes too long."""
+    """Run blocking code, and fail if it takes too long."""
 
     async def bounded() -> bytes:
         with trio.fail_after(seconds):

@@ -1,4 +1,4 @@
-"""The watchdog: a loop that is stuck is named by task and line; nobody outlives the parent."""
+"""The watchdog: a stuck loop is reported with task and line; no process outlives its parent."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 async def watched(work: Callable[[], object]) -> None:
-    """Work beside an impatient watchdog, and let it see the end."""
+    """Run next to an impatient watchdog, and let it notice the end."""
     async with running(Watchdog(patience=0.4).run):
         work()
         await trio.sleep(1.1)
@@ -62,7 +62,9 @@ async def test_it_names_task_file_line_and_function(caplog: pytest.LogCaptureFix
 
 
 @pytest.mark.slow
-async def test_it_blames_who_called_the_standard_library(caplog: pytest.LogCaptureFixture) -> None:
+async def test_it_reports_the_caller_of_the_standard_library(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level(logging.WARNING)
     await watched(partial(threading.Event().wait, 1.2))
     assert f"{__file__}, line " in messages(caplog)[0]
@@ -70,7 +72,9 @@ async def test_it_blames_who_called_the_standard_library(caplog: pytest.LogCaptu
 
 
 @pytest.mark.slow
-async def test_it_says_nothing_of_a_loop_that_comes_round(caplog: pytest.LogCaptureFixture) -> None:
+async def test_it_does_not_report_a_loop_that_makes_progress(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     await watched(lambda: time.sleep(0.1))
     assert messages(caplog) == []
 
@@ -98,7 +102,7 @@ def start(code: str) -> subprocess.Popen[bytes]:
     "code",
     [
         "time.sleep(60)",
-        # Holds the global lock: no thread of Python's would come to act.
+        # Holds the GIL, so no Python thread can act.
         "re.match('(a+)+b', 'a' * 60)",
     ],
 )

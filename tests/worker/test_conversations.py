@@ -1,7 +1,7 @@
-"""A worker's side of the talk: it opens, is given calls, says how each ended, and begins anew.
+"""A worker's side of a conversation: it opens, receives calls, reports their ends, starts again.
 
-Whatever a broker sends, a conversation never raises; and every call that it was given gives
-its room back to the broker, whether it was answered, cancelled or too late.
+Whatever a broker sends, a conversation never raises an exception; and every call that it receives
+frees its slot at the broker, whether it was answered, cancelled or too late.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DIALECTS = ["mdp01", "mdp02", "majortomo", "packed"]
 
 
 class Talk:
-    """A conversation, and all that it has said and started so far."""
+    """A conversation, with everything that it has sent and started so far."""
 
     def __init__(self, dialect: str) -> None:
         self.codec = MDP.get(dialect)
@@ -45,7 +45,7 @@ class Talk:
         self.connect()
 
     def connect(self) -> None:
-        """Let a connection be made, as the driver does after the end of the last one."""
+        """Connect, as the driver does after the end of the previous connection."""
         self.talk.connect(self.now)
         self.act()
 
@@ -87,7 +87,7 @@ class Talk:
 
 @pytest.fixture
 def talk() -> Talk:
-    """A native conversation to which the broker has said hello."""
+    """A native conversation that has received the broker's hello."""
     talk = Talk("native")
     talk.hear(Hello(VERSION, "broker"))
     talk.take()
@@ -96,7 +96,7 @@ def talk() -> Talk:
 
 @pytest.fixture(params=DIALECTS)
 def mdp(request) -> Talk:
-    """A conversation in one of MDP's dialects that has said READY."""
+    """A conversation in a dialect of MDP that has sent READY."""
     talk = Talk(request.param)
     assert talk.take() == [Ready("users")]
     return talk
@@ -144,7 +144,7 @@ def test_so_does_one_whose_deadline_has_passed(talk) -> None:
     assert talk.take() == [Response(7, 504, {}, b"", stopped=True)]
 
 
-def test_what_a_former_broker_wanted_is_of_no_concern_to_the_next(talk) -> None:
+def test_jobs_of_a_previous_broker_do_not_affect_the_next(talk) -> None:
     talk.hear(call(7))
     talk.hear(Goaway("unknown"))
     assert talk.stopped == talk.jobs
@@ -159,7 +159,7 @@ def test_what_a_former_broker_wanted_is_of_no_concern_to_the_next(talk) -> None:
     assert talk.take() == [Response(7, 200, {}, b'"ok"')]
 
 
-def test_nothing_is_taken_from_a_socket_that_is_to_be_closed(talk) -> None:
+def test_messages_from_a_closing_socket_are_ignored(talk) -> None:
     talk.talk.receive(native.encode([Goaway("closing")]), 0.0)
     talk.talk.receive(native.encode([call(7)]), 0.0)
     talk.act()
@@ -186,7 +186,7 @@ def test_a_native_broker_that_is_silent_is_busy_and_not_lost(talk) -> None:
     assert (talk.reopened, talk.stopped) == (0, talk.jobs)  # its deadline has passed
 
 
-def test_the_end_of_the_connection_stops_what_is_in_hand(talk) -> None:
+def test_the_end_of_the_connection_stops_all_jobs(talk) -> None:
     talk.hear(call(7), call(8))
     talk.finish(talk.jobs[1])  # not sent in time
     talk.talk.disconnect()
@@ -196,12 +196,12 @@ def test_the_end_of_the_connection_stops_what_is_in_hand(talk) -> None:
     talk.take()
     talk.pass_time(10.0)
     talk.finish(talk.jobs[0], None)
-    assert talk.take() == []  # nothing is said where nobody is
+    assert talk.take() == []  # nothing is sent without a connection
     talk.connect()
     assert talk.take() == [HELLO]
 
 
-def test_who_drains_without_a_connection_waits_for_nothing(talk) -> None:
+def test_draining_without_a_connection_is_immediate(talk) -> None:
     talk.disconnect()
     talk.talk.drain()
     talk.act()
@@ -210,20 +210,20 @@ def test_who_drains_without_a_connection_waits_for_nothing(talk) -> None:
     assert talk.take() == []
 
 
-def test_if_we_were_away_nobody_was_silent(talk) -> None:
+def test_time_without_ticks_is_not_the_brokers_silence(talk) -> None:
     talk.talk.tick(60.0)
     talk.act()
     assert talk.reopened == 0
 
 
-def test_hello_is_said_once_on_each_connection() -> None:
+def test_each_connection_has_one_hello() -> None:
     talk = Talk("native")
     assert talk.take() == [HELLO]
     talk.pass_time(10.0)
     assert talk.take() == []
 
 
-def test_draining_waits_for_the_broker_s_last_word_and_for_what_is_in_hand(talk) -> None:
+def test_draining_waits_for_the_brokers_goaway_and_for_all_jobs(talk) -> None:
     talk.hear(call(7))
     talk.talk.drain()
     talk.hear(call(8), Goaway("draining"))
@@ -271,7 +271,7 @@ def test_parts_are_partials_or_go_with_the_end(mdp) -> None:
 
 
 def test_too_late_is_a_reply_as_well(mdp) -> None:
-    """MDP has no word for "I have stopped": a broker that hears no FINAL waits for ever."""
+    """MDP cannot report a stopped call: a broker without a FINAL waits forever."""
     mdp.hear(REQUEST)
     for now in range(1, 31):
         mdp.hear(Heartbeat())
@@ -285,7 +285,7 @@ def test_too_late_is_a_reply_as_well(mdp) -> None:
 
 
 def test_a_busy_worker_does_not_give_up_a_broker_that_beats_only_to_the_idle(mdp) -> None:
-    """As those of the zguide and of majortomo do."""
+    """As the workers of the zguide and of majortomo do."""
     mdp.hear(REQUEST)
     mdp.pass_time(20)
     mdp.finish(mdp.jobs[0])
@@ -301,7 +301,7 @@ def test_an_idle_worker_knows_that_old_brokers_beat_every_two_and_a_half_seconds
     assert mdp.reopened == 0
     mdp.take()
     mdp.pass_time(20)
-    if mdp.codec.is_packed:  # the broker of C majordomo beats to no worker that beats
+    if mdp.codec.is_packed:  # C majordomo's broker sends heartbeats only to workers that send none
         assert mdp.reopened == 0
     else:
         assert mdp.reopened == 1
@@ -326,8 +326,8 @@ def test_it_beats_every_second_also_while_busy(mdp) -> None:
     assert mdp.take() == [Heartbeat()] * 3
 
 
-def test_it_beats_every_second_whatever_else_it_says(mdp) -> None:
-    """Some brokers count no other command as a sign of life."""
+def test_heartbeats_are_sent_every_second_besides_other_messages(mdp) -> None:
+    """Some brokers accept no other command as a sign of life."""
     for now in (1, 2, 3):
         mdp.hear(Request(b"client%d" % now, (b"",)))
         mdp.finish(mdp.jobs[-1])
@@ -336,7 +336,7 @@ def test_it_beats_every_second_whatever_else_it_says(mdp) -> None:
 
 
 @pytest.mark.parametrize("command", [Disconnect(), Ready("x"), Final(b"c", (b"",))], ids=repr)
-def test_who_is_sent_away_or_lied_to_begins_anew(mdp, command) -> None:
+def test_a_worker_starts_again_after_a_disconnect_or_an_invalid_message(mdp, command) -> None:
     mdp.hear(REQUEST)
     mdp.hear(command)
     assert mdp.reopened == 1
@@ -347,7 +347,7 @@ def test_who_is_sent_away_or_lied_to_begins_anew(mdp, command) -> None:
     assert mdp.take() == []
 
 
-def test_draining_with_nothing_in_hand_says_goodbye(mdp) -> None:
+def test_draining_without_jobs_says_goodbye(mdp) -> None:
     mdp.talk.drain()
     mdp.act()
     assert mdp.take() == [Disconnect()]
@@ -355,7 +355,7 @@ def test_draining_with_nothing_in_hand_says_goodbye(mdp) -> None:
     assert mdp.jobs == []
 
 
-# -- whatever comes --------------------------------------------------------------------------
+# -- invalid messages ------------------------------------------------------------------------
 
 ITEMS = st.one_of(
     st.builds(
@@ -410,7 +410,7 @@ def test_no_message_at_no_time_is_too_much(steps, drains) -> None:
 
 @pytest.mark.parametrize("is_cancelled", [False, True])
 def test_the_body_of_a_call_that_has_ended_is_let_go(*, is_cancelled: bool) -> None:
-    """The job stays in the heap of deadlines for a while: a body may be large."""
+    """The job stays in the heap of deadlines for a while, and a body may be large."""
     talk = Talk("native")
     talk.hear(Hello(VERSION, "broker"), Call(1, 1000, "POST", "/users", {}, b"large"))
     (job,) = talk.jobs
@@ -435,7 +435,7 @@ def test_parts_that_were_kept_are_let_go_with_the_end() -> None:
 def test_a_worker_answers_the_call_that_it_fails_at_and_takes_the_others() -> None:
     conversation = NativeConversation(Hello(VERSION, "w", 4, ("users",)), 0.0)
     conversation.take_outbox()
-    worst = Call(2, 10**400, "GET", "/users", {}, b"")  # no float holds such a deadline
+    worst = Call(2, 10**400, "GET", "/users", {}, b"")  # too large for a float
     conversation._read_items([call(1), worst, call(3)], 0.0)
     outbox = conversation.take_outbox()
     assert [job.id for job in outbox.started] == [1, 3]
@@ -445,7 +445,7 @@ def test_a_worker_answers_the_call_that_it_fails_at_and_takes_the_others() -> No
     assert (answer.id, answer.status) == (2, 500)
 
 
-def test_a_worker_that_stood_still_does_not_begin_what_is_over() -> None:
+def test_a_suspended_worker_does_not_start_expired_calls() -> None:
     talk = NativeConversation(Hello(VERSION, "w", 4, ("users",)), now=0.0)
 
     def hear(now: float, *items) -> list:
@@ -459,10 +459,10 @@ def test_a_worker_that_stood_still_does_not_begin_what_is_over() -> None:
     talk.receive(native.encode([Cancel(2)]), 4.0)
     talk.tick(5.0)
     said = [item for frames in talk.take_outbox().messages for item in native.decode(frames)]
-    assert Response(2, 504, {}, b"", stopped=True) not in said  # that was said at once
+    assert Response(2, 504, {}, b"", stopped=True) not in said  # it was sent immediately
 
 
-# -- what the broker has not read ------------------------------------------------------------
+# -- messages that the broker has not read ---------------------------------------------------
 
 LARGE = messages.Response(200, body=bytes(100_000))
 
@@ -472,7 +472,7 @@ def answered(talk: Talk) -> list[int]:
 
 
 def employed(count: int, **hello: Any) -> Talk:
-    """Return a conversation that has been given so many calls."""
+    """Return a conversation that has received this many calls."""
     talk = Talk("native")
     talk.hear(Hello(VERSION, "broker", **hello))
     talk.hear(*[Call(number, 5000, "GET", "/users", {}, b"") for number in range(1, count + 1)])
@@ -485,7 +485,7 @@ def test_large_responses_wait_until_the_broker_has_read_those_before() -> None:
     for job in talk.jobs[:5]:
         talk.finish(job, LARGE)
     assert answered(talk) == [1, 2, 3]
-    talk.finish(talk.jobs[5])  # a small one does not overtake: parts come before their end
+    talk.finish(talk.jobs[5])  # small messages do not overtake: parts come before their end
     assert answered(talk) == []
     assert talk.talk.holds_back
     talk.hear(Credit(0, 100_000))
@@ -511,7 +511,7 @@ def test_small_responses_do_not_wait_for_the_window() -> None:
     assert answered(talk) == list(range(1, 11))
 
 
-def test_what_waits_for_the_window_is_sent_before_the_goodbye() -> None:
+def test_messages_held_back_are_sent_before_the_goodbye() -> None:
     talk = employed(3, window=1)
     for job in talk.jobs:
         talk.finish(job, LARGE)

@@ -1,4 +1,4 @@
-"""What one call does is that call's affair: exceptions, context, sloppy handlers."""
+"""A call affects only itself: exceptions, context, careless handlers."""
 
 from __future__ import annotations
 
@@ -74,7 +74,9 @@ WHATS = ["exception", "group", "base", "exit", "generator", "base_group"]
 
 @pytest.mark.parametrize("how", ["async", "later", "inline", "thread", "nursery"])
 @pytest.mark.parametrize("what", WHATS)
-async def test_what_a_handler_raises_is_a_500_for_that_call_only(plugin, how, what, caplog) -> None:
+async def test_an_exception_in_a_handler_is_a_500_for_that_call_only(
+    plugin, how, what, caplog
+) -> None:
     async with open_app([plugin(routes)]) as client:
         response = await client.get(f"/rude/{how}/{what}")
         assert response.status == 500
@@ -144,7 +146,7 @@ async def test_a_response_that_cannot_be_written_is_a_500(plugin, headers, caplo
         (200, {}, None),
     ],
 )
-async def test_a_response_that_is_none_is_a_500(plugin, args, caplog) -> None:
+async def test_an_invalid_response_is_a_500(plugin, args, caplog) -> None:
     own = trizmq.Router()
 
     @own.get("/own/bad")

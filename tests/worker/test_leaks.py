@@ -1,4 +1,4 @@
-"""What a handler leaves behind is its own call's affair: scopes, nurseries, odd exceptions."""
+"""Anything a handler leaves behind affects only its own call: scopes, nurseries, exceptions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-# Trio says so of each generator that nobody has closed.
+# Trio's warning about each generator that was not closed.
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
 
 BOX: ContextVar[Any] = ContextVar("BOX", default=None)
@@ -31,7 +31,7 @@ class Rude(BaseException):
 
 
 class Array:
-    """Has no truth value when it is compared, as numpy's has not."""
+    """A value without a truth value in comparisons, like numpy's."""
 
     def __eq__(self, other: object) -> Any:
         raise ValueError("the truth value of an array is ambiguous")
@@ -206,8 +206,8 @@ LEAKS = {
 
 
 @pytest.mark.parametrize("how", LEAKS)
-async def test_what_a_handler_leaves_open_ends_its_own_call(plugin, serving, caplog, how) -> None:
-    # The same pool serves all: two of its tasks are used over and over.
+async def test_an_open_scope_ends_only_its_own_call(plugin, serving, caplog, how) -> None:
+    # The same pool handles all: two of its tasks are used repeatedly.
     async with (
         serving(routes, capacity=2) as endpoint,
         trizmq.open_client(endpoint) as client,
@@ -217,7 +217,7 @@ async def test_what_a_handler_leaves_open_ends_its_own_call(plugin, serving, cap
             assert response.status == 500
             assert response.json()["detail"] == f"the handler left a {LEAKS[how]} open"
             assert (await client.get("/leaks/fine")).json() == "fine"
-        await trio.sleep(0.1)  # the deadlines that were left pass
+        await trio.sleep(0.1)  # the abandoned deadlines pass
         for _ in range(4):
             assert (await client.get("/leaks/fine")).json() == "fine"
     assert f"failed (request {response.json()['request_id']}): the handler left a" in caplog.text
@@ -246,7 +246,7 @@ async def test_a_cancelled_that_is_not_ours_is_a_500(plugin, caplog, how) -> Non
 
 
 class Boxes:
-    """A plugin whose handler leaves ``value`` in a context variable that its lifespan has set."""
+    """A plugin with a handler that leaves ``value`` in a context variable set by its lifespan."""
 
     def __init__(self, before: object, value: object) -> None:
         self._value = value
@@ -347,7 +347,7 @@ HOWS = ["async", "thread", "inline", "nursery", "later", "guarded"]
 
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("kind", ["exit", "interrupt", "generator", "own", "group"])
-async def test_what_ends_programs_is_a_500_in_a_handler(
+async def test_exceptions_that_end_programs_are_a_500_in_a_handler(
     serving, caplog: pytest.LogCaptureFixture, how: str, kind: str
 ) -> None:
     import types
@@ -383,7 +383,7 @@ trio.run(main)
 
 
 def test_ctrl_c_ends_a_program_that_serves(tmp_path: Path) -> None:
-    # The loop is busy with a handler, so most signals arrive while that runs.
+    # The loop is busy with a handler, so most signals arrive during that.
     (tmp_path / "endings.py").write_text(ENDINGS)
     for _ in range(3):
         with subprocess.Popen(

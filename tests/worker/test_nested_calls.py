@@ -1,4 +1,4 @@
-"""A call that a handler makes has at most what the handler's own call has left."""
+"""A call from a handler gets at most the time that is left of the handler's own call."""
 
 from __future__ import annotations
 

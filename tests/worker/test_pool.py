@@ -1,4 +1,4 @@
-"""The pool's promises: order, overlap, isolation, cancellation, and results that never wait."""
+"""The guarantees of the pool: order, overlap, isolation, cancellation, prompt results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEFT_BEHIND: ContextVar[int] = ContextVar("LEFT_BEHIND", default=0)
 
 
 class Desk:
-    """Who handles items, and what was flushed: each batch of what was done by then."""
+    """Handles items, and records each flush with the results so far."""
 
     def __init__(self) -> None:
         self.done: list[int] = []
@@ -66,7 +66,7 @@ async def test_fast_items_run_in_order_within_one_pass(nursery: trio.Nursery, de
     pool.put(range(1000))
     await watch()
     assert desk.done == list(range(1000))
-    assert passes_before_the_end <= 2  # ours may come before the worker's in the first
+    assert passes_before_the_end <= 2  # ours may come before the worker's in the first one
     nursery.cancel_scope.cancel()
 
 
@@ -87,7 +87,7 @@ async def test_items_start_in_the_order_they_came(nursery: trio.Nursery) -> None
     nursery.cancel_scope.cancel()
 
 
-async def test_a_waiting_handler_holds_up_nobody(nursery: trio.Nursery) -> None:
+async def test_a_waiting_handler_does_not_delay_others(nursery: trio.Nursery) -> None:
     gate, done = trio.Event(), list[int]()
 
     async def handle(item: int) -> None:
@@ -166,7 +166,7 @@ async def test_cancel_reaches_one_item_and_the_pool_keeps_its_size(nursery: trio
     nursery.cancel_scope.cancel()
 
 
-async def test_what_only_waits_is_not_the_pools_to_cancel(nursery: trio.Nursery) -> None:
+async def test_waiting_items_are_not_cancelled_by_the_pool(nursery: trio.Nursery) -> None:
     gate, done = trio.Event(), list[int]()
 
     async def handle(item: int) -> None:
@@ -184,7 +184,7 @@ async def test_what_only_waits_is_not_the_pools_to_cancel(nursery: trio.Nursery)
 
 
 async def test_cancel_does_not_reach_the_workers_next_item(nursery: trio.Nursery) -> None:
-    # The handler never waits again after its item was cancelled: the scope stays pending.
+    # The handler never waits again after its item was cancelled, so the scope stays pending.
     pool: WorkerPool[int]
     done: list[int] = []
 
@@ -202,7 +202,9 @@ async def test_cancel_does_not_reach_the_workers_next_item(nursery: trio.Nursery
     nursery.cancel_scope.cancel()
 
 
-async def test_what_a_cancelled_handler_left_is_flushed(nursery: trio.Nursery, desk: Desk) -> None:
+async def test_results_of_a_cancelled_handler_are_flushed(
+    nursery: trio.Nursery, desk: Desk
+) -> None:
     async def handle(item: int) -> None:
         try:
             await trio.sleep_forever()
@@ -218,7 +220,7 @@ async def test_what_a_cancelled_handler_left_is_flushed(nursery: trio.Nursery, d
     nursery.cancel_scope.cancel()
 
 
-async def test_cancelling_the_pool_cancels_its_handlers_and_starts_none() -> None:
+async def test_cancelling_the_pool_cancels_its_handlers() -> None:
     started, cancelled = list[int](), list[int]()
 
     async def handle(item: int) -> None:
@@ -266,7 +268,7 @@ async def test_no_item_sees_the_context_of_another(nursery: trio.Nursery, waits:
             await trio.lowlevel.checkpoint()
             assert LEFT_BEHIND.get() == item
 
-    LEFT_BEHIND.set(-1)  # what was set before the pool was started is there for all
+    LEFT_BEHIND.set(-1)  # a value set before the pool was started is visible to all
     pool = await start(nursery, handle, 2)
     pool.put(range(1, 21))
     await wait_all_tasks_blocked()
@@ -355,7 +357,7 @@ async def test_a_handler_that_waits_holds_back_no_results(
     pool.put(range(10))
     await wait_all_tasks_blocked()
     assert desk.flushed == desk.done
-    # While there is a worker left, all that can be done is done.
+    # While a worker is left, all ready items are handled.
     waiting = len([item for item in stuck if item < 10])
     if waiting < size:
         assert sorted(desk.done) == [item for item in range(10) if item not in stuck]
@@ -371,7 +373,7 @@ async def test_results_of_every_pattern_of_waits_are_flushed(
         for _ in range(item * 7919 % 5):
             await trio.lowlevel.checkpoint()
         if item * 31 % 11 == 0:
-            LEFT_BEHIND.set(item)  # a worker that retires leaves its results to its successor
+            LEFT_BEHIND.set(item)  # a retiring worker leaves its results to its successor
         desk.done.append(item)
 
     pool = await start(nursery, handle, 4, desk)
@@ -385,8 +387,8 @@ async def test_results_of_every_pattern_of_waits_are_flushed(
     nursery.cancel_scope.cancel()
 
 
-async def test_what_a_flush_brings_is_handled(nursery: trio.Nursery) -> None:
-    # The broker dispatches what waited when it is told that there is room.
+async def test_items_put_during_a_flush_are_handled(nursery: trio.Nursery) -> None:
+    # The broker dispatches waiting calls when it learns that there is room.
     done: list[int] = []
 
     async def handle(item: int) -> None:

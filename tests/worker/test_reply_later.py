@@ -1,4 +1,4 @@
-"""A call whose answer is owed is finished once, whoever comes first, and then it is over."""
+"""An owed call finishes once, with the first outcome, and is over afterwards."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Bench:
-    """A worker on a bench: an engine that writes down what it is told, in order."""
+    """A worker with a recording engine."""
 
     worker: LocalWorker[Work]
     log: list[Any]
@@ -32,7 +32,7 @@ class Bench:
 
     @property
     def ends(self) -> list[Any]:
-        """What was said, without the flushes."""
+        """The records without the flushes."""
         return [entry for entry in self.log if entry != "flush"]
 
     async def start(self, method: str = "GET", principal: trizmq.Principal | None = None) -> Work:
@@ -43,13 +43,13 @@ class Bench:
         return flight
 
     def stop(self, flight: Work) -> None:
-        flight.ended = True  # as engines do first
+        flight.ended = True  # engines set this first
         self.worker.stop([flight])
 
 
 @pytest.fixture
 def bench(plugin: Any) -> Callable[..., Any]:
-    """Run a worker whose one route, any method of /t, has this handler.
+    """Run a worker with this handler for any method of /t.
 
     The handler is called with the request and the bench.
     """
@@ -85,7 +85,7 @@ def bench(plugin: Any) -> Callable[..., Any]:
 
 
 async def goes(request: trizmq.Request, bench: Bench) -> None:
-    """Return at once."""
+    """Return immediately."""
 
 
 async def stays(request: trizmq.Request, bench: Bench) -> None:
@@ -96,7 +96,7 @@ async def test_the_response_is_sent_when_it_is_given(bench: Any) -> None:
     async with bench(goes) as it:
         await it.start()
         (later,) = it.taken
-        assert it.log == ["flush"]  # of the pool: nothing in it
+        assert it.log == ["flush"]  # from the pool, with no results
         it.log.clear()
         assert later.acknowledge(b"soon")
         assert it.log == [b"soon", "flush"]
@@ -130,7 +130,7 @@ async def test_a_head_has_neither_parts_nor_a_body(bench: Any) -> None:
     assert it.log == [(200, b""), "flush"]
 
 
-async def test_what_the_handler_raises_afterwards_is_the_answer(bench: Any) -> None:
+async def test_an_exception_after_reply_later_is_the_response(bench: Any) -> None:
     async def raises(request: trizmq.Request, it: Bench) -> None:
         raise trizmq.HTTPError(409)
 
@@ -154,7 +154,7 @@ async def test_a_handler_may_answer_before_it_ends(bench: Any, error: Exception 
     assert it.ends == [(200, b'"early"')]
 
 
-async def test_a_stop_ends_what_is_owed(bench: Any) -> None:
+async def test_a_stop_ends_owed_calls(bench: Any) -> None:
     async with bench(goes) as it:
         flight = await it.start()
         it.stop(flight)
@@ -176,14 +176,14 @@ async def test_a_stop_while_the_handler_runs_waits_for_its_end(bench: Any) -> No
         it.stop(flight)
         assert it.taken[0].is_over
         assert not it.taken[0].respond(1)
-        assert it.log == []  # its room is not free yet
+        assert it.log == []  # its slot is not free yet
         may_end.set()
         await wait_all_tasks_blocked()
         assert it.log[0] is None
     assert it.log.count(None) == 1
 
 
-async def test_the_end_of_the_worker_ends_what_is_owed(bench: Any) -> None:
+async def test_the_end_of_the_worker_ends_owed_calls(bench: Any) -> None:
     async with bench(goes) as it:
         await it.start()
     assert it.taken[0].is_over
@@ -194,7 +194,7 @@ async def test_the_end_of_the_worker_ends_what_is_owed(bench: Any) -> None:
     assert it.log == [None]
 
 
-async def test_who_asks_after_the_end_is_told(bench: Any, plugin: Any) -> None:
+async def test_reply_later_after_the_end_is_over(bench: Any, plugin: Any) -> None:
     kept = list[trizmq.Request]()
 
     async def keeps(request: trizmq.Request, it: Bench) -> None:
@@ -213,7 +213,7 @@ async def test_who_asks_after_the_end_is_told(bench: Any, plugin: Any) -> None:
     assert "Work" not in repr(request)
 
 
-async def test_whose_task_is_cancelled_gives_the_call_up(bench: Any) -> None:
+async def test_a_cancelled_task_gives_its_call_up(bench: Any) -> None:
     async with bench(goes) as it:
         await it.start()
         with trio.CancelScope() as scope:
@@ -256,7 +256,7 @@ async def test_the_principal_is_the_brokers_word(bench: Any) -> None:
 
 @pytest.fixture
 def owing(plugin: Any) -> Any:
-    """A plugin that owes every answer, and the list of what it owes."""
+    """A plugin that owes every response, and the list of owed responses."""
     routes, owed = trizmq.Router(), list[trizmq.Later]()
 
     @routes.get("/owing/async")

@@ -1,4 +1,4 @@
-"""A response that is too large is one 500 and a line in the log; no other call notices."""
+"""A response that is too large is a 500 and a line in the log; other calls are not affected."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ async def slow() -> int:
 
 @asynccontextmanager
 async def serving_as(mode: str, plugin: Any, open_server: Any) -> AsyncIterator[str]:
-    """Serve the routes in the server's own process, or by a worker that speaks ``mode``."""
+    """Serve the routes in the server's own process, or with a worker of the dialect ``mode``."""
     async with AsyncExitStack() as stack:
         if mode == "here":
             server = await stack.enter_async_context(open_server(routes))
@@ -145,7 +145,7 @@ async def at_the_name() -> bytes:
 
 
 @pytest.mark.parametrize("dialect", ["mdp01", "mdp02", "majortomo"])
-async def test_a_worker_of_mdp_says_so_in_its_reply(dialect, plugin, open_server, caplog) -> None:
+async def test_an_mdp_worker_replies_with_the_error(dialect, plugin, open_server, caplog) -> None:
     began.clear()
     async with open_server() as server:
         start = partial(work, connect=server.backend, plugins=[plugin(whole)], dialect=dialect)
@@ -153,7 +153,7 @@ async def test_a_worker_of_mdp_says_so_in_its_reply(dialect, plugin, open_server
             for _ in range(2):
                 with trio.fail_after(10):
                     response = await it.post("/whole")
-                # MDP has no status; what it has is the problem document.
+                # MDP has no status, only the problem document.
                 assert response.json()["status"] == 500
     assert began == ["whole"] * 2
     assert "POST /whole: the response has" in caplog.text
@@ -172,7 +172,7 @@ async def test_at_the_limit_and_beyond_it_for_every_limit(
     async with open_server(body_bytes=body_bytes) as server:
         start = partial(work, connect=server.backend, plugins=[plugin(own)], capacity=40)
         start = partial(start, limits={"body_bytes": body_bytes})
-        most = min(body_bytes, 16 * MIB)  # what the client takes is a limit too
+        most = min(body_bytes, 16 * MIB)  # the client's limit applies too
         async with running(start), trizmq.open_client(server.endpoint) as client:
             with trio.fail_after(25):
                 sizes = [most, most + 1, most, body_bytes + 1, 0]
@@ -183,7 +183,7 @@ async def test_at_the_limit_and_beyond_it_for_every_limit(
                     [("POST", "/own/1", {"body": bytes(size)}) for size in (most, body_bytes + 1)]
                 )
                 assert [one.status for one in sent] == [200, 413]
-                # A batch of as many as go into one, each of them as large as a small one may be.
+                # A batch of as many as fit into one, each as large as a small one may be.
                 many: list[Any] = [
                     ("POST", f"/own/{min(most, 32 * 1024)}", {"body": bytes(1000)})
                 ] * 40
@@ -315,7 +315,7 @@ async def test_a_reply_of_many_frames_that_are_too_large_together(open_server, c
         assert len(responses[1].body) == 100_000
 
 
-def test_what_a_sender_heeds_is_less_than_what_libzmq_cuts() -> None:
+def test_limits_of_senders_are_below_the_limit_of_libzmq() -> None:
     for body_bytes in (1024, 10**6, 2**30):
         for headers in (1024, 32 * 1024):
             limits = limits_of({"body_bytes": body_bytes, "headers_bytes": headers})
@@ -330,7 +330,7 @@ async def test_the_frames_of_a_body_are_limited_as_is_set(open_server, connect) 
         for frames, told in (([b""] * 4, b"400"), ([b"x"] * 3, b"200")):
             client.send(b"", b'{"path": "/large/fields", "method": "POST"}', *frames)
             _, reply = await client.receive()
-            assert b'"status":' + told in reply.replace(b"500", b"200")  # its headers are too many
+            assert b'"status":' + told in reply.replace(b"500", b"200")  # it has too many headers
         worker = connect(server.backend)
         worker.send(b"MDPW02", b"\x01", b"many")
         for count, told in ((2, b"x"), (3, b"502")):

@@ -1,7 +1,7 @@
 """PyPI's majortomo as a worker: ENDPOINT SERVICE.
 
-Answers with the frames that it was sent: all but the last as PARTIALs. A body that is a
-number is how many seconds it works first: it says nothing meanwhile.
+Replies with the frames of the request, all but the last as PARTIALs. If the body is a number, it
+works for that many seconds first, without sending anything.
 """
 
 import sys

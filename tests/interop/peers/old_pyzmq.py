@@ -1,6 +1,6 @@
-"""What pyzmq-mdp (2013) wants of the pyzmq of its time, by way of tornado.
+"""Replacements for parts of old pyzmq versions that pyzmq-mdp (2013) needs, based on tornado.
 
-Import it before `mdp`. Of its own code nothing is replaced.
+Import it before `mdp`. The code of pyzmq-mdp itself is unchanged.
 """
 
 import sys
@@ -14,7 +14,7 @@ from tornado.ioloop import (  # type: ignore[import-not-found]  # nox brings it
 
 
 class DelayedCallback:
-    """Calls once, so many milliseconds after `start`."""
+    """Calls once, this many milliseconds after `start`."""
 
     def __init__(self, callback: Any, milliseconds: int) -> None:
         self._callback, self._seconds = callback, milliseconds / 1000

@@ -1,4 +1,4 @@
-"""Our worker at anybody's broker: ENDPOINT DIALECT. Services `echo` and `slow`."""
+"""Our worker at another broker: ENDPOINT DIALECT. Services `echo` and `slow`."""
 
 import sys
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Call a service with PyPI's pyzmq-mdp (MDP 0.1): ENDPOINT SERVICE BODY COUNT; replies to stdout.
 
-Under Python 3 the package needs a stand-in for a class that pyzmq no longer has.
+On Python 3, the package needs a replacement for a class that pyzmq no longer has.
 """
 
 import sys
@@ -14,7 +14,7 @@ zmqstream.ZMQStream = object
 sys.modules["zmq.eventloop.ioloop"] = ioloop
 sys.modules["zmq.eventloop.zmqstream"] = zmqstream
 
-import zmq  # noqa: E402  (after the stand-in)
+import zmq  # noqa: E402  (after the replacement)
 from mdp.client import mdp_request  # noqa: E402
 
 endpoint, service, body, count = sys.argv[1:]

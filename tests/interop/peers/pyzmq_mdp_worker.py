@@ -1,4 +1,4 @@
-"""PyPI's pyzmq-mdp (MDP 0.1) as a worker: ENDPOINT SERVICE. Answers with what it was sent."""
+"""PyPI's pyzmq-mdp (MDP 0.1) as a worker: ENDPOINT SERVICE. Replies with the request."""
 
 import sys
 
