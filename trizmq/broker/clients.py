@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from ..names import label
 from ..wire.items import MAX_BODY_FRAMES, Part, Response, frames_of
-from ..wire.return_path import PLAIN
 from .queues import Connection
 
 if TYPE_CHECKING:
@@ -137,7 +136,7 @@ class ForeignPeer(Peer):
     ) -> None:
         dialect = return_path.dialect
         super().__init__(dialect, dialect, takes, connection)
-        self.pipelines = dialect != PLAIN
+        self.pipelines = return_path.is_bare
         self.address = address
         self.envelope = return_path.envelope
         self._outbox = outbox

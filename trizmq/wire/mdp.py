@@ -190,6 +190,7 @@ class Dialect:
         self.is_delimited = client[ClientRequest][0] == b""
         #: Whether a reply may come in parts.
         self.streams = ClientPartial in client
+        self.beats_back = not is_packed  # the C library's broker beats to no worker that beats
 
     def decode_worker(self, frames: Sequence[bytes]) -> Command:
         """Read one command between a worker and a broker."""

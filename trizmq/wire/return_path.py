@@ -35,6 +35,11 @@ class ReturnPath(NamedTuple):
         """Whether parts can be sent. If not, gather them and send one response."""
         return self.dialect != PLAIN and MDP[self.dialect].streams
 
+    @property
+    def is_bare(self) -> bool:
+        """Whether a call is only a service and a body: it has neither an id nor a deadline."""
+        return self.dialect != PLAIN
+
     def encode(self, item: Response | Part) -> list[bytes]:
         """Return the frames to send, after the routing id.
 

@@ -221,7 +221,7 @@ class MDPConversation(Conversation):
     def _expects_silence(self) -> bool:
         # The brokers of the zguide and of majortomo send heartbeats only to waiting workers, and C
         # majordomo's only to workers that send none.
-        return bool(self.jobs) or self._codec.is_packed
+        return bool(self.jobs) or not self._codec.beats_back
 
     def _beat(self) -> None:
         self._say(mdp.Heartbeat())

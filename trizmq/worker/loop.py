@@ -11,7 +11,6 @@ from ..ticker import Faults, Ticker
 from ..transport.line import Line
 from ..wire.items import MAX_ROUTES, VERSION, Hello
 from ..wire.mdp import MDP
-from ..wire.native import NATIVE
 from .dialects import MDPConversation, NativeConversation
 from .runner import LocalWorker
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from ..settings import Settings
     from ..transport.face import Dealer, Transport
     from ..wire.items import Body, Takes
+    from ..wire.mdp import Dialect
     from .conversation import Conversation, Job, WorkerOutbox
 
 __all__ = ["WorkerLoop"]
@@ -172,11 +172,12 @@ class WorkerLoop:
             access_log=settings.access_log,
         )
         now = trio.current_time()
+        dialect = MDP.get(settings.dialect)  # None: the native one
         self._talks = []
         for endpoint in connect:
-            for conversation in _conversations(app, settings, name, now):
+            for conversation in _conversations(app, settings, dialect, name, now):
                 talk = _Talk(self, conversation)
-                talk.open(transport, endpoint, beats=settings.dialect == NATIVE)
+                talk.open(transport, endpoint, beats=dialect is None)
                 self._talks.append(talk)
         self._talk_of = {talk.conversation: talk for talk in self._talks}
         # Conversations with news only: a worker at another broker has hundreds.
@@ -264,9 +265,11 @@ def _takes(job: Job) -> Takes:
     return job.conversation.takes
 
 
-def _conversations(app: App, settings: Settings, name: str, now: float) -> Iterator[Conversation]:
+def _conversations(
+    app: App, settings: Settings, dialect: Dialect | None, name: str, now: float
+) -> Iterator[Conversation]:
     services, takes = sorted(app.services), settings.bounds.takes
-    if settings.dialect == NATIVE:
+    if dialect is None:
         hello = Hello(
             VERSION,
             name,
@@ -278,10 +281,10 @@ def _conversations(app: App, settings: Settings, name: str, now: float) -> Itera
         )
         yield NativeConversation(hello, now)
         return
-    codec, patience = MDP[settings.dialect], settings.bounds.mdp_silence
+    patience = settings.bounds.mdp_silence
     for service in services:
         for _ in range(settings.capacity):
-            yield MDPConversation(codec, service, now, takes, patience)
+            yield MDPConversation(dialect, service, now, takes, patience)
 
 
 def _fitting(lines: tuple[str, ...]) -> tuple[str, ...]:
