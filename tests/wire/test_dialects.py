@@ -307,13 +307,13 @@ def test_a_client_at_the_workers_port_can_be_answered(frames: Frames) -> None:
 @pytest.mark.parametrize(
     ("rest", "message"),
     [
-        ([], "not a worker command of mdp02"),
-        ([b"\x07"], "not a worker command of mdp02"),
+        ([], "mdp02: not a worker command"),
+        ([b"\x07"], "mdp02: not a worker command"),
         ([b"\x04", b"C1", b"", *[b""] * 65], "65 frames"),
         ([b"\x03", b"C1", b"", *[b""] * 65], "65 frames"),
-        ([b"\x04", b"C1", b""], "not a worker command of mdp02"),
-        ([b"\x04", b"C1"], "not a worker command of mdp02"),
-        ([b"\x04"], "not a worker command of mdp02"),
+        ([b"\x04", b"C1", b""], "mdp02: not a worker command"),
+        ([b"\x04", b"C1"], "mdp02: not a worker command"),
+        ([b"\x04"], "mdp02: not a worker command"),
         ([b"\x01", b"no\nname"], "cannot offer b'no"),
         ([b"\x01", b"\xff"], "cannot offer"),
         ([b"\x01", b"x" * 256], "cannot offer b'xxx"),

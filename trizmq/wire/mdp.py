@@ -262,7 +262,7 @@ class Dialect:
 
     def _not(self, what: str, frames: Sequence[bytes]) -> RemoteProtocolError:
         start = [bytes(frame[:16]) for frame in frames[:3]]
-        message = f"not {what} of {self.name}: {len(frames)} frames, the first are {start!r}"
+        message = f"{self.name}: not {what}, but {len(frames)} frames that begin {start!r}"
         return RemoteProtocolError(message)
 
 
