@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -133,7 +134,8 @@ async def test_a_thread_outlives_what_is_left_of_those_before(
                     thread._run_soon(let_trio_die)
                 else:
                     raise_in(thread._thread)
-                    thread._run_soon(str)  # so that it wakes
+                    with suppress(OSError, trio.RunFinishedError):  # if it is dead already
+                        thread._run_soon(str)  # so that it wakes
                 thread._thread.join(5)
                 assert thread.has_ended
                 assert client.post("/test/echo").status == 200
