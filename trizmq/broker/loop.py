@@ -184,9 +184,13 @@ class BrokerLoop:
     async def _watch(self, socket: _Socket) -> None:
         """Notice at once that a native peer is not connected any more."""
         while True:
-            for address in await socket.router.wait_gone():
+            gone = await socket.router.wait_gone()
+            # What they said before counts: a worker's last responses, and its goodbye.
+            self._read_some(socket)
+            for address in gone:
                 socket.lose(address)
             self.act()
+            socket.router.settle()
 
     def _read_some(self, socket: _Socket) -> bool:
         """Take in what is there; return whether there may be more."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, final
 
 from ..calls import Work
 from ..deadlines import Deadlines, Lag
 from ..errors import RemoteProtocolError
+from ..pulse import Pulse, is_silent
 from ..wire.items import DEFAULT_TAKES
 
 if TYPE_CHECKING:
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
     from ..wire.items import Body, Call, Takes
 
 __all__ = ["Conversation", "Job", "WorkerOutbox"]
-
-
-#: Seconds between heartbeats (docs/reference/statuses.md).
-HEARTBEAT: Final = 1.0
 
 
 @final
@@ -95,9 +92,9 @@ class Conversation(ABC):
         self._outbox = WorkerOutbox()
         self._deadlines: Deadlines[Job] = Deadlines()
         self._lag = Lag()
-        self._heard_at = now
-        self._has_spoken = False
-        self._next_beat = now + HEARTBEAT
+        self.heard_at = now
+        self.spoken_to = False
+        self._pulse = Pulse(now)
 
     # -- methods of the dialects -------------------------------------------------------
 
@@ -149,7 +146,7 @@ class Conversation(ABC):
         """Process one message from the broker; an invalid one ends the conversation."""
         if self._outbox.reopen:
             return  # it was still in the socket of the previous conversation
-        self._heard_at = now
+        self.heard_at = now
         try:
             self._read(frames, now)
         except RemoteProtocolError:
@@ -173,7 +170,7 @@ class Conversation(ABC):
         else:
             self._end(job)
             if response is not None:
-                self._has_spoken = True
+                self.spoken_to = True
                 self._reply(job, response)
         self._leave_if_drained()
 
@@ -209,7 +206,7 @@ class Conversation(ABC):
     def connect(self, now: float) -> None:
         """Record a new connection, on which no message has been sent yet."""
         self._is_connected = True
-        self._heard_at = now
+        self.heard_at = now
         if not self.is_draining:
             self._open()
 
@@ -236,30 +233,25 @@ class Conversation(ABC):
     @property
     def next_tick(self) -> float:
         """The latest time for the next `tick`."""
-        return min(self._deadlines.next, self._next_beat)
+        return min(self._deadlines.next, self._pulse.next_beat)
 
     def tick(self, now: float) -> None:
         """Process the time: stop overdue jobs, send heartbeats, give up a silent broker."""
         for job in self._deadlines.due(now):
             self._stop(job)  # the broker ends the call by itself
-        if now >= self._next_beat:
-            # If this is late, we have not been listening, so the broker was not silent.
-            self._heard_at += now - self._next_beat
-            self._next_beat = now + HEARTBEAT
+        if self._pulse.beats(now):
             self._check_pulse(now)
 
     def _check_pulse(self, now: float) -> None:
+        was_quiet = self._pulse.renew(self)
         if self._expects_silence:
-            self._heard_at = now
-        if self.is_ready and now - self._heard_at > self._patience:
+            self.heard_at = now
+        if not self.is_ready:
+            return
+        if is_silent(self, now, self._patience):
             self.restart()
-        elif (
-            self.is_ready
-            and not self.is_draining
-            and (self._beats_regardless or not self._has_spoken)
-        ):
+        elif not self.is_draining and (self._beats_regardless or was_quiet):
             self._beat()
-        self._has_spoken = False
 
     def _start(self, token: bytes, call: Call, now: float) -> None:
         job = Job(self, call, now, token)

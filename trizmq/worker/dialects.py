@@ -13,6 +13,8 @@ from ..wire import bridge, mdp, native
 from ..wire.batches import batches
 from ..wire.items import (
     DEFAULT_TAKES,
+    MAX_ROUTES,
+    VERSION,
     Call,
     Cancel,
     Credit,
@@ -27,13 +29,15 @@ from ..wire.items import (
 from .conversation import Conversation, Job, WorkerOutbox
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from .. import messages
+    from ..app.application import App
+    from ..settings import Settings
     from ..wire.items import Body, Item, Takes
     from ..wire.mdp import Dialect
 
-__all__ = ["MDP_PATIENCE", "MDPConversation", "NativeConversation"]
+__all__ = ["MDP_PATIENCE", "MDPConversation", "NativeConversation", "conversations"]
 
 
 @final
@@ -233,3 +237,43 @@ class MDPConversation(Conversation):
 
     def _say_goodbye(self) -> None:
         self._say(mdp.Disconnect())
+
+
+#: Bytes of all routes in a hello, a size that every broker accepts.
+HELLO_BYTES: Final = 512 * 1024
+
+
+def conversations(app: App, settings: Settings, name: str, now: float) -> Iterator[Conversation]:
+    """Return the conversations that a worker has with one broker, in the dialect of the settings.
+
+    There is one with all services and the whole capacity; in a dialect of MDP one for each
+    service and each unit of capacity, because an MDP worker has one service and one call at a time.
+    """
+    services, takes = sorted(app.services), settings.bounds.takes
+    dialect = mdp.MDP.get(settings.dialect)  # None: the native one
+    if dialect is None:
+        hello = Hello(
+            VERSION,
+            name,
+            settings.capacity,
+            tuple(services),
+            tuple(sorted(app.public_services)),
+            _fitting(app.route_lines),
+            takes,
+        )
+        yield NativeConversation(hello, now)
+        return
+    patience = settings.bounds.mdp_silence
+    for service in services:
+        for _ in range(settings.capacity):
+            yield MDPConversation(dialect, service, now, takes, patience)
+
+
+def _fitting(lines: tuple[str, ...]) -> tuple[str, ...]:
+    """Return as many lines as fit into a hello, which is sent before any limits are known."""
+    size = 0
+    for number, line in enumerate(lines):
+        size += len(line.encode())
+        if size > HELLO_BYTES or number == MAX_ROUTES:
+            return lines[:number]
+    return lines

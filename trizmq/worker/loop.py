@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import logging
+from math import inf
 from typing import TYPE_CHECKING, Final, final
 
 import trio
 
 from ..ticker import Faults, Ticker
-from ..transport.line import Line
-from ..wire.items import MAX_ROUTES, VERSION, Hello
+from ..transport.line import Line, Lines
 from ..wire.mdp import MDP
-from .dialects import MDPConversation, NativeConversation
+from .dialects import conversations
 from .runner import LocalWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from ..app.application import App
     from ..messages import Response
     from ..settings import Settings
     from ..transport.face import Dealer, Transport
     from ..wire.items import Body, Takes
-    from ..wire.mdp import Dialect
     from .conversation import Conversation, Job, WorkerOutbox
 
 __all__ = ["WorkerLoop"]
@@ -44,9 +43,6 @@ REFUSALS: Final = {
 }
 
 
-#: Bytes of all routes in a hello, a size that every broker accepts.
-HELLO_BYTES: Final = 512 * 1024
-
 #: How long a goodbye may take to arrive, in seconds.
 GOODBYE_SECONDS: Final = 0.5
 
@@ -55,17 +51,15 @@ GOODBYE_SECONDS: Final = 0.5
 class _Talk:
     """A conversation, and the line that it uses."""
 
-    def __init__(self, loop: WorkerLoop, conversation: Conversation) -> None:
+    def __init__(self, loop: WorkerLoop, conversation: Conversation, endpoint: str) -> None:
         self.conversation = conversation
+        self.endpoint = endpoint
+        self.line = loop.line_to(endpoint, self)
+        self.is_leaving = False
         self._loop = loop
         self._unsent: list[list[bytes]] = []
         self._was_ready = False
         self._refused = ""
-
-    def open(self, transport: Transport, endpoint: str, *, beats: bool) -> None:
-        """Create a line to ``endpoint``; ``beats``: whether the broker is trizmq."""
-        self.endpoint = endpoint
-        self.line = Line(transport, endpoint, self, beats=beats)
 
     def act(self) -> WorkerOutbox:
         """Send the messages of the conversation; return its other actions."""
@@ -108,6 +102,16 @@ class _Talk:
     def has_unsent(self) -> bool:
         return bool(self._unsent)
 
+    def leave(self) -> None:
+        """Accept no new calls; the conversation ends when the current ones are done."""
+        if not self.is_leaving:
+            self.is_leaving = True
+            self.conversation.drain()
+
+    @property
+    def has_left(self) -> bool:
+        return self.is_leaving and self.is_done and not self._unsent
+
     @property
     def is_done(self) -> bool:
         return self.conversation.is_drained and not self.conversation.holds_back
@@ -141,7 +145,7 @@ class _Talk:
 
 @final
 class WorkerLoop:
-    """Serves an app to the brokers at ``connect``.
+    """Serves an app to the brokers at ``connect``, and to those that `add` adds.
 
     Args:
       settings: with the native ``dialect``, there is one conversation with all services and the
@@ -171,40 +175,74 @@ class WorkerLoop:
             flush=self.act,
             access_log=settings.access_log,
         )
-        now = trio.current_time()
-        dialect = MDP.get(settings.dialect)  # None: the native one
-        self._talks = []
-        for endpoint in connect:
-            for conversation in _conversations(app, settings, dialect, name, now):
-                talk = _Talk(self, conversation)
-                talk.open(transport, endpoint, beats=dialect is None)
-                self._talks.append(talk)
-        self._talk_of = {talk.conversation: talk for talk in self._talks}
+        self._transport = transport
+        self._app = app
+        self._settings = settings
+        self._name = name
+        self._lines = Lines()
+        self._talks: list[_Talk] = []
+        self._talk_of: dict[Conversation, _Talk] = {}
         # Conversations with news only: a worker at another broker has hundreds.
-        self._touched: dict[_Talk, None] = dict.fromkeys(self._talks)
+        self._touched: dict[_Talk, None] = {}
         self._faults = Faults(LOGGER)
         self._ticker = Ticker(self, self.act, self._faults)
         self._nothing_in_hand = trio.Event()
         self._is_draining = False
+        for endpoint in connect:
+            self._open(endpoint)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; then cancel the running calls, and notify the brokers."""
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._worker.run)
-                for talk in self._talks:
-                    nursery.start_soon(talk.line.run)
+                nursery.start_soon(self._lines.run)
                 nursery.start_soon(self._ticker.run)
                 self.act()
                 task_status.started()
         finally:
             self._leave()
 
+    def add(self, endpoint: str) -> None:
+        """Work for one more broker; do nothing if this worker does so already, or drains.
+
+        Raises:
+          ConfigError: ``endpoint`` is not an endpoint.
+
+        """
+        self._open(endpoint)
+        self.act()
+
+    def remove(self, endpoint: str) -> None:
+        """Accept no more calls from a broker; finish the current ones, say goodbye and close."""
+        for talk in self._talks:
+            if talk.endpoint == endpoint:
+                talk.leave()
+                self._touched[talk] = None
+        self.act()
+
+    def _open(self, endpoint: str) -> None:
+        is_known = any(one.endpoint == endpoint and not one.is_leaving for one in self._talks)
+        if is_known or self._is_draining:
+            return
+        now = trio.current_time()
+        for conversation in conversations(self._app, self._settings, self._name, now):
+            talk = _Talk(self, conversation, endpoint)
+            self._talks.append(talk)
+            self._talk_of[conversation] = talk
+            self._touched[talk] = None
+            self._lines.add(talk.line)
+
+    def line_to(self, endpoint: str, talk: _Talk) -> Line:
+        """Return a line for ``talk``."""
+        is_ours = self._settings.dialect not in MDP
+        return Line(self._transport, endpoint, talk, beats=is_ours)
+
     async def drain(self, grace: float) -> None:
         """Accept no new calls; return when the current ones are done, or after ``grace``."""
         self._is_draining = True
         for talk in self._talks:
-            talk.conversation.drain()
+            talk.leave()
             self._touched[talk] = None
         self.act()
         with trio.move_on_after(grace):
@@ -213,7 +251,7 @@ class WorkerLoop:
     @property
     def next_tick(self) -> float:
         """The latest time for the next `tick`."""
-        return min(talk.conversation.next_tick for talk in self._talks)
+        return min((talk.conversation.next_tick for talk in self._talks), default=inf)
 
     def tick(self, now: float) -> None:
         """Process the time in every conversation that is due."""
@@ -239,15 +277,27 @@ class WorkerLoop:
             self._worker.stop(outbox.stopped)
         for error in outbox.faults:
             self._faults.note(error, "taking in a message")
-        self._ticker.note(talk.conversation.next_tick)
+        if talk.has_left and not self._is_draining:
+            self._drop(talk)
+        else:
+            self._ticker.note(talk.conversation.next_tick)
+
+    def _drop(self, talk: _Talk) -> None:
+        if self._talk_of.pop(talk.conversation, None) is not None:
+            self._talks.remove(talk)
+            talk.line.close(GOODBYE_SECONDS)
 
     def _finish(self, job: Job, response: Response | None) -> None:
         job.conversation.finish(job, response)
-        self._touched[self._talk_of[job.conversation]] = None
+        talk = self._talk_of.get(job.conversation)
+        if talk is not None:  # the conversation has not ended before its job
+            self._touched[talk] = None
 
     def _part(self, job: Job, body: Body) -> None:
         job.conversation.part(job, body)
-        self._touched[self._talk_of[job.conversation]] = None
+        talk = self._talk_of.get(job.conversation)
+        if talk is not None:
+            self._touched[talk] = None
 
     def touch(self, talk: _Talk) -> None:
         """Act, because there is news for ``talk``."""
@@ -263,35 +313,3 @@ class WorkerLoop:
 
 def _takes(job: Job) -> Takes:
     return job.conversation.takes
-
-
-def _conversations(
-    app: App, settings: Settings, dialect: Dialect | None, name: str, now: float
-) -> Iterator[Conversation]:
-    services, takes = sorted(app.services), settings.bounds.takes
-    if dialect is None:
-        hello = Hello(
-            VERSION,
-            name,
-            settings.capacity,
-            tuple(services),
-            tuple(sorted(app.public_services)),
-            _fitting(app.route_lines),
-            takes,
-        )
-        yield NativeConversation(hello, now)
-        return
-    patience = settings.bounds.mdp_silence
-    for service in services:
-        for _ in range(settings.capacity):
-            yield MDPConversation(dialect, service, now, takes, patience)
-
-
-def _fitting(lines: tuple[str, ...]) -> tuple[str, ...]:
-    """Return as many lines as fit into a hello, which is sent before any limits are known."""
-    size = 0
-    for number, line in enumerate(lines):
-        size += len(line.encode())
-        if size > HELLO_BYTES or number == MAX_ROUTES:
-            return lines[:number]
-    return lines
