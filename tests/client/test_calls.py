@@ -382,7 +382,7 @@ def test_nobody_there_by_the_deadline(make_client: MakeClient) -> None:
     rig.pass_time(2.25)
     assert rig.ended == [pending]
     assert isinstance(pending.outcome, Unreachable)
-    assert str(pending.outcome) == "nobody answers at a, b"
+    assert str(pending.outcome) == "no response from a, b"
     assert executed(pending) == "no"
     rig.assert_nothing_is_left()
 

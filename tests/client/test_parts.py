@@ -94,4 +94,4 @@ def test_a_client_ends_the_call_that_it_fails_at_and_no_other(rig) -> None:
     )
     assert second.outcome.status == 200
     assert first.ended
-    assert "fault" in str(first.outcome)
+    assert "an error in this client" in str(first.outcome)

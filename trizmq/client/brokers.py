@@ -1,4 +1,4 @@
-"""The brokers that a client knows: the links to them come and go, and each says what it takes."""
+"""The brokers of a client: links that come and go, and the limits of each broker."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 __all__ = ["BrokerLimits", "Links"]
 
-#: A broker that has said nothing for so many seconds is busy: a new call goes to another one, if
-#: one is there that is not.
+#: A broker that has been silent for this many seconds is busy: new calls go to another one, if
+#: there is one that is not busy.
 BUSY: Final = 3.0
 
 
 @final
 class Links:
-    """The links of one client: they come and go.
+    """The links of one client, which come and go.
 
-    A link that was removed is given no more calls. It is *leaving* until the calls that were sent
+    A link that was removed receives no more calls. It is *leaving* until the calls that were sent
     on it have ended: it keeps its connection, and makes another one if that is lost.
     """
 
     def __init__(self, endpoints: Iterable[str], secret: str, now: float) -> None:
-        #: Those that take calls, in the order in which they are asked.
+        #: Links that accept calls, in order of preference.
         self.taking: list[Link] = []
         self.leaving: list[Link] = []
         self._secret = secret
@@ -42,7 +42,7 @@ class Links:
             self.add(endpoint, now)
 
     def add(self, endpoint: str, now: float) -> Link:
-        """Return a link to ``endpoint``: the one that is there, or a new one."""
+        """Return the link to ``endpoint``; create one if there is none."""
         for link in self.taking:
             if link.endpoint == endpoint:
                 return link
@@ -56,17 +56,17 @@ class Links:
         self.leaving.append(link)
 
     def take_left(self) -> list[Link]:
-        """Forget the leaving links on which no call is left, and return them."""
+        """Remove and return the leaving links without calls."""
         left = [link for link in self.leaving if not link.in_flight]
         self.leaving = [link for link in self.leaving if link.in_flight]
         return left
 
     def all(self) -> list[Link]:
-        """Return every link."""
+        """Return all links."""
         return [*self.taking, *self.leaving]
 
     def usable(self, now: float) -> Link | None:
-        """Return the link on which the next call is to be sent, if there is one."""
+        """Return the link for the next call, if there is one."""
         for link in self.taking:
             if link.has_room and now - link.heard_at <= BUSY:
                 return link
@@ -75,7 +75,7 @@ class Links:
 
     @property
     def in_flight(self) -> int:
-        """How many calls have been sent and have not ended."""
+        """The number of calls that have been sent and have not ended."""
         return sum(len(link.in_flight) for link in self.all())
 
     @property
@@ -85,7 +85,7 @@ class Links:
 
     @property
     def are_connected(self) -> bool:
-        """Whether a broker has answered our hello, and takes calls."""
+        """Whether a broker has responded to our hello, and accepts calls."""
         return any(link.state is LinkState.READY for link in self.taking)
 
     @property
@@ -99,27 +99,27 @@ class Links:
         return ", ".join(link.endpoint for link in self.taking) or "no endpoint"
 
 
-#: How long a call that is over the default limits waits for a broker that takes more, in
-#: seconds from the client's start.
+#: How long a call that exceeds the default limits waits for a broker with higher limits, in
+#: seconds from the start of the client.
 PATIENCE: Final = 1.0
 
 
 @final
 class BrokerLimits:
-    """Refuses before it is sent what a broker would refuse, or drop the connection for.
+    """Refuses calls that a broker would refuse, or close the connection for, before sending them.
 
-    A broker tells its limits in its hello. A client that has never heard one waits for it a
-    moment, then assumes the default limits.
+    A broker announces its limits in its hello. A client that has never received one waits for it
+    for a moment, and then assumes the default limits.
     """
 
     def __init__(self, links: Sequence[Link], *, now: float) -> None:
-        #: When to call `assume`, at the latest.
+        #: The latest time for the call of `assume`.
         self.assumed_at = now + PATIENCE
         self._links = links
         self._assumed: tuple[Takes, ...] = ()
 
     def assume(self, now: float) -> bool:
-        """Let time pass; tell whether the default limits hold from now on."""
+        """Process the time; return whether the default limits apply from now on."""
         if now < self.assumed_at:
             return False
         self.assumed_at = float("inf")
@@ -127,11 +127,11 @@ class BrokerLimits:
         return True
 
     def fits(self, pending: Pending, link: Link) -> bool:
-        """Tell whether the broker at ``link`` takes a call so large."""
+        """Return whether the broker at ``link`` accepts a call of this size."""
         return pending.weight <= link.small or self.refusal(pending, link) is None
 
     def refusal(self, pending: Pending, link: Link | None) -> Response | None:
-        """Return the answer to a call that is too large for ``link``, or, without one, for all."""
+        """Return the response to a call that is too large for ``link``, or for all if None."""
         oversize: tuple[int, str] | None = None
         for limits in self._known(link):
             oversize = find_oversize_part(

@@ -1,4 +1,4 @@
-"""The client's calls: each waits, or is at a broker, and ends once."""
+"""The calls of a client: each waits, or is at a broker, and ends once."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ __all__ = [
     "WaitingCalls",
 ]
 
-#: How many calls may wait, and how large their bodies may be together.
+#: The maximum number of waiting calls, and the maximum size of all their bodies.
 MAX_WAITING: Final = 10_000
 
 
 MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
 
-# Names of this module, which compiled code finds at once; others it looks up for each call.
+# Names in this module, which compiled code finds faster than a lookup for each call.
 _RESPONSE: Final = messages.Response
 _fields: Final[Any] = msgspec.structs.astuple
 _no_headers: Final = no_headers
@@ -48,51 +48,51 @@ _add_lower_case: Final = add_lower_case
 
 @final
 class WaitingCalls:
-    """A queue, in the order in which the calls came, that a call can leave from anywhere."""
+    """A queue of calls in order of arrival, which a call can leave from any position."""
 
     def __init__(self) -> None:
-        # An OrderedDict finds its first at once, however many before it have left.
+        # An OrderedDict finds its first item immediately, however many have left before it.
         self._calls: OrderedDict[Pending, None] = OrderedDict()
         self.bytes = 0
 
     @property
     def count(self) -> int:
-        """How many wait."""
+        """The number of waiting calls."""
         return len(self._calls)
 
     @property
     def is_full(self) -> bool:
-        """Whether no further call may come; those that waited before may come back."""
+        """Whether no more new calls are accepted; calls that waited before may return."""
         return len(self._calls) >= MAX_WAITING
 
     @property
     def is_heavy(self) -> bool:
-        """Whether no further call may come as long as no broker is there."""
+        """Whether no more new calls are accepted while there is no broker."""
         return self.bytes > MAX_WAITING_BYTES
 
     def push(self, pending: Pending) -> None:
-        """Put ``pending`` at the end."""
+        """Append ``pending``."""
         self._calls[pending] = None
         self.bytes += _body_size(pending)
 
     def put_back(self, pendings: Sequence[Pending]) -> None:
-        """Put calls that were sent, in their order, before those that were not."""
+        """Put calls that were sent, in order, before those that were not."""
         for pending in reversed(pendings):
             self.push(pending)
             self._calls.move_to_end(pending, last=False)
 
     def pop(self) -> Pending:
-        """Take the first."""
+        """Remove and return the first call."""
         pending, _ = self._calls.popitem(last=False)
         self.bytes -= _body_size(pending)
         return pending
 
     def has(self, pending: Pending) -> bool:
-        """Tell whether ``pending`` waits here."""
+        """Return whether ``pending`` is waiting here."""
         return pending in self._calls
 
     def leave(self, pending: Pending) -> bool:
-        """Take out ``pending``; return whether it was here."""
+        """Remove ``pending``; return whether it was here."""
         if pending not in self._calls:
             return False
         del self._calls[pending]
@@ -100,7 +100,7 @@ class WaitingCalls:
         return True
 
     def all(self) -> list[Pending]:
-        """Return all that wait."""
+        """Return all waiting calls."""
         return list(self._calls)
 
 
@@ -111,38 +111,38 @@ def _body_size(pending: Pending) -> int:
 @final
 @dataclass(eq=False)
 class ClientOutbox:
-    """What is to be done now, besides sending each link's ``outgoing``."""
+    """The actions to take now, besides sending each link's ``outgoing``."""
 
-    #: Their outcome is there: wake who waits for it.
+    #: Calls with an outcome: wake their waiters.
     ended: list[Pending] = field(default_factory=list)
-    #: End their connection; a new one follows.
+    #: Links whose connection must end; a new one follows.
     reopen: list[Link] = field(default_factory=list)
-    #: Send what they have in ``outgoing``, then end their connection: they were removed.
+    #: Removed links: send their ``outgoing``, then end the connection.
     left: list[Link] = field(default_factory=list)
-    #: Exceptions that were survived, to be logged.
+    #: Exceptions that were caught, to be logged.
     faults: list[Exception] = field(default_factory=list)
 
 
-#: What the words mean with which a broker refuses a client, for good.
+#: Explanations of the reasons with which a broker permanently refuses a client.
 REFUSALS: Final = {
-    "version": "speaks another version of the native dialect",
+    "version": "uses another version of the native dialect",
     "backend": "is a port for workers: connect to the endpoint of the broker's --bind",
 }
 
 
 @final
 class Calls:
-    """Each call waits, or is at a link, and ends once."""
+    """All calls: each waits, or is at a link, and ends once."""
 
     def __init__(self, links: Links) -> None:
         self.waiting = WaitingCalls()
         self.deadlines: Deadlines[Pending] = Deadlines()
         self.budget = RetryBudget()
-        #: Responses to calls that had ended.
+        #: The number of responses to calls that had already ended.
         self.late = 0
-        #: Their outcome is there, and the driver is to be told.
+        #: Calls with an outcome that has not been reported to the driver.
         self.ended: list[Pending] = []
-        #: Why the last link that was refused was.
+        #: The reason for the last refusal.
         self.refusal = ""
         self._links = links
 
@@ -150,10 +150,10 @@ class Calls:
         """Let a new call wait.
 
         Raises:
-          Overloaded: too many calls wait already.
+          Overloaded: if too many calls are already waiting.
 
         """
-        # While a broker is there, what waits will be sent in a moment.
+        # While there is a broker, waiting calls will be sent in a moment.
         if self.waiting.is_full or (self.waiting.is_heavy and not self._links.are_connected):
             pending.ended = True
             raise Overloaded(f"{self.waiting.count} calls wait in this client", executed="no")
@@ -162,7 +162,7 @@ class Calls:
     # -- responses ---------------------------------------------------------------------
 
     def answer(self, link: Link, item: Response) -> None:
-        """Take in a response: the end of its call, or of this attempt."""
+        """Process a response: the end of its call, or of this attempt."""
         found: tuple[int, int, dict[str, str], Body, bool, int, bool] = _fields(item)
         call_id, status, headers, body, is_taken, parts, _ = found
         pending = link.in_flight.get(call_id)
@@ -173,7 +173,7 @@ class Calls:
             self._wait_again(pending, link)
             return
         if status == 504 and pending.is_timed and pending.deadline <= link.heard_at:
-            # The broker has said first what is ours to say.
+            # We report this timeout ourselves; the broker was only faster.
             self.end(pending, self.expiry(pending))
             return
         self.budget.succeed()
@@ -190,7 +190,7 @@ class Calls:
         self.end(pending, _RESPONSE(status, fields, whole))
 
     def gather(self, link: Link, item: Part) -> None:
-        """Take in a part of a response."""
+        """Process a part of a response."""
         pending = link.in_flight.get(item.id)
         if pending is None:
             self.late += 1
@@ -204,31 +204,31 @@ class Calls:
             self.end(pending, error)
 
     def _wait_again(self, pending: Pending, link: Link) -> None:
-        # It was on its way when the broker began to drain. No worker was given it, so another
-        # broker may be, or the next one here (promise P13).
+        # It was in transit when the broker began to drain. No worker received it, so another broker
+        # may, or the next one here (promise P13).
         if link.state is LinkState.READY:
-            link.state = LinkState.DRAINING  # its goaway is on the way
+            link.state = LinkState.DRAINING  # its goaway is in transit
         del link.in_flight[pending.id]
         pending.link = None
         pending.attempts -= 1
         self.waiting.push(pending)
 
     def fail(self, link: Link, item: Item) -> None:
-        """End the call that ``item`` is about, after a fault of ours; nothing else ends by it."""
+        """End the call of ``item`` after an error in our own code; no other call ends."""
         if isinstance(item, Response | Part) and item.id in link.in_flight:
-            lost = RemoteProtocolError("a fault in this client: its log says where")
+            lost = RemoteProtocolError("an error in this client: see its log")
             self.end(link.in_flight[item.id], lost)
 
     def answer_unsent(self, pending: Pending, response: messages.Response) -> None:
-        """End a call that was not taken in: it is in no queue, and in no heap."""
+        """End a call that was not accepted: it is in no queue and no heap."""
         pending.outcome, pending.ended = response, True
         self.ended.append(pending)
 
     def discard_first(self, link: Link, error: LocalProtocolError) -> Pending | None:
-        """Drop the first item of ``link.outgoing``, which cannot be written.
+        """Drop the first item of ``link.outgoing``, which cannot be encoded.
 
         Returns:
-          Its call, which has ended with ``error``; the caller is still to be told.
+          Its call, which has ended with ``error``; the caller must still be notified.
 
         """
         item = link.outgoing.pop(0)
@@ -239,7 +239,7 @@ class Calls:
             self.close(pending)
         return pending
 
-    # -- a call's end ------------------------------------------------------------------
+    # -- the end of a call -------------------------------------------------------------
 
     def end(self, pending: Pending, outcome: messages.Response | TrizmqError) -> None:
         """End a call with its outcome."""
@@ -248,7 +248,7 @@ class Calls:
         self.ended.append(pending)
 
     def close(self, pending: Pending) -> None:
-        """Forget a call that ends."""
+        """Remove a call that ends."""
         pending.ended = True
         if pending.link is not None:
             pending.link.in_flight.pop(pending.id, None)
@@ -259,16 +259,16 @@ class Calls:
         pending.body = b""  # the record stays in the heap of deadlines for a while
 
     def revoke(self, pending: Pending) -> None:
-        """Tell the broker, if it has the call, that nobody waits for it.
+        """Notify the broker, if it has the call, that no caller is waiting for it.
 
-        Without a connection it is not among those that the next hello lists.
+        Without a connection, the call will not be in the list of the next hello.
         """
         if pending.link is not None and pending.link.state is not LinkState.CONNECTING:
             pending.link.outgoing.append(Cancel(pending.id))
             pending.link.spoken_to = True
 
     def expiry(self, pending: Pending) -> TrizmqError:
-        """Return the error of a call whose deadline has passed."""
+        """Return the error for a call whose deadline has passed."""
         link = pending.link
         if link is not None and link.state is LinkState.CONNECTING:
             lost = f"the connection to {link.endpoint} was lost while the broker there had the call"
@@ -281,20 +281,20 @@ class Calls:
             return DeadlineExceeded(
                 f"{pending.method} {pending.target}: not sent in time", executed="no"
             )
-        return Unreachable(f"nobody answers at {self._links.endpoints}", executed="no")
+        return Unreachable(f"no response from {self._links.endpoints}", executed="no")
 
     def end_refused(self) -> None:
-        """End the calls that wait, if every broker has refused us."""
+        """End the waiting calls, if every broker has refused us."""
         if self._links.are_refused:
             for pending in self.waiting.all():
                 self.end(pending, self.refused())
 
     def refused(self) -> Unreachable:
-        """Return the error of a call that no broker here takes."""
+        """Return the error for a call that no broker here accepts."""
         return Unreachable(f"{self._links.endpoints} {self.refusal}", executed="no")
 
     def end_all(self) -> None:
-        """End every call: the client is closed."""
+        """End every call, because the client is closed."""
         for link in self._links.all():
             for pending in list(link.in_flight.values()):
                 self.end(pending, Unreachable("the client was closed", executed="maybe"))

@@ -1,4 +1,4 @@
-"""What a client in Trio sends its calls by: connections to brokers, or a broker beside it."""
+"""The interface through which a Trio client sends its calls: connections, or a local broker."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ __all__ = ["Carrier"]
 
 
 class Carrier(ABC):
-    """Takes calls, and ends each once, by `Pending.tell`. All its methods are synchronous."""
+    """Accepts calls, and ends each once, with `Pending.tell`. All methods are synchronous."""
 
     @property
     @abstractmethod
     def is_connected(self) -> bool:
-        """Whether a broker has answered, and has not been lost since."""
+        """Whether a broker has responded and has not been lost since."""
 
     @abstractmethod
     def submit(self, pending: Pending, now: float) -> None:
         """Start a call. It ends once: ``pending.waiter`` is called, unless it is given up.
 
         Raises:
-          Overloaded: too many calls wait in this client already.
-          Unreachable: no broker here speaks our version.
-          trio.ClosedResourceError: the client was closed.
+          Overloaded: if too many calls are already waiting in this client.
+          Unreachable: if no broker here supports our version.
+          trio.ClosedResourceError: if the client was closed.
 
         """
 
     @abstractmethod
     def submit_many(self, pendings: Sequence[Pending], now: float) -> None:
-        """Start calls that belong together: none is sent before all are taken in.
+        """Start calls that belong together: none is sent before all have been accepted.
 
-        Raises: the same as `submit`; then those before have to be given up (`cancel`).
+        Raises: the same as `submit`; then those before must be given up (`cancel`).
 
         """
 
     @abstractmethod
     def cancel(self, pendings: Sequence[Pending]) -> None:
-        """Give calls up; those that have ended, or were not started, are left as they are."""
+        """Give calls up; calls that have ended, or were not started, are not changed."""

@@ -1,4 +1,4 @@
-"""A client's connections, driven: the engine decides, this sends, receives and wakes."""
+"""The connections of a client: the engine decides, and this module sends, receives and wakes."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ __all__ = ["Connection"]
 LOGGER = logging.getLogger("trizmq.client")
 
 
-#: Messages read in one pass; then whoever else is ready has a turn.
+#: Messages read in one pass; then other tasks have a turn.
 MESSAGES_A_PASS: Final = 256
 
 
-#: When nothing has come for so many seconds, the next call first looks if the connection has
-#: ended. Else a call that is made just then would go nowhere, and nobody could tell.
+#: After this many seconds of silence, the next call first checks if the connection has ended.
+#: Otherwise a call made just then would be lost without notice.
 QUIET: Final = 0.005
 
 
-#: How long a goodbye may still travel when the client has ended, in seconds.
+#: How long a goodbye may take to arrive after the client has ended, in seconds.
 GOODBYE_SECONDS: Final = 0.2
 
 
 @final
 class Connection(Carrier):
-    """Sends calls to the brokers at ``endpoints``, over one socket each.
+    """Sends calls to the brokers at ``endpoints``, with one socket for each.
 
-    A call is submitted with a ``waiter``: a callable that is called once, synchronously,
-    when the call has ended. It must not raise.
+    A call is submitted with a ``waiter``, which is called once, synchronously, when the call has
+    ended. It must not raise an exception.
     """
 
-    # Theory of operation. Calls that are made in one scheduler pass leave together: the
-    # first wakes the flusher, which runs in the next pass and sends what there is, at most
-    # `native.BATCH` in one message. A call that is alone does not wait for company: it is
-    # sent at once. So is a batch that is full.
+    # Theory of operation. Calls made in the same scheduler pass leave together: the first one wakes
+    # the flusher, which runs in the next pass and sends all of them, at most `native.BATCH` in one
+    # message. A single call does not wait for others: it is sent immediately, and so is a full
+    # batch.
 
     def __init__(
         self, transport: Transport, endpoints: Sequence[str], takes: Takes = DEFAULT_TAKES
@@ -92,11 +92,11 @@ class Connection(Carrier):
         return self.engine.is_connected
 
     def add(self, endpoint: str) -> None:
-        """Connect to one more broker; nothing if calls go there already.
+        """Connect to one more broker; does nothing if calls already go there.
 
         Raises:
-          ConfigError: ``endpoint`` is not an endpoint.
-          trio.ClosedResourceError: `run` has ended.
+          ConfigError: if ``endpoint`` is not an endpoint.
+          trio.ClosedResourceError: if `run` has ended.
 
         """
         if self._is_closed:
@@ -104,10 +104,10 @@ class Connection(Carrier):
         self._open(endpoint, trio.current_time())
 
     def remove(self, endpoint: str) -> None:
-        """Send no more calls to ``endpoint``; those that are in flight there may finish.
+        """Send no more calls to ``endpoint``; calls that are in flight there may finish.
 
-        Then the connection ends, with a goodbye. Calls that wait go to other brokers, and if there
-        is none, wait for the next one that is added. Nothing if no calls go there.
+        Then the connection ends, with a goodbye. Waiting calls go to other brokers, or if there are
+        none, to the next one that is added. Does nothing if no calls go there.
         """
         for link in self.engine.links.taking:
             if link.endpoint == endpoint and not self._is_closed:
@@ -174,7 +174,7 @@ class Connection(Carrier):
             self.act()
 
     def receive(self, link: Link, dealer: Dealer) -> bool:
-        """Take in what has come from a broker; return whether there may be more."""
+        """Process received messages of a broker; return whether there may be more."""
         self._heard_at = now = trio.current_time()
         count = 0
         try:
@@ -193,7 +193,7 @@ class Connection(Carrier):
         return count == MESSAGES_A_PASS
 
     def act(self) -> None:
-        """Do what the engine wants done."""
+        """Carry out the actions of the engine."""
         outbox = self.engine.take_outbox()
         for link in outbox.reopen:
             self._lines[link].reset()
@@ -219,15 +219,15 @@ class Connection(Carrier):
                     dealer.send_nowait(frames)
                     del outgoing[:count]
         except trio.WouldBlock:
-            pass  # the reader waits for room as well, and comes back
+            pass  # the reader waits for room as well, and continues
         dealer.settle()
 
     def _written(self, link: Link) -> tuple[list[bytes], int]:
-        """Write the next message: (frames, number of items).
+        """Encode the next message: (frames, number of items).
 
-        If they cannot be written, or are more than the broker takes in one message, half of
-        them go first. One that cannot be written by itself is discarded, which ends its call
-        and no other; then there are no frames.
+        If the items cannot be encoded, or exceed the broker's limit for a message, half of them are
+        sent first. A single item that cannot be encoded is discarded, which ends its call and no
+        other; then there are no frames.
         """
         batch = link.outgoing[: native.BATCH]
         while True:
@@ -258,13 +258,13 @@ class Connection(Carrier):
             pending.tell()
 
     def _part(self, link: Link) -> None:
-        """End the connection of a link for good; the goodbye may still be on its way."""
+        """End the connection of a link permanently; the goodbye may still be in transit."""
         self._lines.pop(link).close(GOODBYE_SECONDS if link.credit else 0)
 
 
 @final
 class _LinkTalk:
-    """What a line is told and tells, for one link of the engine."""
+    """The adapter between a line and a link of the engine."""
 
     def __init__(self, connection: Connection, link: Link) -> None:
         self._connection = connection

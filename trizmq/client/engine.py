@@ -1,4 +1,4 @@
-"""The client's state: links to brokers, calls that wait, calls in flight, late responses."""
+"""The state of a client: links to brokers, waiting calls, calls in flight, late responses."""
 
 from __future__ import annotations
 
@@ -31,26 +31,25 @@ if TYPE_CHECKING:
 
 __all__ = ["Client"]
 
-# Names of this module, which compiled code finds at once; others it looks up for each call.
+# Names in this module, which compiled code finds faster than a lookup for each call.
 _CALL: Final = Call
 _RESPONSE: Final = Response
 
 
 @final
 class Client:
-    """Values and the time in; `take_outbox` and ``link.outgoing`` are what to do about it.
+    """A client: events and the time are inputs, `take_outbox` and ``link.outgoing`` are outputs.
 
-    Theory of operation. A call goes to the first link that is ready and has room; else it
-    waits, in order. On a new connection nothing is said before the broker's hello but our own,
-    so of a call that waits here it is known that no worker was given it.
+    Theory of operation. A call goes to the first link that is ready and has room; otherwise it
+    waits, in order. On a new connection, only our hello is sent before the broker's hello, so it
+    is certain that no worker has received a waiting call.
 
-    The driver says when connections begin (`connect`) and end (`disconnect`), when an attempt
-    fails (`miss`), and when it is certain that the broker there has ended (`bury`). What was
-    sent on a connection that has ended stays where it is until something is known about it:
-    see `Recovery`.
+    The driver reports when connections begin (`connect`) and end (`disconnect`), when an attempt
+    fails (`miss`), and when the broker there has certainly ended (`bury`). Calls that were sent on
+    a connection that has ended stay at their link until more is known about them: see `Recovery`.
 
     Args:
-      secret: part of what makes a broker know us again; nobody else may know it.
+      secret: part of the key by which a broker recognizes this client; it must be kept secret.
 
     """
 
@@ -79,7 +78,7 @@ class Client:
         self._pulse = Pulse(now)
 
     def take_outbox(self) -> ClientOutbox:
-        """Return what is to be done besides sending, and start anew."""
+        """Return the actions to take besides sending, and clear them."""
         outbox, self._outbox = self._outbox, ClientOutbox()
         outbox.ended, self.calls.ended = self.calls.ended, outbox.ended
         for link in outbox.reopen:
@@ -92,17 +91,17 @@ class Client:
 
     @property
     def is_connected(self) -> bool:
-        """Whether some broker has answered our hello, and has not been lost."""
+        """Whether a broker has responded to our hello and has not been lost."""
         return self.links.are_connected
 
-    # -- a call's way out --------------------------------------------------------------
+    # -- sending calls -----------------------------------------------------------------
 
     def submit(self, pending: Pending, now: float) -> None:
-        """Take in a call; it will end once, unless the caller gives it up (`cancel`).
+        """Accept a call. It ends once, unless the caller gives it up (`cancel`).
 
         Raises:
-          Overloaded: too many calls wait already; this one is not taken in.
-          Unreachable: no broker here speaks our version.
+          Overloaded: if too many calls are already waiting; this one is not accepted.
+          Unreachable: if no broker here supports our version.
 
         """
         link = self.links.usable(now)
@@ -121,9 +120,9 @@ class Client:
             self._deadlines.add(pending.deadline, pending)
 
     def cancel(self, pending: Pending) -> None:
-        """Give up a call: its caller has gone. Nothing more is heard of it here.
+        """Give up a call, because its caller has gone. It has no outcome.
 
-        One that was not taken in, or has ended, is left as it is.
+        A call that was not accepted, or has ended, is not changed.
         """
         if not pending.ended and (pending.link is not None or self._waiting.has(pending)):
             self.calls.revoke(pending)
@@ -131,8 +130,8 @@ class Client:
             pending.let_go()
 
     def _send(self, pending: Pending, link: Link, now: float) -> None:
-        # Counted only now: on one link ids grow in the order of sending, so that a broker can say
-        # with one number what it has looked at.
+        # Ids are assigned on sending, so that they increase on each link, and a broker can report
+        # with a single number which calls it has processed.
         self._last_id += 1
         pending.id = self._last_id
         pending.link = link
@@ -141,7 +140,7 @@ class Client:
         link.spoken_to = True
         if pending.weight > LARGE:
             link.note_sent(pending)
-        # Rounded up: the broker must not be the first to find the deadline passed. (That of
+        # Round up, so that the broker does not find the deadline passed before us. (The deadline of
         # a cancelled scope is minus infinity.)
         ttl = ceil(max(pending.deadline - now, 0.0) * 1000)
         self._began = self._began or now
@@ -173,13 +172,13 @@ class Client:
     # -- connections -------------------------------------------------------------------
 
     def add(self, endpoint: str, now: float) -> Link:
-        """Return the link to ``endpoint``: a new one, unless there is one that takes calls."""
+        """Return the link to ``endpoint``; create one unless there is one that accepts calls."""
         return self.links.add(endpoint, now)
 
     def remove(self, link: Link, now: float) -> None:
-        """Send no more calls on ``link``. Those that have not left this process wait again.
+        """Send no more calls on ``link``. Calls that have not left this process wait again.
 
-        The link is in `ClientOutbox.left`, with a goodbye, when no call is in flight on it.
+        When no call is in flight on the link, it is in `ClientOutbox.left`, with a goodbye.
         """
         self.links.remove(link)
         self._recovery.take_unsent(link)
@@ -187,7 +186,7 @@ class Client:
         self._send_waiting(now)
 
     def connect(self, link: Link, now: float) -> None:
-        """Be told that there is a connection, on which nothing was said yet: say hello."""
+        """Record a new connection, on which no message has been sent yet, and send a hello."""
         link.state, link.heard_at = LinkState.GREETING, now
         hello = Hello(
             VERSION,
@@ -200,12 +199,12 @@ class Client:
         link.outgoing = [hello]
 
     def hold(self, link: Link) -> None:
-        """Be told that the connection is about to end: send no more calls on it."""
+        """Record that the connection is about to end: send no more calls on it."""
         if link.state is LinkState.READY:
             link.state = LinkState.DRAINING
 
     def disconnect(self, link: Link, now: float) -> None:
-        """Be told that the connection has ended."""
+        """Record the end of the connection."""
         if link.state is not LinkState.CONNECTING:
             link.state, link.heard_at = LinkState.CONNECTING, now
             link.note_ended()
@@ -214,25 +213,25 @@ class Client:
             self._send_waiting(now)
 
     def miss(self, link: Link, now: float) -> None:
-        """Be told that no connection could be made."""
+        """Record that no connection could be made."""
         self._recovery.fail_over(link, list(link.in_flight.values()), self.links.taking, now)
 
     def bury(self, link: Link, now: float) -> None:
-        """Be told that no broker is at ``link.endpoint``: the one that was there has ended."""
+        """Record that there is no broker at ``link.endpoint``: the previous one has ended."""
         self._recovery.bury(link)
         self._send_waiting(now)
 
     def lose(self, link: Link, now: float) -> None:
-        """End the connection: the broker has forgotten us, or what it says is garbage."""
+        """End the connection, because the broker has forgotten us or sends invalid messages."""
         if not link.is_lost:
             link.is_lost = True
             self._outbox.reopen.append(link)
         self.disconnect(link, now)
 
-    # -- what brokers say --------------------------------------------------------------
+    # -- messages from brokers ---------------------------------------------------------
 
     def receive(self, link: Link, items: Sequence[Item], now: float) -> None:
-        """Take in one message of the broker at ``link``."""
+        """Process one message from the broker at ``link``."""
         link.heard_at = now
         for item in items:
             kind = type(item)
@@ -280,7 +279,7 @@ class Client:
             self.lose(link, now)
 
     def close(self) -> None:
-        """Say goodbye, and end every call that is left."""
+        """Say goodbye, and end all remaining calls."""
         for link in self.links.all():
             self._say_goodbye(link)
         self.calls.end_all()
@@ -293,13 +292,13 @@ class Client:
 
     @property
     def next_tick(self) -> float:
-        """When to call `tick`, at the latest."""
+        """The latest time for the next `tick`."""
         if self._waiting.count and self.links.have_room:
-            return float("-inf")  # a call that was given up, or a lost link, has made it so
+            return float("-inf")  # because of a call that was given up, or a lost link
         return min(min(self._deadlines.next, self._pulse.next_beat), self._limits.assumed_at)
 
     def tick(self, now: float) -> None:
-        """Let time pass: end what is due, beat, send what waits."""
+        """Process the time: end overdue calls, send heartbeats and waiting calls."""
         for pending in self._deadlines.due(now):
             self.calls.revoke(pending)
             self.calls.end(pending, self.calls.expiry(pending))

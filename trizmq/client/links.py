@@ -33,32 +33,32 @@ __all__ = [
 ]
 
 
-#: The same as `Link.small`, for the default limits.
+#: The equivalent of `Link.small` for the default limits.
 SMALL: Final = small_of(DEFAULT_TAKES)
 
-#: The weight of a call that was not weighed: it is always looked at.
+#: The weight of a call that was not weighed, so that it is always checked.
 UNKNOWN_WEIGHT: Final = 1 << 40
 
 
 def nobody() -> None:
-    """Wait for nothing: the waiter of a call before its caller waits, and after."""
+    """Do nothing: the waiter of a call before its caller waits, and after."""
 
 
 class LinkState(Enum):
-    """Where the connection to one broker endpoint stands.
+    """The state of the connection to one broker endpoint.
 
     ==========  =================================  ======================================
     state       entered when                       left when
     ==========  =================================  ======================================
     CONNECTING  there is no connection             a connection is made: GREETING
-    GREETING    our hello was said                 the broker says hello: READY
-    READY       the broker says hello              goaway: DRAINING
-    DRAINING    the broker takes no more calls     (when it has ended)
+    GREETING    our hello has been sent            the broker sends its hello: READY
+    READY       the broker has sent its hello      goaway: DRAINING
+    DRAINING    the broker accepts no more calls   (when it has ended)
     REFUSED     goaway: another version, or port   (when it has ended)
     ==========  =================================  ======================================
 
-    From everywhere the end of the connection leads to CONNECTING, and nothing else does: a
-    broker that is busy, and says nothing for a while, is still there.
+    From every state, the end of the connection leads to CONNECTING, and nothing else does: a
+    broker that is busy, and silent for a while, still exists.
     """
 
     CONNECTING = auto()
@@ -71,43 +71,43 @@ class LinkState(Enum):
 @final
 @dataclass(eq=False)
 class Link:
-    """One connection to one broker endpoint, and then the next one."""
+    """One connection to one broker endpoint, followed by the next one."""
 
     endpoint: str
-    #: By which the broker knows us again on the next connection. Nobody else may know it.
+    #: The secret by which the broker recognizes us on the next connection.
     key: str
     state: LinkState = LinkState.CONNECTING
-    #: How many calls the broker takes from us at once; more wait here.
+    #: The number of calls that the broker accepts from us at once; further calls wait.
     credit: int = 0
-    #: The calls that were sent here, by id: ids grow in the order of sending. They stay while
-    #: there is no connection, until it is known what has become of them.
+    #: The calls that were sent here, by id, which increases. They stay while there is no
+    #: connection, until their fate is known.
     in_flight: dict[int, Pending] = field(default_factory=dict)
-    #: To be sent, in order. The driver takes from the front what has been.
+    #: Items to send, in order. The driver removes sent items from the front.
     outgoing: list[Item] = field(default_factory=list)
     heard_at: float = 0.0
-    #: The `Hello.instance` of the broker that has greeted us last.
+    #: The `Hello.instance` of the last broker that has sent a hello.
     broker: str = ""
-    #: The driver is to end the connection: what comes on it is of no concern.
+    #: The driver must end the connection and ignore its messages.
     is_lost: bool = False
     spoken_to: bool = False
-    #: What the broker takes, once its hello has told; a call of a weight up to ``small`` fits.
+    #: The broker's limits, from its hello; a call with a weight up to ``small`` fits.
     limits: Takes | None = None
     small: int = SMALL
     message_bytes: int = TOGETHER
-    #: How many bytes of large calls may be on their way, which the broker has not looked at: what
-    #: it has not read lies in its memory, without any other bound.
+    #: The limit on bytes of large calls that the broker has not processed: those that it has not
+    #: read occupy its memory, without any other limit.
     window: int = UNBOUNDED
     on_their_way: int = 0
-    #: Their ids, in the order of sending, and their sizes.
+    #: Their ids and sizes, in the order of sending.
     large: deque[tuple[int, int]] = field(default_factory=deque)
 
     @property
     def is_greeted(self) -> bool:
-        """Whether the broker has answered our hello on this connection."""
+        """Whether the broker has responded to our hello on this connection."""
         return self.state in (LinkState.READY, LinkState.DRAINING)
 
     def learn(self, limits: Takes, window: int) -> None:
-        """Note what the broker takes, and how much at once."""
+        """Record the broker's limits, and its window."""
         limits = sane(limits)
         self.limits, self.small = limits, small_of(limits)
         self.message_bytes = min(limits.message_bytes, TOGETHER)
@@ -130,38 +130,38 @@ class Link:
             self.on_their_way += size
 
     def note_seen(self, seen: int) -> None:
-        """Note that the broker has looked at all calls up to the id ``seen``."""
+        """Record that the broker has processed all calls up to the id ``seen``."""
         while self.large and self.large[0][0] <= seen:
             self.on_their_way -= self.large.popleft()[1]
 
     def note_unsent(self, call_id: int) -> None:
-        """Note that a call could not be written."""
+        """Record that a call could not be encoded."""
         self.large = deque(one for one in self.large if one[0] != call_id)
         self.on_their_way = sum(size for _, size in self.large)
 
     def note_ended(self) -> None:
-        """Note that nothing is on its way any more: the connection has ended."""
+        """Record the end of the connection: nothing is in transit any more."""
         self.large.clear()
         self.on_their_way = 0
 
 
-#: As many bytes as a body may have that comes in one.
+#: The same maximum as for a body in one piece.
 MAX_BYTES: Final = Limits().body_bytes
 
 
 @final
 class Parts:
-    """Joined in the order in which they were sent, which is that in which they come."""
+    """The parts of a response, joined in the order in which they are sent and received."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._data = bytearray()  # one buffer: a million small parts are not a million objects
+        self._data = bytearray()  # a single buffer instead of up to a million small objects
 
     def add(self, seq: int, body: Body) -> None:
-        """Take in the next part.
+        """Add the next part.
 
         Raises:
-          RemoteProtocolError: one is missing, or they are larger than a body may be.
+          RemoteProtocolError: if one is missing, or they are larger than a body may be.
 
         """
         if seq != self.count:
@@ -173,12 +173,12 @@ class Parts:
             raise RemoteProtocolError(f"the parts of a response are larger than {MAX_BYTES} bytes")
 
     def before(self, body: bytes, count: int) -> bytes:
-        """Return all of it: the parts, then the body that came with the end.
+        """Return the parts, followed by the body that came with the end.
 
-        ``count`` is how many parts the end says that there were; 0 if it does not say.
+        ``count`` is the number of parts according to the end; 0 if it does not contain one.
 
         Raises:
-          RemoteProtocolError: the last ones are missing.
+          RemoteProtocolError: if the last ones are missing.
 
         """
         if count and count != self.count:
@@ -188,17 +188,17 @@ class Parts:
 
 @final
 class Pending:
-    """One call of ours; ``outcome`` is there when it has ``ended``.
+    """A call of this client; it has an ``outcome`` when it has ``ended``.
 
     Attributes:
-      is_timed: whether we end it at its deadline; else the caller's own cancel scope does.
-      waiter: called once, by `tell`; the engine only keeps it.
-      parts: of its response, if it comes in parts.
-      weight: no part of it has more bytes than this; see `Link.small`.
+      is_timed: whether we end it at its deadline; otherwise the caller's cancel scope does.
+      waiter: called once, by `tell`; the engine only stores it.
+      parts: the parts of its response, if there are any.
+      weight: an upper bound for the size of each of its parts; see `Link.small`.
 
     """
 
-    # Written out, not a dataclass: one is made for each call.
+    # Written out instead of using a dataclass, because one is created for each call.
     def __init__(
         self,
         method: str,
@@ -226,16 +226,16 @@ class Pending:
         self.outcome: messages.Response | TrizmqError | None = None
 
     def tell(self) -> None:
-        """Tell who waits that it has ended; the driver does."""
+        """Notify the waiter that the call has ended; the driver calls this."""
         waiter = self.waiter
         self.let_go()
         waiter()
 
     def let_go(self) -> None:
-        """Drop who waits: this record stays in the heap of deadlines for a while."""
+        """Drop the waiter, because this record stays in the heap of deadlines for a while."""
         self.waiter = nobody
 
     @property
     def is_idempotent(self) -> bool:
-        """Whether doing it twice is as good as once (promise P4)."""
+        """Whether repeating it has no further effect (promise P4)."""
         return self.method in IDEMPOTENT_METHODS or "idempotency-key" in self.headers

@@ -1,4 +1,4 @@
-"""What becomes of calls whose connection has ended."""
+"""The fate of calls whose connection has ended."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ __all__ = ["Recovery"]
 
 @final
 class Recovery:
-    """Decides, as soon as something is known about a call. Until then it stays at its link.
+    """Decides about a call as soon as something is known. Until then it stays at its link.
 
     ==============================================  ==================  =====================
-    what is known                                   idempotent          plain
+    known fact                                      idempotent          plain
     ==============================================  ==================  =====================
     it has not left this process                    waits again         waits again
-    the broker, still alive, has not looked at it   waits again         waits again
-    the broker, still alive, has it in hand         stays               stays
+    the broker, still alive, has not processed it   waits again         waits again
+    the broker, still alive, is handling it         stays               stays
     the broker, still alive, has lost its response  another broker,     Unreachable, "maybe"
                                                     or Unreachable
-    the broker cannot be reached now                another broker,     stays
+    the broker is unreachable now                   another broker,     stays
                                                     or stays
     the broker has ended                            waits again         Unreachable, "maybe"
     ==============================================  ==================  =====================
 
-    So no call is sent twice to one life of one broker. "Another broker" and "waits again"
-    cost an attempt, and are within the retry budget (promise P4), where the call may have been
-    executed.
+    As a result, no call is sent twice to the same run of a broker. If the call may have been
+    executed, "another broker" and "waits again" cost an attempt, and are subject to the retry
+    budget (promise P4).
     """
 
     def __init__(
@@ -56,13 +56,13 @@ class Recovery:
         self._fits = fits
 
     def take_unsent(self, link: Link) -> None:
-        """Take the calls out of ``link.outgoing``, and let them wait again."""
+        """Remove the calls from ``link.outgoing``, and let them wait again."""
         ids = [item.id for item in link.outgoing if isinstance(item, Call)]
         link.outgoing[:] = [item for item in link.outgoing if not isinstance(item, Call)]
         self._take_back(link, [one for one in ids if one in link.in_flight])
 
     def take_unseen(self, link: Link, seen: int) -> None:
-        """Let the calls wait again whose ids are above ``seen``: the broker says so."""
+        """Let calls with ids above ``seen`` wait again: the broker has not processed them."""
         self._take_back(link, [one for one in link.in_flight if one > seen])
 
     def _take_back(self, link: Link, ids: Iterable[int]) -> None:
@@ -73,7 +73,7 @@ class Recovery:
         self._waiting.put_back(pendings)
 
     def resume(self, link: Link, hello: Hello, links: Sequence[Link], now: float) -> None:
-        """Be greeted again by the broker that has our calls."""
+        """Continue with the broker that still has our calls."""
         self.take_unseen(link, hello.seen)
         lost = [link.in_flight[one] for one in hello.lost if one in link.in_flight]
         self.fail_over(link, lost, links, now)
@@ -84,7 +84,7 @@ class Recovery:
     def fail_over(
         self, link: Link, pendings: Iterable[Pending], links: Sequence[Link], now: float
     ) -> None:
-        """Send those of ``pendings`` that are idempotent to another broker, if one is ready."""
+        """Send the idempotent calls in ``pendings`` to another broker, if one is ready."""
         others = [other for other in links if other is not link]
         movable = [one for one in pendings if _may_go_again(one)]
         if not (movable and any(other.has_room for other in others) and self._budget.fail()):
@@ -99,7 +99,7 @@ class Recovery:
             self._send(pending, other, now)
 
     def bury(self, link: Link) -> None:
-        """Be told that the broker has ended that had our calls."""
+        """Handle the end of the broker that had our calls."""
         orphans = list(link.in_flight.values())
         again = bool(orphans) and self._budget.fail()
         waiting = [one for one in orphans if again and _may_go_again(one)]
