@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, Final, Protocol
 
 import trio
 
-__all__ = ["POSTS", "current_item"]
+__all__ = ["POSTS", "current_deadline", "current_item"]
 
 
 class _Post(Protocol):
@@ -35,3 +36,12 @@ def current_item() -> Any:
         nursery = task.parent_nursery
         task = nursery.parent_task if nursery is not None else None
     return None
+
+
+def current_deadline() -> float:
+    """Return when the call ends that the current task handles, infinity if it handles none."""
+    item = current_item()
+    if item is None:
+        return inf
+    deadline: float = item.deadline
+    return deadline

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from trizmq.current import POSTS, current_item
+from trizmq.current import POSTS, current_deadline, current_item
 from trizmq.worker.pool import FLUSH_EVERY, WorkerPool
 
 if TYPE_CHECKING:
@@ -481,6 +482,27 @@ async def test_of_nested_pools_the_inner_one_counts(nursery: trio.Nursery) -> No
     pool.put([1])
     await outer_is_done.wait()
     assert seen == [2, 1]
+    nursery.cancel_scope.cancel()
+
+
+class Call:
+    """An item of a pool that has a deadline."""
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+
+
+async def test_the_current_deadline_is_that_of_the_current_item(nursery: trio.Nursery) -> None:
+    seen: list[float] = []
+
+    async def handle(item: Any) -> None:
+        seen.append(current_deadline())
+
+    pool: Any = await start(nursery, handle, 1)
+    pool.put([Call(7.0), Call(9.0)])
+    await wait_all_tasks_blocked()
+    assert seen == [7.0, 9.0]
+    assert current_deadline() == inf
     nursery.cancel_scope.cancel()
 
 

@@ -15,8 +15,7 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
-from ..calls import Work
-from ..current import current_item
+from ..current import current_deadline
 from ..messages import Response
 from .requests import Details, RequestMaker
 
@@ -191,10 +190,7 @@ def _deadline(now: float) -> tuple[float, bool]:
     if scope - now <= MAX_SECONDS:
         return scope, False
     deadline = now + (DEFAULT_SECONDS if scope == inf else MAX_SECONDS)
-    served = current_item()  # the call whose handler makes this one
-    if isinstance(served, Work):
-        deadline = min(deadline, served.deadline)
-    return deadline, True
+    return min(deadline, current_deadline()), True
 
 
 @final
