@@ -1,4 +1,4 @@
-"""One call in a dialect that is not ours: as an MDP client makes it, or with plain JSON."""
+"""Make one call in a foreign dialect: one of the MDP dialects, or plain JSON."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ if TYPE_CHECKING:
 __all__ = ["FOREIGN_DIALECTS", "call_foreign"]
 
 
-#: Every dialect but our own.
+#: Every dialect except the native one.
 FOREIGN_DIALECTS: Final = (*MDP, PLAIN)
 
 
 async def call_foreign(
     transport: Transport, connect: str, dialect: str, call: Call, deadline: float
 ) -> Response:
-    """Make one call to a broker that may be anybody's.
+    """Make one call to a broker, which need not be a Trizmq broker.
 
-    Majordomo knows no status: a reply whose body is a problem document has that one's,
-    any other is a 200. Of a reply in parts the bodies are joined. To a broker that is not
-    ours call ``POST /service`` without headers: the service frame is then the bare name.
+    Majordomo has no statuses: if the body of the reply is a problem document, the response
+    has its status, otherwise 200. The bodies of partial replies are joined. For a broker other
+    than Trizmq's, call ``POST /service`` without headers: the service frame is then only the
+    name of the service.
 
     Args:
-      transport: where the socket comes from; it is closed at the end.
-      connect: one endpoint. A socket of ZeroMQ's would deal calls to several in turn.
+      transport: opens the socket, which is closed at the end.
+      connect: one endpoint. With several, ZeroMQ would distribute the calls among them.
       dialect: one of `FOREIGN_DIALECTS`.
-      call: its id is lost; its ``ttl`` is said where the dialect has a word for it.
-      deadline: on Trio's clock.
+      call: its id is not sent; its ``ttl`` is sent if the dialect has a field for it.
+      deadline: in the time of Trio's clock.
 
     Raises:
-      Unreachable: no server was there by the deadline, or the connection ended before there
-        was a reply.
-      DeadlineExceeded: there was no reply.
-      LocalProtocolError: the dialect cannot say ``call``.
-      RemoteProtocolError: what came back is not of this dialect.
+      Unreachable: no connection was made by the deadline, or it ended before the reply.
+      DeadlineExceeded: no reply came by the deadline.
+      LocalProtocolError: the dialect cannot express ``call``.
+      RemoteProtocolError: the reply is not valid in this dialect.
       ConfigError: ``connect`` is not one endpoint.
 
     """
@@ -135,7 +135,7 @@ class _Majordomo:
 
 
 class _Problem(msgspec.Struct):
-    """What makes a JSON object a problem document to us (RFC 9457, section 3.1)."""
+    """The members that make a JSON object a problem document here (RFC 9457, section 3.1)."""
 
     type: str
     title: str

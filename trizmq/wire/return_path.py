@@ -16,13 +16,13 @@ PLAIN: Final = "plain"
 
 
 class ReturnPath(NamedTuple):
-    """How to answer one foreign call: in its dialect, along its envelope.
+    """The dialect and the envelope that the answer to a foreign call needs.
 
     Args:
       dialect: ``"mdp01"``, ``"mdp02"``, ``"majortomo"``, ``"packed"`` or ``"plain"``.
-      envelope: the frames to repeat in front: addresses, and the empty frame that ended them.
-        Empty if the peer used no delimiter.
-      service: the service frame that was asked for, byte for byte; empty for ``plain``.
+      envelope: the frames to repeat before the answer: the addresses and the empty frame that
+        ended them. Empty if the peer used no delimiter.
+      service: the request's service frame, unchanged; empty for ``plain``.
 
     """
 
@@ -32,21 +32,22 @@ class ReturnPath(NamedTuple):
 
     @property
     def streams(self) -> bool:
-        """Whether parts can be sent. If not, gather them and send one response."""
+        """Whether the dialect has partial replies. If not, join the parts into one response."""
         return self.dialect != PLAIN and MDP[self.dialect].streams
 
     @property
     def is_bare(self) -> bool:
-        """Whether a call is only a service and a body: it has neither an id nor a deadline."""
+        """Whether a call has only a service and a body, with no id and no deadline."""
         return self.dialect != PLAIN
 
     def encode(self, item: Response | Part) -> list[bytes]:
         """Return the frames to send, after the routing id.
 
-        A response in which a handler has put what cannot be written becomes a 500.
+        If a response cannot be encoded because of what the handler put in it, a 500 is
+        encoded instead.
 
         Raises:
-          LocalProtocolError: if ``item`` is a part and this dialect has none.
+          LocalProtocolError: if ``item`` is a part and this dialect has no partial replies.
 
         """
         try:
@@ -57,7 +58,7 @@ class ReturnPath(NamedTuple):
             return [*self.envelope, *self._payload(bridge.unsent(item))]
 
     def _payload(self, item: Response | Part) -> list[bytes]:
-        # The codecs write a delimiter where their dialect has one; here it is the envelope's.
+        # The envelope already has the delimiter, so the one that the codec writes is cut off.
         if self.dialect != PLAIN:
             codec = MDP[self.dialect]
             return codec.encode_reply(bridge.reply_of(item, self.service))[codec.is_delimited :]
@@ -66,12 +67,12 @@ class ReturnPath(NamedTuple):
         return plain.encode_reply(item)[1:]
 
 
-class MalformedCall(RemoteProtocolError):  # noqa: N818 (the cause is the name)
-    """A foreign call that makes no sense, from a peer that can be told so.
+class MalformedCall(RemoteProtocolError):  # noqa: N818 (named after the cause)
+    """A malformed foreign call from a peer that can be sent an error response.
 
     Attributes:
-      return_path: where to send the response; the message is its detail, for the caller's eyes.
-      status: the response's.
+      return_path: where to send the response, whose detail is the message of this exception.
+      status: the status of the response.
 
     """
 
@@ -81,11 +82,11 @@ class MalformedCall(RemoteProtocolError):  # noqa: N818 (the cause is the name)
         self.status = status
 
 
-class MalformedCommand(RemoteProtocolError):  # noqa: N818 (the cause is the name)
-    """What begins as a worker's command does, and is none: send its sender away.
+class MalformedCommand(RemoteProtocolError):  # noqa: N818 (named after the cause)
+    """A malformed MDP worker command; its sender should be disconnected.
 
     Attributes:
-      dialect: of MDP.
+      dialect: the MDP dialect it was sent in.
 
     """
 
