@@ -1,24 +1,25 @@
-"""Which dialect a message is in: the first frames tell.
+"""Recognize the dialect of a message by its first frames.
 
-Both functions take the frames as a ROUTER hands them on, without the routing id.
+All functions take the frames that a ROUTER received, without the routing id.
 
-How the frontend tells (`read`), in this order:
+The frontend (`read`) applies these rules, in this order:
 
-1. The first byte is that of a msgpack array, and the message as a whole reads as native:
+1. The first byte is that of a msgpack array, and the whole message can be decoded as native:
    ``native``.
-2. The first frame is ``MDPC02``: ``mdp02`` without a delimiter; or it begins as a ``packed``
-   one does: ``AA A4``, and ``MDPC02`` behind it. No envelope.
+2. The first frame is ``MDPC02``: ``mdp02`` without a delimiter; or it begins with
+   ``AA A4`` and ``MDPC02``: ``packed``. There is no envelope.
 3. There is an empty frame: it and the frames before it are the envelope. A REQ socket sends
-   that empty frame alone; each ROUTER in a queue between puts one address in front. An
-   address has 1 to 255 bytes (ZeroMQ's own bound) and is no MDP header. What follows is
-   ``MDPC01``; or ``MDPC02``, with 02 ``majortomo`` and else ``mdp02``; or ``packed``; or
-   anything else, ``plain``: a REQ socket that gets no answer is stuck for good, so what is
-   not a request is answered 400.
+   only the empty frame; each ROUTER of a queue in between adds one address before it. An
+   address has 1 to 255 bytes (the limit of ZeroMQ) and is not an MDP header. If ``MDPC01``
+   follows, it is ``mdp01``. If ``MDPC02`` follows, it is ``majortomo`` if the next frame is
+   02, otherwise ``mdp02``. If a ``packed`` command follows, it is ``packed``. Anything else is
+   ``plain``: a REQ socket that gets no answer can never send again, so a message that is not
+   a request is answered with a 400.
 
-The order matters. An address may begin like a msgpack array, hence "as a whole" in 1: a batch
-must also use up every frame behind it, which an envelope's first frame does not. And a body may
-hold empty frames, hence 2 before 3. Through a queue only peers with a delimiter can be told
-apart from noise; native and exact RFC 18 peers connect directly.
+The order matters. An address may begin like a msgpack array, so rule 1 decodes the whole
+message: a batch must also account for every frame after it, which the first frame of an envelope
+does not. A body may contain empty frames, so rule 2 comes before rule 3. Through a queue, only
+peers that send a delimiter can be recognized; native and exact RFC 18 peers connect directly.
 """
 
 from __future__ import annotations
@@ -49,12 +50,12 @@ __all__ = [
     "return_path_of",
 ]
 
-#: Frames of a body outside the native dialect (docs/reference/statuses.md). A worker may add
-#: some to what it was given: an echo of a request that we pass on must be one that we read.
+#: The maximum number of frames of a foreign body (docs/reference/statuses.md). It is higher for
+#: replies, because a worker may add frames to the body of the request that it repeats.
 MAX_REQUEST_FRAMES: Constant = 32
 MAX_REPLY_FRAMES: Constant = 64
 
-#: Addresses of one envelope: one for each queue on the way.
+#: The maximum number of addresses in an envelope: one for each queue on the way.
 _MAX_ADDRESSES: Constant = 32
 
 #: libzmq: "The routing id must be ... at most 255 bytes long".
@@ -62,7 +63,7 @@ _MAX_ADDRESS: Constant = 255
 
 _HEADERS: Constant = frozenset({b"MDPC01", b"MDPC02", b"MDPW01", b"MDPW02"})
 
-#: How each dialect's worker commands begin, all but the code.
+#: The frames that begin the worker commands of each dialect, before the code.
 _WORKERS: Constant[dict[tuple[bytes, ...], Dialect]] = {
     (DELIMITER, b"MDPW01"): MDP01,
     (b"MDPW02",): MDP02,
@@ -71,7 +72,7 @@ _WORKERS: Constant[dict[tuple[bytes, ...], Dialect]] = {
 
 
 class ForeignCall(NamedTuple):
-    """A call in another dialect than native, its id 0, and how to answer it."""
+    """A call in a foreign dialect, with the id 0, and its return path."""
 
     call: Call
     return_path: ReturnPath
@@ -85,13 +86,13 @@ class ForeignCommand(NamedTuple):
 
 
 def read(frames: list[bytes], request_frames: int = MAX_REQUEST_FRAMES) -> list[Item] | ForeignCall:
-    """Read what a client sent to the frontend; a foreign body has at most ``request_frames``.
+    """Decode a message to the frontend; a foreign body has at most ``request_frames`` frames.
 
     Raises:
-      MalformedCall: if it is a call with a mistake in it, or anything else from a REQ socket:
-        answer along ``.return_path``.
-      MalformedCommand: if it is a worker's command: workers use the backend.
-      RemoteProtocolError: if it is anything else: drop it. No other exception leaves.
+      MalformedCall: if it is a malformed call, or anything else from a REQ socket: answer along
+        ``.return_path``.
+      MalformedCommand: if it is a worker command, which belongs on the backend.
+      RemoteProtocolError: if it is anything else: drop it. No other exception is raised.
 
     """
     if not frames or frames[0][:1] not in native.FIRST_BYTES:
@@ -137,7 +138,7 @@ def _read_mdp(dialect: str, frames: list[bytes], start: int) -> ForeignCall:
 
 
 def return_path_of(frames: list[bytes]) -> ReturnPath | None:
-    """Return how to answer a message, whether it can be read or not; None if nobody knows."""
+    """Return the return path of a message, even a malformed one; None if it has none."""
     found = _recognise(frames)
     return None if found is None else _return_path(frames, *found)
 
@@ -172,7 +173,7 @@ def _recognise(frames: list[bytes]) -> tuple[str, int] | None:
 
 
 def _envelope_length(frames: list[bytes]) -> int:
-    """Return the number of frames up to the delimiter, with it; 0 if there is no envelope."""
+    """Return the number of frames up to and including the delimiter; 0 without an envelope."""
     opening = frames[: _MAX_ADDRESSES + 1]
     if DELIMITER not in opening:
         return 0
@@ -187,12 +188,12 @@ def _may_be_address(frame: bytes) -> bool:
 def read_worker(
     frames: list[bytes], reply_frames: int = MAX_REPLY_FRAMES
 ) -> list[Item] | ForeignCommand:
-    """Read what a worker sent to the backend; an MDP reply has at most ``reply_frames`` of body.
+    """Decode a message to the backend; the body of an MDP reply has at most ``reply_frames``.
 
     Raises:
-      MalformedCommand: if it begins as a command of MDP does, and is none.
-      MalformedCall: if a client has sent it, perhaps: tell it along ``.return_path``.
-      RemoteProtocolError: if it is anything else. No other exception leaves.
+      MalformedCommand: if it begins like an MDP worker command but is malformed.
+      MalformedCall: if a client may have sent it: answer along ``.return_path``.
+      RemoteProtocolError: if it is anything else. No other exception is raised.
 
     """
     if frames and frames[0][:1] in native.FIRST_BYTES:
@@ -221,7 +222,7 @@ def _check_reply(command: Command, reply_frames: int) -> None:
 
 
 def is_worker_command(frames: list[bytes]) -> bool:
-    """Tell whether an MDP worker sent this, for an endpoint that serves both roles."""
+    """Return whether an MDP worker sent this, for an endpoint used by clients and workers."""
     return _worker_codec(frames) is not None
 
 

@@ -1,9 +1,9 @@
 """The Majordomo Protocol (MDP): its commands, and a table of their frames for each dialect.
 
 RFC 7 (MDP 0.1), RFC 18 (MDP 0.2) and the majortomo package share the commands. They differ in
-the delimiter, the headers, the codes, and in whether a reply repeats the service. All of that
-is in three tables, one row for each command, written as the RFCs print it. `Dialect` reads and
-writes by the same rows. The fourth dialect has those of 0.2 behind the framing of `packed`.
+the delimiter, the headers, the codes, and in whether a reply repeats the service. All of this
+is in three tables with one row for each command, written as in the RFCs. `Dialect` uses the same
+rows to decode and encode. The fourth dialect has the rows of 0.2 in the framing of `packed`.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Worker to broker: send me requests for ``service``."""
+    """Worker to broker: the worker is ready for requests for ``service``."""
 
     service: str
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Broker to worker: do this for ``client``, an opaque return address."""
+    """Broker to worker: a request of ``client``, an opaque return address."""
 
     client: bytes
     body: tuple[bytes, ...]
@@ -74,17 +74,17 @@ class Final:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Either way: still here."""
+    """In both directions: a heartbeat."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
-    """Either way: this conversation is over."""
+    """In both directions: the sender ends the conversation."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientRequest:
-    """Client to broker: do this. ``service`` is the frame as it came: see `head`."""
+    """Client to broker: a request. ``service`` is the unchanged frame: see `head`."""
 
     service: bytes
     body: tuple[bytes, ...]
@@ -100,7 +100,7 @@ class ClientPartial:
 
 @dataclass(frozen=True, slots=True)
 class ClientFinal:
-    """Broker to client: the end of a reply, for the ``service`` that was asked."""
+    """Broker to client: the end of a reply of ``service``."""
 
     service: bytes
     body: tuple[bytes, ...]
@@ -109,9 +109,9 @@ class ClientFinal:
 Command: TypeAlias = Ready | Request | Partial | Final | Heartbeat | Disconnect
 Reply: TypeAlias = ClientPartial | ClientFinal
 
-#: The frames of a command: bytes as they are, and names of what a command fills in. A "gap" is
-#: the empty frame behind an address where some workers leave it out (the zguide's in PHP): the
-#: address is a token of ours, so it is known where the body begins.
+#: The frames of a command: constant bytes, and the names of variable fields. A "gap" is the empty
+#: frame after an address, which some workers omit (that of the zguide in PHP). The address is a
+#: token made by the broker, so it is known where the body begins.
 Row: TypeAlias = tuple[bytes | Literal["service", "address", "gap", "body"], ...]
 
 
@@ -162,16 +162,16 @@ def _write(row: Row, service: bytes, address: bytes, body: tuple[bytes, ...]) ->
 
 @final
 class Dialect:
-    """One dialect of MDP: commands to frames and back.
+    """One dialect of MDP: encodes commands and decodes frames.
 
-    Frames are as a DEALER puts them on the wire, and as a ROUTER hands them on behind the
-    routing id: with the delimiter, where the dialect has one. Reading raises
-    RemoteProtocolError if the frames are no such command, and no other exception. Writing
-    raises LocalProtocolError if the dialect has no such command (RFC 7 has no PARTIAL), if a
-    body has no frame, if an address is empty, or if a worker's service has no proper name.
+    The frames are those that a DEALER sends and a ROUTER receives after the routing id,
+    including the delimiter if the dialect has one. Decoding raises RemoteProtocolError if the
+    frames are not a valid command, and no other exception. Encoding raises LocalProtocolError
+    if the dialect has no such command (RFC 7 has no PARTIAL), if a body has no frames, if an
+    address is empty, or if the service name of a worker is invalid.
 
     ``worker`` has the rows of the commands between a worker and a broker, ``client`` those of
-    a request and of the replies to it. ``is_packed``: they travel in the framing of `packed`.
+    a request and of the replies to it. ``is_packed``: they are sent in the framing of `packed`.
     """
 
     def __init__(
@@ -188,12 +188,13 @@ class Dialect:
         self.is_packed = is_packed
         #: Whether an empty frame comes first.
         self.is_delimited = client[ClientRequest][0] == b""
-        #: Whether a reply may come in parts.
+        #: Whether the dialect has partial replies.
         self.streams = ClientPartial in client
-        self.beats_back = not is_packed  # the C library's broker beats to no worker that beats
+        # The broker of the C library sends no heartbeats to a worker that sends them.
+        self.beats_back = not is_packed
 
     def decode_worker(self, frames: Sequence[bytes]) -> Command:
-        """Read one command between a worker and a broker."""
+        """Decode one command between a worker and a broker."""
         frames = unpack(frames) if self.is_packed else frames
         for kind, row in self.worker.items():
             fields = _read(row, frames)
@@ -208,7 +209,7 @@ class Dialect:
         raise self._not("a worker command", frames)
 
     def encode_worker(self, command: Command) -> list[bytes]:
-        """Write one command between a worker and a broker."""
+        """Encode one command between a worker and a broker."""
         row = self.worker.get(type(command))
         match command:
             case Heartbeat() | Disconnect():
@@ -220,7 +221,7 @@ class Dialect:
         assert_never(command)
 
     def decode_request(self, frames: Sequence[bytes]) -> ClientRequest:
-        """Read a client's request; whether the service frame makes sense is left to `head`."""
+        """Decode a client's request; `head` checks the service frame."""
         frames = unpack(frames) if self.is_packed else frames
         fields = _read(self.client[ClientRequest], frames)
         if fields is None:
@@ -228,7 +229,7 @@ class Dialect:
         return ClientRequest(fields[0], fields[2])
 
     def service_of(self, frames: Sequence[bytes]) -> bytes:
-        """Return the service frame of what may be a request; empty if it has none."""
+        """Return the service frame of a possible request; empty if it has none."""
         try:
             frames = unpack(frames) if self.is_packed else frames
         except RemoteProtocolError:
@@ -237,11 +238,11 @@ class Dialect:
         return frames[at] if len(frames) > at else b""
 
     def encode_request(self, request: ClientRequest) -> list[bytes]:
-        """Write a client's request."""
+        """Encode a client's request."""
         return self._framed(self.client[ClientRequest], request.service, b"", request.body)
 
     def decode_reply(self, frames: Sequence[bytes]) -> Reply:
-        """Read a broker's reply; ``service`` is empty where the dialect does not repeat it."""
+        """Decode a broker's reply; ``service`` is empty if the dialect does not repeat it."""
         frames = unpack(frames) if self.is_packed else frames
         for kind in (ClientPartial, ClientFinal):
             if kind in self.client and (fields := _read(self.client[kind], frames)):
@@ -249,7 +250,7 @@ class Dialect:
         raise self._not("a reply", frames)
 
     def encode_reply(self, reply: Reply) -> list[bytes]:
-        """Write a broker's reply."""
+        """Encode a broker's reply."""
         return self._framed(self.client.get(type(reply)), reply.service, b"", reply.body)
 
     def _framed(
@@ -266,8 +267,8 @@ class Dialect:
         return RemoteProtocolError(message)
 
 
-#: RFC 7, as the zguide's peers speak it. Every message begins with an empty frame; a REQ
-#: socket makes it by itself. A reply is one whole, and is what the RFC calls REPLY.
+#: RFC 7, as implemented by the peers of the zguide. Every message begins with an empty frame,
+#: which a REQ socket adds by itself. There are no partial replies; the RFC calls a reply REPLY.
 MDP01: Constant = Dialect(
     "mdp01",
     worker={
@@ -283,7 +284,7 @@ MDP01: Constant = Dialect(
     },
 )
 
-#: RFC 18, exactly as its text has it: no delimiter, and other codes than in 0.1. A client's
+#: RFC 18, exactly as specified: no delimiter, and other codes than 0.1. A client's
 #: PARTIAL and FINAL are 02 and 03, a worker's 03 and 04.
 MDP02: Constant = Dialect(
     "mdp02",
@@ -302,7 +303,7 @@ MDP02: Constant = Dialect(
     },
 )
 
-#: RFC 18 as the Python package of this name reads it: an empty frame comes first, a client's
+#: RFC 18 as implemented by the Python package of this name: an empty frame comes first, a client's
 #: codes are one higher, and a reply does not repeat the service.
 MAJORTOMO: Constant = Dialect(
     "majortomo",
