@@ -29,7 +29,8 @@ class AdmittedCall(msgspec.Struct, frozen=True):
       dialect: the client's dialect: ``"native"``, ``"mdp01"``, ``"mdp02"``, ``"majortomo"``,
         ``"packed"`` or ``"plain"``.
       request_id: the id that appears in all logs.
-      has_public_routes: whether the service has a public route.
+      has_public_routes: whether anyone may call some path of the service: it has a public route, or
+        it is the broker's own (``mmi``).
       principal: the caller, if a hook has set it (`Forward`).
       worker: the name of the worker that responded; empty before that.
       response: the worker's response; None before that.

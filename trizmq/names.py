@@ -26,6 +26,7 @@ __all__ = [
     "is_line_normal",
     "is_mdp_service",
     "is_method",
+    "is_mmi",
     "is_printable",
     "is_request_line",
     "is_service",
@@ -176,6 +177,11 @@ def is_line_normal(method: str, target: str) -> bool:
 
 
 # -- services ------------------------------------------------------------------------------
+
+
+def is_mmi(name: str) -> bool:
+    """Return whether the broker itself responds for ``name``: ``mmi``, or RFC 8's ``mmi.*``."""
+    return name == "mmi" or name.startswith("mmi.")
 
 
 def is_service(name: str) -> bool:

@@ -22,33 +22,35 @@ class NewUser(msgspec.Struct, forbid_unknown_fields=True):
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 
 
-users: dict[int, User] = {}
+class Users(dict[int, User]):
+    """All users, by id; `trizmq_lifespan` creates it."""
+
+
 routes = Router("/users")
 
 
 @routes.get("")
-async def list_users() -> list[User]:
+async def list_users(users: Users) -> list[User]:
     """List all users."""
     return list(users.values())
 
 
 @routes.get("/{user_id:int}")
-async def get_user(user_id: int) -> User | None:
+async def get_user(user_id: int, users: Users) -> User | None:
     """Get one user."""
     return users.get(user_id)  # None: 404
 
 
 @routes.post("")
-async def add_user(new: NewUser) -> Response:
+async def add_user(new: NewUser, users: Users) -> Response:
     """Add a user; the server chooses the id."""
     user = User(max(users, default=0) + 1, new.name)
     users[user.id] = user
-    location = Headers({"location": f"/users/{user.id}"})
-    return Response(201, location, msgspec.json.encode(user))
+    return Response(201, Headers({"location": f"/users/{user.id}"}), json=user)
 
 
 @routes.delete("/{user_id:int}")
-async def remove_user(user_id: int) -> None:
+async def remove_user(user_id: int, users: Users) -> None:
     """Remove a user permanently."""
     if users.pop(user_id, None) is None:
         raise HTTPError(404, f"there is no user {user_id}")
@@ -61,7 +63,5 @@ def trizmq_register_routes() -> Router:
 
 @hookimpl
 @asynccontextmanager
-async def trizmq_lifespan() -> AsyncIterator[None]:
-    users.clear()
-    users[1] = User(1, "August")
-    yield
+async def trizmq_lifespan() -> AsyncIterator[Users]:
+    yield Users({1: User(1, "August")})

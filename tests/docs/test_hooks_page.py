@@ -52,16 +52,18 @@ async def test_the_lifespan_of_the_page_runs_to_its_end(section, tmp_path: Path)
     (block,) = section.blocks
     module = ModuleType("example")
     exec(compile(block.text, "example", "exec"), vars(module))
-    (tmp_path / "words.txt").write_text("some words")
-    async with open_app(plugins=[module], state_dir=tmp_path):
-        assert module.words == ["some", "words"]
-    assert module.words == []
+    file = tmp_path / "words.txt"
+    file.write_text("some words")
+    async with open_app(plugins=[module], state_dir=tmp_path) as client:
+        assert (await client.get("/words")).json() == ["some", "words"]
+        assert file.read_text() == "some words"
+    assert file.read_text() == "some\nwords"
+    file.write_text("other words")
     async with trio.open_nursery() as nursery:
         serving = partial(trizmq.serve, plugins=[module], state_dir=tmp_path)
         await nursery.start(partial(serving, bind="tcp://127.0.0.1:*"))
-        assert module.words == ["some", "words"]
         nursery.cancel_scope.cancel()
-    assert module.words == []
+    assert file.read_text() == "other\nwords"
 
 
 @pytest.mark.parametrize("name", HOOKS)

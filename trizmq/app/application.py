@@ -18,6 +18,7 @@ from .hookspecs import Route
 from .lifespan import lifespan
 from .matching import Table
 from .plugins import Plugins, installed_as, installed_names, load
+from .resources import Resources
 from .results import result_writer
 from .router import Router
 from .tables import read_table
@@ -75,14 +76,15 @@ class App:
         self.plugins: tuple[Plugin, ...] = loaded.loaded
         self._elsewhere = loaded.elsewhere
         self._hooks = loaded.hooks
+        self._resources = Resources(loaded.lifespans)
         self._state_dir = state_dir
         self._configs = self._read_config(config or {})
         self.routes: tuple[Route, ...] = tuple(self._ask_for_routes())
         self.services: frozenset[str] = frozenset(_owners(self.routes))
         self.public_services = frozenset(route.service for route in self.routes if route.public)
-        self.admit: Admit | None = compile_admit(self._hooks)
-        self.admit_reply: Admit | None = compile_admit_reply(self._hooks)
-        self.on_event: OnEvent = compile_on_event(self._hooks)
+        self.admit: Admit | None = compile_admit(self._hooks, self._resources)
+        self.admit_reply: Admit | None = compile_admit_reply(self._hooks, self._resources)
+        self.on_event: OnEvent = compile_on_event(self._hooks, self._resources)
         self._threads = trio.CapacityLimiter(thread_limit)
         self._table: Table[Endpoint] = Table(
             (route, self._endpoint(route)) for route in self.routes
@@ -145,7 +147,7 @@ class App:
           Exception: the exception from entering or leaving a lifespan, not in a group.
 
         """
-        return lifespan(self._hooks, self._configs, self._state_dir)
+        return lifespan(self._hooks, self._configs, self._state_dir, self._resources)
 
     def _read_config(self, config: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         kinds = dict(self._hooks.ask("trizmq_config"))
@@ -172,7 +174,8 @@ class App:
         if any(plugin.name == name for plugin in self.plugins):
             raise ConfigError(f"[plugin.{name}]: this plugin has no settings")
         # Several processes with different plugins may share one file.
-        if name not in self._elsewhere and name not in installed_names():
+        elsewhere = (plugin.name for plugin in self._elsewhere)
+        if name not in elsewhere and name not in installed_names():
             there = ", ".join(plugin.name for plugin in self.plugins) or "none"
             raise ConfigError(f"[plugin.{name}]: there is no such plugin; loaded plugins: {there}")
 
@@ -190,7 +193,10 @@ class App:
     def _endpoint(self, route: Route) -> Endpoint:
         answers = self._hooks.ask("trizmq_precondition", route=route)
         return compile_endpoint(
-            route, [_checked(route, plugin, answer) for plugin, answer in answers], self._threads
+            route,
+            [_checked(route, plugin, answer) for plugin, answer in answers],
+            self._threads,
+            self._resources,
         )
 
     def _unmatched(self, request: Request) -> Response:

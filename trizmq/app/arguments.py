@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, final
 from ..errors import HTTPError, PluginError
 from .hints import fixed_names, globals_of, place_of, resolve
 from .patterns import Parameter
-from .sources import from_path, from_request
+from .sources import from_path, from_request, from_resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from ..messages import Request
     from .hookspecs import Route
+    from .resources import Resources
     from .sources import Kind, Query, Source
 
 __all__ = ["Arguments", "compile_arguments", "refusal"]
@@ -81,8 +82,12 @@ class Arguments:
                     yield str(error)
 
 
-def compile_arguments(route: Route) -> Arguments:
+def compile_arguments(route: Route, resources: Resources) -> Arguments:
     """Find the source of each argument of the route's handler.
+
+    Args:
+      route: a route of a loaded plugin.
+      resources: what the lifespans yield.
 
     Raises:
       PluginError: if a source cannot be found; the error names the route and the parameter.
@@ -91,7 +96,7 @@ def compile_arguments(route: Route) -> Arguments:
     known, fixed = globals_of(route.handler), fixed_names(route.handler)
     # Callers cannot set the arguments that a partial binds.
     parameters = [one for one in _parameters(route) if one.name not in fixed]
-    bindings = [_bind(route, parameter, known) for parameter in parameters]
+    bindings = [_bind(route, parameter, known, resources) for parameter in parameters]
     bodies = [f"`{binding.name}`" for binding in bindings if binding.kind == "body"]
     if len(bodies) > 1:
         raise refusal(route, f"{' and '.join(bodies)} cannot both be the body")
@@ -125,9 +130,11 @@ def _check_all_taken(route: Route, names: set[str]) -> None:
             )
 
 
-def _bind(route: Route, parameter: inspect.Parameter, known: Mapping[str, Any]) -> _Binding:
+def _bind(
+    route: Route, parameter: inspect.Parameter, known: Mapping[str, Any], resources: Resources
+) -> _Binding:
     try:
-        kind, source = _source(route, parameter, known)
+        kind, source = _source(route, parameter, known, resources)
     except Exception as error:  # any error from evaluating a plugin's annotations
         raise refusal(route, f"parameter `{parameter.name}`: {error}") from error
     by_name = parameter.kind is inspect.Parameter.KEYWORD_ONLY
@@ -135,14 +142,18 @@ def _bind(route: Route, parameter: inspect.Parameter, known: Mapping[str, Any]) 
 
 
 def _source(
-    route: Route, parameter: inspect.Parameter, known: Mapping[str, Any]
+    route: Route, parameter: inspect.Parameter, known: Mapping[str, Any], resources: Resources
 ) -> tuple[Kind, Source]:
     if parameter.kind in _ANY_NUMBER:
         raise TypeError("a handler names its arguments: no '*', no '**'")
     for segment in route.segments:
         if isinstance(segment, Parameter) and segment.name == parameter.name:
             return "path", from_path(segment, _known_hint(parameter, known))
-    return from_request(parameter.name, resolve(parameter.annotation, known), parameter.default)
+    hint = resolve(parameter.annotation, known)
+    resource = resources.find(hint)
+    if resource is not None:
+        return "resource", from_resource(resource)
+    return from_request(parameter.name, hint, parameter.default)
 
 
 def _known_hint(parameter: inspect.Parameter, known: Mapping[str, Any]) -> Any:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .hooks import Hooks, Implementation
+    from .resources import Resources
 
 __all__ = ["Admit", "OnEvent", "compile_admit", "compile_admit_reply", "compile_on_event"]
 
@@ -40,14 +41,16 @@ OnEvent: TypeAlias = "Callable[[Event], None]"
 _Ask: TypeAlias = "Callable[[AdmittedCall], object]"
 
 
-def compile_admit(hooks: Hooks) -> Admit | None:
+def compile_admit(hooks: Hooks, resources: Resources) -> Admit | None:
     """Return a function that calls all `trizmq_admit`, or None if no plugin has one."""
-    return _asking([(found, found.asking("call")) for found in hooks.of("trizmq_admit")])
+    found = hooks.of("trizmq_admit")
+    return _asking([(one, one.asking("call", resources=resources)) for one in found])
 
 
-def compile_admit_reply(hooks: Hooks) -> Admit | None:
+def compile_admit_reply(hooks: Hooks, resources: Resources) -> Admit | None:
     """Return a function that calls all `trizmq_admit_reply`, or None if no plugin has one."""
-    return _asking([(found, _reply_asker(found)) for found in hooks.of("trizmq_admit_reply")])
+    found = hooks.of("trizmq_admit_reply")
+    return _asking([(one, _reply_asker(one, resources)) for one in found])
 
 
 def _asking(hooks: Sequence[tuple[Implementation, _Ask]]) -> Admit | None:
@@ -86,14 +89,17 @@ def _aimed(verdict: Discard | Reject | SendTo, principal: Principal | None) -> V
     return verdict
 
 
-def _reply_asker(found: Implementation) -> _Ask:
-    ask = found.asking("call", "response")
+def _reply_asker(found: Implementation, resources: Resources) -> _Ask:
+    ask = found.asking("call", "response", resources=resources)
     return lambda call: ask(call, call.response)
 
 
-def compile_on_event(hooks: Hooks) -> OnEvent:
+def compile_on_event(hooks: Hooks, resources: Resources) -> OnEvent:
     """Return a function that calls all `trizmq_on_event`."""
-    steps = tuple((found.plugin, found.asking("event")) for found in hooks.of("trizmq_on_event"))
+    steps = tuple(
+        (found.plugin, found.asking("event", resources=resources))
+        for found in hooks.of("trizmq_on_event")
+    )
 
     def on_event(event: Event) -> None:
         for plugin, tell in steps:

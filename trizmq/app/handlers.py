@@ -21,15 +21,19 @@ if TYPE_CHECKING:
     from ..errors import Executed
     from ..messages import Precondition
     from .hookspecs import Route
+    from .resources import Resources
 
-__all__ = ["Endpoint", "compile_endpoint"]
+__all__ = ["Endpoint", "compile_endpoint", "compile_guard"]
 
 #: Raises nothing but Cancelled and Ctrl-C. Returns None if the response comes later.
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response | None]]
 
 
 def compile_endpoint(
-    route: Route, preconditions: Sequence[Precondition], threads: trio.CapacityLimiter
+    route: Route,
+    preconditions: Sequence[Precondition],
+    threads: trio.CapacityLimiter,
+    resources: Resources,
 ) -> Endpoint:
     """Compile the steps of a request to ``route``; nothing is inspected per request.
 
@@ -38,13 +42,14 @@ def compile_endpoint(
       preconditions: in the order in which to call them.
       threads: the limiter for ``def`` handlers. It is a separate limiter, because a thread
         that was abandoned by its call keeps its place until it ends.
+      resources: what the lifespans yield.
 
     Raises:
       PluginError: if the handler cannot be called; the error names the route.
 
     """
-    guards = tuple(preconditions)
-    arguments = compile_arguments(route)
+    guards = tuple(compile_guard(route, guard, resources) for guard in preconditions)
+    arguments = compile_arguments(route, resources)
     call, waits = _callable(route, arguments.names, threads)
     values_of, pattern = arguments.of, route.pattern
     write = result_writer(returns_nothing=returns_nothing(route.handler))
@@ -71,6 +76,22 @@ def compile_endpoint(
             return answer_failure(error, request, executed)
 
     return endpoint
+
+
+def compile_guard(
+    route: Route, guard: Precondition, resources: Resources
+) -> Callable[[Request], Response | Awaitable[Response | None] | None]:
+    """Return ``guard`` with the resources that it takes.
+
+    Raises:
+      PluginError: if no lifespan yields the type of a keyword-only argument.
+
+    """
+    try:
+        more = resources.keywords_of(guard)
+    except TypeError as error:
+        raise refusal(route, f"a precondition: {error}") from error
+    return guard if more is None else lambda request: guard(request, **more)
 
 
 def _no_response_yet(result: object) -> Response | None:

@@ -14,6 +14,8 @@ from .reasons import one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from .resources import Resources
+
 __all__ = ["Hooks", "Implementation", "check_hooks"]
 
 
@@ -40,18 +42,32 @@ class Implementation:
         """Return whether the plugin's function has the parameter ``argument``."""
         return argument in self._found.argnames
 
-    def asking(self, *arguments: str) -> Callable[..., object]:
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The plugin's function."""
+        return self._found.function
+
+    def asking(self, *arguments: str, resources: Resources) -> Callable[..., object]:
         """Return the plugin's function with exactly these positional ``arguments``.
 
-        Use it for hooks that are called often: with one argument, it is the function itself.
+        Its keyword-only arguments are ``resources``. Use it for hooks that are called often:
+        with one argument and no resources, it is the function itself.
+
+        Raises:
+          PluginError: if no lifespan yields the type of a keyword-only argument.
+
         """
-        function, wanted = self._found.function, [one for one in arguments if self.wants(one)]
+        function, wanted = self.function, [one for one in arguments if self.wants(one)]
+        try:
+            more = resources.keywords_of(function)
+        except TypeError as error:
+            raise PluginError(f"plugin {self.plugin!r}: {self.hook}: {error}") from error
         if wanted == list(arguments) and len(wanted) == 1:
-            return function
+            return function if more is None else lambda value: function(value, **more)
 
         def ask(*values: object) -> object:
             given = dict(zip(arguments, values, strict=True))
-            return function(**{name: given[name] for name in wanted})
+            return function(**{name: given[name] for name in wanted}, **(more or {}))
 
         return ask
 

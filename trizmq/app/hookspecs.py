@@ -180,6 +180,9 @@ def trizmq_lifespan(state_dir: Path, config: Any) -> AbstractAsyncContextManager
     the start fails with that exception. If a task of a lifespan fails, the server ends with
     that error.
 
+    The value that it yields is passed to all handlers that have an argument annotated with its
+    type; guards and the hooks of the broker receive it in keyword-only arguments.
+
     Args:
       state_dir: a directory for the plugin's files; mode 0700, shared by all plugins.
       config: an instance of the type from `trizmq_config`, or None.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .hooks import Hooks, Implementation
+    from .resources import Resource, Resources
 
 __all__ = ["LEAVE_SECONDS", "lifespan"]
 
@@ -37,7 +38,7 @@ LEAVE_SECONDS: Final = 5.0
 
 @asynccontextmanager
 async def lifespan(
-    hooks: Hooks, configs: Mapping[str, Any], state_dir: Path | None
+    hooks: Hooks, configs: Mapping[str, Any], state_dir: Path | None, resources: Resources
 ) -> AsyncIterator[None]:
     """Enter the results of the plugins' `trizmq_lifespan`, one after another.
 
@@ -48,6 +49,7 @@ async def lifespan(
       hooks: the hooks of the loaded plugins.
       configs: the plugins' settings, by plugin.
       state_dir: for plugins that keep files. None means the user's own, created on demand.
+      resources: filled with what the lifespans yield.
 
     Raises:
       PluginError: if a plugin did not return an async context manager.
@@ -65,7 +67,9 @@ async def lifespan(
                         for found in hooks.of("trizmq_lifespan"):
                             one = _of(found, configs.get(found.plugin), state_dir)
                             if one is not None:
-                                await stack.enter_async_context(_entered(found.plugin, one))
+                                resource = resources.of(found.plugin)
+                                entered = _entered(found.plugin, one, resource)
+                                await stack.enter_async_context(entered)
                         has_begun = shelter.shield = True
                         with trio.CancelScope() as serving:
                             nursery.start_soon(_cancel_too, serving)
@@ -89,17 +93,23 @@ async def _cancel_too(serving: trio.CancelScope) -> None:
 
 
 @asynccontextmanager
-async def _entered(plugin: str, one: AbstractAsyncContextManager[object]) -> AsyncIterator[None]:
+async def _entered(
+    plugin: str, one: AbstractAsyncContextManager[object], resource: Resource | None
+) -> AsyncIterator[None]:
     held: BaseException | None = None
     try:
         with trio.CancelScope() as limit:
-            async with one:
+            async with one as value:
+                if resource is not None:
+                    resource.keep(value)
                 try:
                     yield
                 except GeneratorExit:
                     raise
                 except BaseException as error:
                     held = error
+                if resource is not None:
+                    resource.drop()
                 limit.shield = True
                 limit.deadline = trio.current_time() + LEAVE_SECONDS
     except BaseException as error:

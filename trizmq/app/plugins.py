@@ -17,6 +17,8 @@ from .reasons import one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from .hooks import Implementation
+
 __all__ = [
     "GROUP",
     "Broken",
@@ -79,25 +81,31 @@ class Plugins:
     """The plugins of one app, in order, and the installed plugins that are broken.
 
     Attributes:
-      elsewhere: the names of plugins that are loaded in another process of this server.
+      elsewhere: plugins that are loaded in another process of this server.
 
     """
 
     loaded: tuple[Plugin, ...]
     broken: tuple[Broken, ...] = ()
-    elsewhere: frozenset[str] = frozenset()
+    elsewhere: tuple[Plugin, ...] = ()
 
     @cached_property
     def hooks(self) -> Hooks:
         """The hooks that they implement."""
         return Hooks((plugin.name, plugin.module) for plugin in self.loaded)
 
+    @property
+    def lifespans(self) -> list[Implementation]:
+        """The lifespans that they implement, and those of the plugins elsewhere."""
+        there = Hooks((plugin.name, plugin.module) for plugin in self.elsewhere)
+        return [*self.hooks.of("trizmq_lifespan"), *there.of("trizmq_lifespan")]
+
     def with_hooks(self, *hooks: str) -> Plugins:
         """Return the plugins that implement at least one of ``hooks``."""
         names = {found.plugin for hook in hooks for found in self.hooks.of(hook)}
         return Plugins(
             tuple(plugin for plugin in self.loaded if plugin.name in names),
-            elsewhere=frozenset(plugin.name for plugin in self.loaded) - names,
+            elsewhere=tuple(plugin for plugin in self.loaded if plugin.name not in names),
         )
 
 

@@ -28,8 +28,9 @@ from .type_tree import misfits
 
 if TYPE_CHECKING:
     from .patterns import Parameter
+    from .resources import Resource
 
-__all__ = ["Kind", "Query", "Source", "from_path", "from_request"]
+__all__ = ["Kind", "Query", "Source", "from_path", "from_request", "from_resource"]
 
 #: The values of each name, in order.
 Query: TypeAlias = Mapping[str, list[str]]
@@ -37,7 +38,7 @@ Query: TypeAlias = Mapping[str, list[str]]
 #: Returns one argument, or raises an HTTPError that becomes the response.
 Source: TypeAlias = Callable[[Request, Query], Any]
 
-Kind: TypeAlias = Literal["body", "path", "principal", "query", "request"]
+Kind: TypeAlias = Literal["body", "path", "principal", "query", "request", "resource"]
 
 _MISSING: Final = inspect.Parameter.empty
 
@@ -66,6 +67,11 @@ def from_path(parameter: Parameter, hint: Any) -> Source:
         return lambda request, _: request.path_params[name]
     convert = _converter(hint, f"path parameter `{name}`")
     return lambda request, _: convert(request.path_params[name])
+
+
+def from_resource(resource: Resource) -> Source:
+    """Return the source of what a lifespan yields."""
+    return lambda _, __: resource.value
 
 
 def from_request(name: str, hint: Any, default: Any) -> tuple[Kind, Source]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, final
 
 from ..bounds import narrower
-from ..names import is_service, label
+from ..names import is_mmi, is_service, label
 from ..wire import mdp
 from ..wire.items import (
     VERSION,
@@ -18,7 +18,6 @@ from ..wire.items import (
     body_of,
 )
 from ..wire.mdp import MDP
-from .mmi import is_mmi
 from .ports import MDPPort, NativePort
 from .sessions import Sessions
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, final
 from ..bounds import find_oversize
 from ..deadlines import NEVER
 from ..errors import LocalProtocolError
-from ..names import are_fields_normal, is_line_normal, service_of
+from ..names import are_fields_normal, is_line_normal, is_mmi, service_of
 from ..wire.head import check
-from . import mmi, replies
+from . import replies
 from .calls import Flight
 from .services import Service
 
@@ -95,7 +95,7 @@ class Intake:
         outcome = self._why_not(flight, thorough=thorough)
         if outcome is not None:
             self._replies.refuse_with(flight, outcome)
-        elif self.is_draining and not mmi.is_mmi(name):
+        elif self.is_draining and not is_mmi(name):
             self._replies.turn_away(flight)
         elif self._gate is None or self._gate.admits(flight):
             self._place(flight)
@@ -178,7 +178,7 @@ class Intake:
             self._replies.refuse_with(flight, self._no_worker(flight))
         elif service.was_offered or flight.wanted is not None:
             self._dispatcher.place(flight)
-        elif mmi.is_mmi(service.name):
+        elif is_mmi(service.name):
             self._counters.answered += 1
             self._replies.respond(flight, self._answer_mmi(flight))
         elif not self._waits:

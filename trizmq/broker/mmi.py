@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .services import Service
     from .workers import Worker
 
-__all__ = ["answer", "is_mmi"]
+__all__ = ["answer"]
 
 
 #: RFC 8: 200 a worker is registered, 404 none is, 501 no such MMI service. As a body.
@@ -46,11 +46,6 @@ class _Broker(Protocol):
     def in_flight(self) -> int: ...
     @property
     def queued_bytes(self) -> int: ...
-
-
-def is_mmi(service: str) -> bool:
-    """Tell whether the broker answers for ``service``: ``mmi``, or RFC 8's ``mmi.*``."""
-    return service == "mmi" or service.startswith("mmi.")
 
 
 def answer(flight: Flight, broker: _Broker) -> Response:

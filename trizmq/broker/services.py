@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final, final
 
 from ..deadlines import NEVER
+from ..names import is_mmi
 from .queues import RequestQueue
 from .workers import Crew
 
@@ -125,8 +126,9 @@ class Service:
         self.is_suspended = False
         self.is_overloaded = False
         self.deserted_at = float("inf")
-        #: Every worker says that some route of it is public, so the others do not check.
-        self.has_public_routes = False
+        #: All its workers have announced a public route, or it is the broker's own: no hook has
+        #: to know the caller.
+        self.has_public_routes = is_mmi(name)
         self._is_public = False  # as expected, while there is no worker
         self._workers: dict[Worker, None] = {}
         self._crews: list[Crew] = []

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from trizmq import Principal, Router, hookimpl
 
 from .commands import token
-from .gate import tokens_of, trizmq_admit, trizmq_precondition
+from .gate import trizmq_admit, trizmq_precondition, verifier_of
+from .verifier import Verifier  # noqa: TC001 (trizmq reads the type that the lifespan yields)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,9 +40,8 @@ def trizmq_register_routes() -> Router:
 
 @hookimpl
 @asynccontextmanager
-async def trizmq_lifespan(state_dir: Path) -> AsyncIterator[None]:
-    with tokens_of(state_dir):
-        yield
+async def trizmq_lifespan(state_dir: Path) -> AsyncIterator[Verifier]:
+    yield verifier_of(state_dir)
 
 
 @hookimpl

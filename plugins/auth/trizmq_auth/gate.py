@@ -6,8 +6,6 @@ The worker checks scopes, which belong to routes, and is a second line of defens
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -18,12 +16,19 @@ from .store import TokenStore
 from .verifier import Verifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from trizmq import AdmittedCall, Principal, Request, Response, Route, Verdict
+    from trizmq import (
+        AdmittedCall,
+        Precondition,
+        Principal,
+        Request,
+        Response,
+        Route,
+        Verdict,
+    )
 
-__all__ = ["tokens_of", "trizmq_admit", "trizmq_precondition"]
+__all__ = ["trizmq_admit", "trizmq_precondition", "verifier_of"]
 
 #: The response is the same for missing, unknown, expired and revoked tokens, at the broker and at
 #: the worker, so that guesses learn nothing from it.
@@ -33,16 +38,9 @@ UNAUTHORIZED: Final = Reject(
     {"www-authenticate": "Bearer"},
 )
 
-# The tokens belong to an app, and a process may have several apps with different state
-# directories. Preconditions are created before the directory is known; but everything that
-# handles calls, including the broker, starts inside the app's lifespan and inherits this
-# variable. Where it is not set, no token is valid: it fails closed.
-_verifier: ContextVar[Verifier] = ContextVar("trizmq_auth.verifier")
 
-
-@contextmanager
-def tokens_of(directory: Path) -> Iterator[None]:
-    """Use the tokens in ``directory`` for everything that starts inside the block.
+def verifier_of(directory: Path) -> Verifier:
+    """Return a verifier for the tokens in ``directory``; create the first token if needed.
 
     Raises:
       ConfigError: if they cannot be read, or the first token cannot be written.
@@ -54,32 +52,28 @@ def tokens_of(directory: Path) -> Iterator[None]:
     except OSError as error:
         raise ConfigError(f"cannot create a token: {error.filename}: {error.strerror}") from error
     store.tokens()  # a damaged file stops the start
-    former = _verifier.set(Verifier(store))
-    try:
-        yield
-    finally:
-        _verifier.reset(former)
+    return Verifier(store)
 
 
 @hookimpl
-def trizmq_admit(call: AdmittedCall) -> Verdict:
+def trizmq_admit(call: AdmittedCall, *, verifier: Verifier) -> Verdict:
     """Decide what the broker does with ``call``: unknown callers are refused."""
     token = _token_in(call.headers.get("authorization", ""))
-    if token is None:  # another plugin may know the caller
-        return None if call.principal or _is_for_all(call) else UNAUTHORIZED
-    principal = _verify(token)
+    if token is None:  # another plugin may know the caller, and the worker guards other routes
+        return None if call.principal or call.has_public_routes else UNAUTHORIZED
+    principal = verifier.verify(token)
     return UNAUTHORIZED if principal is None else Forward(principal)
 
 
 @hookimpl
-def trizmq_precondition(route: Route) -> Callable[[Request], Response | None]:
+def trizmq_precondition(route: Route) -> Precondition:
     """Return the precondition for ``route``."""
     if route.public:
         return _greet
     scopes = route.scopes
 
-    def check(request: Request) -> Response | None:
-        request.principal = principal = _identify(request)
+    def check(request: Request, *, verifier: Verifier) -> Response | None:
+        request.principal = principal = _identify(request, verifier)
         if principal is None:
             return _unauthorized(request)
         if scopes and not all(map(principal.has_scope, scopes)):
@@ -89,23 +83,17 @@ def trizmq_precondition(route: Route) -> Callable[[Request], Response | None]:
     return check
 
 
-def _greet(request: Request) -> None:
+def _greet(request: Request, *, verifier: Verifier) -> None:
     """Let every caller in, and set the principal if it is known."""
-    request.principal = _identify(request)
+    request.principal = _identify(request, verifier)
 
 
-def _identify(request: Request) -> Principal | None:
+def _identify(request: Request, verifier: Verifier) -> Principal | None:
     # If the broker has set the principal, it is final. A broker without this plugin does not.
     if request.principal is not None:
         return request.principal
-    return _verify(_token_in(request.headers.get("authorization", "")))
-
-
-def _is_for_all(call: AdmittedCall) -> bool:
-    # Only the worker knows the route, and guards the other routes of the service. RFC 8's service
-    # discovery is for everyone who can reach the broker.
-    is_mmi = call.service == "mmi" or call.service.startswith("mmi.")
-    return call.has_public_routes or is_mmi
+    token = _token_in(request.headers.get("authorization", ""))
+    return None if token is None else verifier.verify(token)
 
 
 @lru_cache(maxsize=256)  # a few callers make most of the calls
@@ -115,11 +103,6 @@ def _token_in(field: str) -> str | None:
     # RFC 9110, section 11.1: "It uses a case-insensitive token to identify the
     # authentication scheme".
     return token.strip() if scheme.lower() == "bearer" else None
-
-
-def _verify(token: str | None) -> Principal | None:
-    verifier = _verifier.get(None)
-    return verifier.verify(token) if verifier and token is not None else None
 
 
 def _unauthorized(request: Request) -> Response:

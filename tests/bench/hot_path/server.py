@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import repeat, starmap
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,9 +14,11 @@ import trio
 import trio.testing
 import trizmq_auth
 import trizmq_users
+from trizmq_auth.verifier import Verifier
 
 from trizmq.app.application import App
 from trizmq.app.arguments import compile_arguments
+from trizmq.app.handlers import compile_guard
 from trizmq.app.results import result_writer
 from trizmq.broker.calls import Flight
 from trizmq.broker.gate import _view
@@ -92,8 +95,12 @@ class _Steps:
         assert app.admit is not None
         self._admit_call, self._table = app.admit, app._table
         (route,) = (route for route in app.routes if route.handler is trizmq_users.get_user)
-        self._guard: Any = trizmq_auth.trizmq_precondition(route)
-        self._arguments = compile_arguments(route)
+        resources = app._resources
+        self._guard: Any = compile_guard(route, trizmq_auth.trizmq_precondition(route), resources)
+        verifier = resources.find(Verifier)
+        assert verifier is not None
+        self._admit_hook: Any = partial(trizmq_auth.trizmq_admit, verifier=verifier.value)
+        self._arguments = compile_arguments(route, resources)
         self._write = result_writer(returns_nothing=False)
 
     async def take(self) -> None:
@@ -133,7 +140,7 @@ class _Steps:
         self._clock.run("open", map(dispatcher.open, flights))
         views = self._clock.run("_view", map(_view, flights))
         self._clock.run("admit", map(self._admit_call, views))
-        self._clock.run("trizmq_admit", map(trizmq_auth.trizmq_admit, views))
+        self._clock.run("trizmq_admit", map(self._admit_hook, views))
         self._clock.run("place", map(dispatcher.place, flights))
         self._finish(self._broker.take_outbox().started)
 
