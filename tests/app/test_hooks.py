@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 import trizmq
 from trizmq import PluginError
 from trizmq.app import hookspecs
-from trizmq.app.hooks import Hooks
+from trizmq.app.hooks import Hooks, check_hooks
+from trizmq.app.hookspecs import HOOKS_VERSION
 
 Make = Callable[..., ModuleType]
 
@@ -82,3 +84,38 @@ def test_a_hookspec_has_a_docstring_and_no_body(name: str) -> None:
     assert (inspect.getdoc(spec) or "").count("\n") > 1
     with pytest.raises(NotImplementedError):
         spec(*inspect.signature(spec).parameters)
+
+
+@pytest.mark.parametrize("version", [None, 1, HOOKS_VERSION])
+def test_a_plugin_made_for_these_hooks_or_older_ones_is_loaded(
+    make_plugin: Make, version: int | None
+) -> None:
+    plugin = make_plugin("p", register_routes=[])
+    plugin.trizmq_hooks = version  # type: ignore[attr-defined]
+    check_hooks("p", plugin)
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [
+        (
+            HOOKS_VERSION + 1,
+            f"it needs version {HOOKS_VERSION + 1} of the hooks, and this trizmq has "
+            f"{HOOKS_VERSION}: install a newer trizmq",
+        ),
+        ("2", f"trizmq_hooks is a version, such as {HOOKS_VERSION}, not '2'"),
+    ],
+)
+def test_a_plugin_made_for_newer_hooks_is_refused_with_one_line(
+    make_plugin: Make, version: Any, reason: str
+) -> None:
+    plugin = make_plugin("p", an_unknown_hook=None)
+    plugin.trizmq_hooks = version  # type: ignore[attr-defined]
+    with pytest.raises(PluginError) as caught:
+        check_hooks("p", plugin)
+    assert str(caught.value) == reason
+
+
+def test_the_page_names_the_version_of_the_hooks() -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "hooks.md"
+    assert f"The hooks on this page are version {HOOKS_VERSION}." in page.read_text("utf-8")

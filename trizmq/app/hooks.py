@@ -9,6 +9,7 @@ import pluggy
 
 from ..errors import PluginError
 from . import hookspecs
+from .hookspecs import HOOKS_VERSION
 from .reasons import one_line
 
 if TYPE_CHECKING:
@@ -152,6 +153,7 @@ def check_hooks(name: str, plugin: object) -> None:
 
 
 def _check(name: str, plugin: object) -> None:
+    _check_version(plugin)
     _check_admit(plugin)
     manager = _Manager()
     manager.register(plugin, name)
@@ -161,6 +163,20 @@ def _check(name: str, plugin: object) -> None:
         if any(found.wrapper or found.hookwrapper for found in caller.get_hookimpls()):
             raise PluginError(f"{caller.name} cannot be a hook wrapper")
     _check_marks(plugin, {caller.name for caller in callers})
+
+
+def _check_version(plugin: object) -> None:
+    # Before all else: a newer hook would be refused as unknown, which explains less.
+    wanted = getattr(plugin, "trizmq_hooks", None)
+    if wanted is None:
+        return
+    if type(wanted) is not int:
+        raise PluginError(f"trizmq_hooks is a version, such as {HOOKS_VERSION}, not {wanted!r}")
+    if wanted > HOOKS_VERSION:
+        raise PluginError(
+            f"it needs version {wanted} of the hooks, and this trizmq has {HOOKS_VERSION}: "
+            "install a newer trizmq"
+        )
 
 
 def _check_admit(plugin: object) -> None:

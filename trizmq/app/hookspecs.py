@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 import pluggy
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .router import Router
 
 __all__ = [
+    "HOOKS_VERSION",
     "Route",
     "hookimpl",
     "trizmq_admit",
@@ -40,6 +41,10 @@ __all__ = [
     "trizmq_register_commands",
     "trizmq_register_routes",
 ]
+
+#: The version of the hooks. It grows by one when a hook or an argument of a hook is added, and a
+#: plugin that needs at least a version declares it: ``trizmq_hooks = 1``.
+HOOKS_VERSION: Final = 1
 
 #: Marks a function of a plugin as an implementation of the hook with the same name.
 hookimpl = pluggy.HookimplMarker("trizmq")
