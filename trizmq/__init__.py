@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from .admission import SendTo as SendTo
     from .admission import Verdict as Verdict
     from .app.config import state_dir as state_dir
-    from .app.hookspecs import Route as Route
     from .app.hookspecs import hookimpl as hookimpl
+    from .app.router import Route as Route
     from .app.router import Router as Router
     from .client.opening import open_client as open_client
     from .client.requests import Details as Details
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from .errors import PluginError as PluginError
     from .errors import ProtocolError as ProtocolError
     from .errors import RemoteProtocolError as RemoteProtocolError
-    from .errors import ResponseError as ResponseError
     from .errors import TrizmqError as TrizmqError
     from .errors import Unreachable as Unreachable
     from .headers import Headers as Headers
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from .messages import Principal as Principal
     from .messages import Request as Request
     from .messages import Response as Response
+    from .messages import ResponseError as ResponseError
     from .messages import problem as problem
     from .processes.serve import serve as serve
 
@@ -60,8 +60,8 @@ __version__ = "0.1.0"
 _ROOMS = {
     "admission": ["AdmittedCall", "Discard", "Event", "Forward", "Reject", "SendTo", "Verdict"],
     "app.config": ["state_dir"],
-    "app.hookspecs": ["Route", "hookimpl"],
-    "app.router": ["Router"],
+    "app.hookspecs": ["hookimpl"],
+    "app.router": ["Route", "Router"],
     "errors": [
         "CallError",
         "ConfigError",
@@ -73,13 +73,12 @@ _ROOMS = {
         "PluginError",
         "ProtocolError",
         "RemoteProtocolError",
-        "ResponseError",
         "TrizmqError",
         "Unreachable",
     ],
     "headers": ["Headers"],
     "later": ["Later"],
-    "messages": ["Precondition", "Principal", "Request", "Response", "problem"],
+    "messages": ["Precondition", "Principal", "Request", "Response", "ResponseError", "problem"],
     "client.opening": ["open_client"],
     "client.requests": ["Details"],
     "client.sync_client": ["SyncClient", "SyncDetails"],

@@ -29,18 +29,14 @@ __all__ = [
     "small_of",
 ]
 
-
 #: The minimum of the limit on a body (`limits`): a body of this size exceeds no limit.
 MIN_BODY_BYTES: Final = 1024
-
 
 #: More than there ever is of anything. Compiled code compares it at once, unlike `sys.maxsize`.
 UNBOUNDED: Final = 1 << 60
 
-
 #: The least that every peer accepts, whatever its hello contains.
 LEAST: Final = Takes(MIN_BODY_BYTES, 32 * 1024, 1024, 8, 1024, 1024)
-
 
 #: The overhead of a call beyond its bytes, so that no call is free in a queue bounded in bytes.
 OVERHEAD: Final = 512

@@ -19,7 +19,6 @@ class _Ends(Protocol):
 
 T = TypeVar("T", bound=_Ends)
 
-
 #: The heap is not swept below this size.
 SMALL: Final = 64
 
@@ -72,7 +71,6 @@ class Deadlines(Generic[T]):
 
 #: The maximum drift between the clocks of two machines, in seconds per second.
 DRIFT: Final = 1e-4
-
 
 #: Shorter delays are ignored: senders round their times, and networks vary.
 NOTICED: Final = 0.05

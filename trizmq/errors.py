@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .messages import Response
 
 __all__ = [
     "CallError",
@@ -26,7 +25,6 @@ __all__ = [
     "PluginError",
     "ProtocolError",
     "RemoteProtocolError",
-    "ResponseError",
     "TrizmqError",
     "Unreachable",
 ]
@@ -65,20 +63,6 @@ class DeadlineExceeded(NoResponseError):  # noqa: N818
 
 class Overloaded(NoResponseError):  # noqa: N818
     """Too many calls are already waiting in this client: try again later, or send fewer."""
-
-
-class ResponseError(CallError):
-    """The response has an error status; raised only by ``response.raise_for_status()``.
-
-    Attributes:
-      response: the response.
-      executed: from its problem document; ``"maybe"`` if that does not contain it.
-
-    """
-
-    def __init__(self, message: str, *, response: Response, executed: Executed) -> None:
-        super().__init__(message, executed=executed)
-        self.response = response
 
 
 class ProtocolError(TrizmqError):

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET
 
 from . import json_codec
-from .errors import ResponseError
+from .errors import CallError
 from .headers import Headers, no_headers
 from .later import Later  # noqa: TC001 (msgspec looks up the types of a Request's fields)
 from .names import service_of
@@ -31,13 +31,16 @@ __all__ = [
     "Principal",
     "Request",
     "Response",
+    "ResponseError",
     "no_headers",
     "problem",
     "reason_phrase",
 ]
 
 JSON: Final = "application/json"
+
 OCTETS: Final = "application/octet-stream"
+
 PROBLEM: Final = "application/problem+json"
 
 #: RFC 9110, section 9.2.2: repeating them has no further effect (promise P4).
@@ -285,3 +288,17 @@ def problem(
     fields = Headers(headers)
     fields["content-type"] = PROBLEM
     return Response(status, fields, json_codec.encode(document))
+
+
+class ResponseError(CallError):
+    """The response has an error status; raised only by ``response.raise_for_status()``.
+
+    Attributes:
+      response: the response.
+      executed: from its problem document; ``"maybe"`` if that does not contain it.
+
+    """
+
+    def __init__(self, message: str, *, response: Response, executed: Executed) -> None:
+        super().__init__(message, executed=executed)
+        self.response = response

@@ -6,7 +6,6 @@ from typing import Final, final
 
 __all__ = ["MAX_ATTEMPTS", "RetryBudget"]
 
-
 #: The maximum number of times that an idempotent call is sent (promise P4).
 MAX_ATTEMPTS: Final = 3
 

@@ -174,7 +174,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 #: Each setting by its name.
 SETTINGS: Final = fields_of(Settings)
 
-
 #: The value of each setting that is not set.
 DEFAULTS: Final = Settings()
 

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Faults", "Ticker"]
 
-
 #: Seconds to wait after a tick that failed.
 FAULT_PAUSE: Final = 0.1
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trizmq import HTTPError, PluginError, Router
-from trizmq.app.hookspecs import Route
 from trizmq.app.matching import Table
 from trizmq.app.patterns import Parameter, parse_pattern
+from trizmq.app.router import Route
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -14,13 +14,12 @@ from ..names import is_service
 from .broker_hooks import compile_admit, compile_admit_reply, compile_on_event
 from .failures import answer_failure, complete
 from .handlers import Endpoint, compile_endpoint
-from .hookspecs import Route
 from .lifespan import lifespan
 from .matching import Table
 from .plugins import Plugins, installed_as, installed_names, load
 from .resources import Resources
 from .results import result_writer
-from .router import Router
+from .router import Route, Router
 from .tables import read_table
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ class App:
         self.plugins: tuple[Plugin, ...] = loaded.loaded
         self._elsewhere = loaded.elsewhere
         self._hooks = loaded.hooks
-        self._resources = Resources(loaded.lifespans)
+        self._resources = Resources((one.plugin, one.function) for one in loaded.lifespans)
         self._state_dir = state_dir
         self._configs = self._read_config(config or {})
         self.routes: tuple[Route, ...] = tuple(self._ask_for_routes())

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from ..messages import Request
-    from .hookspecs import Route
     from .resources import Resources
+    from .router import Route
     from .sources import Kind, Query, Source
 
 __all__ = ["Arguments", "compile_arguments", "refusal"]

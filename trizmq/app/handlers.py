@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from ..errors import Executed
     from ..messages import Precondition
-    from .hookspecs import Route
     from .resources import Resources
+    from .router import Route
 
 __all__ = ["Endpoint", "compile_endpoint", "compile_guard"]
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Hooks", "Implementation", "check_hooks"]
 
-
 #: The prefix of all hook names.
 _PREFIX: Final = "trizmq_"
 

@@ -10,14 +10,12 @@ while serving.
 
 from __future__ import annotations
 
-import inspect
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final
 
 import pluggy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -25,12 +23,10 @@ if TYPE_CHECKING:
 
     from ..admission import AdmittedCall, Event, Verdict
     from ..messages import Precondition, Response
-    from .patterns import Segment
-    from .router import Router
+    from .router import Route, Router
 
 __all__ = [
     "HOOKS_VERSION",
-    "Route",
     "hookimpl",
     "trizmq_admit",
     "trizmq_admit_reply",
@@ -50,49 +46,6 @@ HOOKS_VERSION: Final = 1
 hookimpl = pluggy.HookimplMarker("trizmq")
 
 hookspec = pluggy.HookspecMarker("trizmq")
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """A pattern and its handler, as registered with a router.
-
-    Attributes:
-      methods: in upper case: ``("GET",)``.
-      pattern: with all prefixes: ``"/users/{user_id:int}"``.
-      handler: the plugin's function.
-      public: whether the route needs no token; enforced by plugins such as auth.
-      scopes: scopes that a principal needs, all of them; enforced in the same way.
-      inline: whether a ``def`` handler runs in the Trio thread, where it must not block.
-      name: for listings and logs; by default the handler's name.
-      plugin: the name of its plugin; empty until the plugin is loaded.
-      segments: the parsed pattern.
-
-    """
-
-    methods: tuple[str, ...]
-    pattern: str
-    handler: Callable[..., Any]
-    public: bool = False
-    scopes: tuple[str, ...] = ()
-    inline: bool = False
-    name: str = ""
-    plugin: str = ""
-    segments: tuple[Segment, ...] = field(default=(), repr=False)
-
-    @property
-    def service(self) -> str:
-        """The first segment of the pattern."""
-        return self.pattern[1:].partition("/")[0]
-
-    @property
-    def doc(self) -> str:
-        """The first line of the handler's docstring."""
-        return (inspect.getdoc(self.handler) or "").partition("\n")[0]
-
-    def __str__(self) -> str:
-        owner = f", plugin {self.plugin!r}" if self.plugin else ""
-        return f"{','.join(self.methods)} {self.pattern} ({self.name}{owner})"
 
 
 @hookspec

@@ -22,8 +22,8 @@ from .patterns import Parameter
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .hookspecs import Route
     from .patterns import Converter
+    from .router import Route
 
 __all__ = ["Table"]
 

@@ -19,7 +19,6 @@ from .hints import bare_types, globals_of, is_scalar, resolve, shape_of_hint, un
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from .hooks import Implementation
 
 __all__ = ["Resource", "Resources"]
 
@@ -78,7 +77,7 @@ class Resources:
     """The resources of all plugins, by type.
 
     Args:
-      lifespans: the implementations of `trizmq_lifespan`.
+      lifespans: the name of each plugin that has one, and its `trizmq_lifespan`.
 
     Raises:
       PluginError: if the annotation of a lifespan cannot be resolved, or two lifespans yield the
@@ -86,17 +85,17 @@ class Resources:
 
     """
 
-    def __init__(self, lifespans: Iterable[Implementation]) -> None:
+    def __init__(self, lifespans: Iterable[tuple[str, Callable[..., Any]]]) -> None:
         self._by_type: dict[Any, Resource] = {}
         self._by_plugin: dict[str, Resource] = {}
-        for found in lifespans:
-            kind = _yielded(found)
+        for plugin, lifespan in lifespans:
+            kind = _yielded(plugin, lifespan)
             if kind is None:
                 continue
-            resource = self._by_plugin[found.plugin] = Resource(found.plugin)
+            resource = self._by_plugin[plugin] = Resource(plugin)
             taken = self._by_type.setdefault(kind, resource)
             if taken is not resource:
-                both = f"{taken.plugin!r} and {found.plugin!r}"
+                both = f"{taken.plugin!r} and {plugin!r}"
                 raise PluginError(f"two lifespans yield a {_name(kind)}: of plugins {both}")
 
     def of(self, plugin: str) -> Resource | None:
@@ -178,9 +177,9 @@ class Resources:
         return found
 
 
-def _yielded(found: Implementation) -> Any:
+def _yielded(plugin: str, lifespan: Callable[..., Any]) -> Any:
     """Return the type that a lifespan yields, or None if it has no type of its own."""
-    function = underlying(found.function)
+    function = underlying(lifespan)
     annotation = getattr(function, "__annotations__", {}).get("return")
     if annotation is None:
         return None
@@ -192,7 +191,7 @@ def _yielded(found: Implementation) -> Any:
         kinds = bare_types(parts[0]) - {NoneType}
         return next(iter(kinds)) if len(kinds) == 1 and all(map(_is_own, kinds)) else None
     except Exception as error:  # any error from evaluating a plugin's annotation
-        raise PluginError(f"plugin {found.plugin!r}: trizmq_lifespan: {error}") from error
+        raise PluginError(f"plugin {plugin!r}: trizmq_lifespan: {error}") from error
 
 
 def _is_own(kind: Any) -> bool:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final, TypedDict, TypeVar, Unpack, final
+from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, Unpack, final
 
 from ..names import is_method
-from .hookspecs import Route
 from .patterns import CONVERTERS, Converter, Shape, check_segments, parse_pattern, shape_of
 
-__all__ = ["METHODS", "Router"]
+if TYPE_CHECKING:
+    from .patterns import Segment
+
+__all__ = ["METHODS", "Route", "Router"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -181,3 +184,46 @@ def _methods(methods: Iterable[str]) -> tuple[str, ...]:
     if not wanted or not all(map(is_method, wanted)):
         raise ValueError(f"methods are words such as 'GET', got {wanted}")
     return wanted
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A pattern and its handler, as registered with a router.
+
+    Attributes:
+      methods: in upper case: ``("GET",)``.
+      pattern: with all prefixes: ``"/users/{user_id:int}"``.
+      handler: the plugin's function.
+      public: whether the route needs no token; enforced by plugins such as auth.
+      scopes: scopes that a principal needs, all of them; enforced in the same way.
+      inline: whether a ``def`` handler runs in the Trio thread, where it must not block.
+      name: for listings and logs; by default the handler's name.
+      plugin: the name of its plugin; empty until the plugin is loaded.
+      segments: the parsed pattern.
+
+    """
+
+    methods: tuple[str, ...]
+    pattern: str
+    handler: Callable[..., Any]
+    public: bool = False
+    scopes: tuple[str, ...] = ()
+    inline: bool = False
+    name: str = ""
+    plugin: str = ""
+    segments: tuple[Segment, ...] = field(default=(), repr=False)
+
+    @property
+    def service(self) -> str:
+        """The first segment of the pattern."""
+        return self.pattern[1:].partition("/")[0]
+
+    @property
+    def doc(self) -> str:
+        """The first line of the handler's docstring."""
+        return (inspect.getdoc(self.handler) or "").partition("\n")[0]
+
+    def __str__(self) -> str:
+        owner = f", plugin {self.plugin!r}" if self.plugin else ""
+        return f"{','.join(self.methods)} {self.pattern} ({self.name}{owner})"

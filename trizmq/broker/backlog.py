@@ -18,18 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Backlog", "Shedding"]
 
-
 #: How much of the time that a call has may be spent in the queue: nearly all of it; but once
 #: a service is overloaded, so much of it that what is estimated may be wrong.
 USUALLY: Final = 0.9
-
-
 OVERLOADED: Final = 0.25
-
 
 #: One in so many is served all the same, so that an estimate that has become wrong recovers.
 SPARED: Final = 50
-
 
 #: MDP has no word for a deadline. Of a connection whose calls would wait for so many seconds
 #: the newest is served first: its caller may still wait. With a whole second a third of the
@@ -37,12 +32,9 @@ SPARED: Final = 50
 #: times what can be served: there it takes five seconds until the queue is so long.
 PATIENCE: Final = 0.25
 
-
 #: Of the calls that did not have to wait one in so many is measured, and each that comes so many
 #: seconds after the last. (A prime: calls of two routes that come in turn are both measured.)
 MEASURED: Final = 31
-
-
 UNMEASURED: Final = 0.01
 
 

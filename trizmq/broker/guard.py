@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Guard"]
 
-
 FAULT: Final = "a fault in the broker: its log says where"
 
 

@@ -20,14 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["answer"]
 
-
 #: RFC 8: 200 a worker is registered, 404 none is, 501 no such MMI service. As a body.
 REGISTERED: Final = b"200"
-
-
 NOT_REGISTERED: Final = b"404"
-
-
 NOT_IMPLEMENTED: Final = b"501"
 
 

@@ -39,7 +39,6 @@ _RESPONSE: Final = Response
 
 UNREAD: Final = "the client does not read its responses"
 
-
 #: Of what a lost worker had in hand, so many calls are named.
 NAMED: Final = 3
 

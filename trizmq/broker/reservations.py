@@ -16,10 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_DEATHS", "Newcomers", "Suspects"]
 
-
 #: A call that has lost so many workers is given to no other.
 MAX_DEATHS: Final = 2
-
 
 #: Seconds until a suspect is given to a worker that still has other calls in hand.
 PATIENCE: Final = 1.0

@@ -19,14 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Estimate", "Estimates", "Roster", "Service"]
 
-
 #: So many ends are an estimate; fewer are an accident.
 KNOWN: Final = 8
 
-
 #: How much one end counts.
 WEIGHT: Final = 0.1
-
 
 #: The number of routes of one service with estimates of their own.
 MOST: Final = 256

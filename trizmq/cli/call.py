@@ -22,12 +22,11 @@ from ..errors import (
     DeadlineExceeded,
     LocalProtocolError,
     RemoteProtocolError,
-    ResponseError,
     Unreachable,
 )
 from ..limits import MOST_BODY_BYTES as MOST
 from ..limits import Limits
-from ..messages import problem, reason_phrase
+from ..messages import ResponseError, problem, reason_phrase
 from ..transport.endpoints import is_local, split_endpoints
 from ..transport.zeromq import ZmqTransport
 from ..wire.items import Call

@@ -17,8 +17,8 @@ from .toml import plugin_tables
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ..app.hookspecs import Route
     from ..app.plugins import Plugin
+    from ..app.router import Route
 
 __all__ = ["plugins", "routes"]
 

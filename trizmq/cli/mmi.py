@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import orjson
 
-from ..errors import ResponseError
+from ..messages import ResponseError
 from .call import ask
 from .options import chosen, flags, json_option
 from .output import Exit, Failure, table

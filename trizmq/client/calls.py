@@ -35,8 +35,6 @@ __all__ = [
 
 #: The maximum number of waiting calls, and the maximum size of all their bodies.
 MAX_WAITING: Final = 10_000
-
-
 MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
 
 # Names in this module, which compiled code finds faster than a lookup for each call.

@@ -25,18 +25,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
-
 LOGGER = logging.getLogger("trizmq.client")
-
 
 #: Messages read in one pass; then other tasks have a turn.
 MESSAGES_A_PASS: Final = 256
 
-
 #: After this many seconds of silence, the next call first checks if the connection has ended.
 #: Otherwise a call made just then would be lost without notice.
 QUIET: Final = 0.005
-
 
 #: How long a goodbye may take to arrive after the client has ended, in seconds.
 GOODBYE_SECONDS: Final = 0.2

@@ -32,7 +32,6 @@ __all__ = [
     "nobody",
 ]
 
-
 #: The equivalent of `Link.small` for the default limits.
 SMALL: Final = small_of(DEFAULT_TAKES)
 

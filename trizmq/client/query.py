@@ -17,11 +17,8 @@ from ..plain_types import plain_bytes, plain_text
 
 __all__ = ["with_query"]
 
-
 #: Iterable types that are a single value, or invalid.
 _NO_LISTS: Final = (str, bytes, bytearray, memoryview, Enum, Mapping)
-
-
 _Pair: TypeAlias = tuple[str | bytes, str | bytes]
 
 

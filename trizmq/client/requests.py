@@ -38,7 +38,6 @@ class Details(TypedDict, total=False):
 
 _KNOWN: Final = frozenset({"query", "headers", "body", "json"})
 
-
 #: Names from other libraries, and names of arguments of other functions.
 _RIGHT_WORDS: Final = {
     "content": "body=",

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SyncClient", "SyncDetails"]
 
-
 #: How long ``with`` waits for the thread to start.
 START_SECONDS: Final = 10.0
 
@@ -228,7 +227,6 @@ def _is_patched(module: str, question: str, *parts: str) -> bool:
 
 
 _CLIENTS: Final[WeakSet[SyncClient]] = WeakSet()
-
 
 #: Threads of the parent, with their sockets, which must never be closed in this process.
 _INHERITED: Final[list[ClientThread]] = []

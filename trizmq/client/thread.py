@@ -26,16 +26,13 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientThread"]
 
-
 LOGGER = logging.getLogger("trizmq.client")
-
 
 #: The remains of each Trio that died in its thread, kept permanently.
 _REMAINS: Final[list[BaseException | None]] = []
 
 #: How long a caller waits after its deadline for the thread to report that it has passed.
 GRACE: Final = 1.0
-
 
 #: How long the thread may take to end; after that it continues by itself, without calls.
 STOP_SECONDS: Final = 5.0

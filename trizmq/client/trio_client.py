@@ -37,14 +37,9 @@ _current_time: Final = trio.current_time
 _reschedule: Final = reschedule
 _wait_task_rescheduled: Final = wait_task_rescheduled
 
-
 #: The deadline of a call whose caller has none, in seconds (promise P6).
 DEFAULT_SECONDS: Final = 30.0
-
-
 MAX_SECONDS: Final = 3600.0
-
-
 NO_DETAILS: Final[Details] = {}
 
 

@@ -9,7 +9,6 @@ from typing import Final
 
 __all__ = ["keep_freed_memory"]
 
-
 # The problem. A large body occupies two blocks of memory: libzmq's message, filled by its thread,
 # and the `bytes` for the handler. When they are freed, glibc returns their memory to the kernel
 # and requests it again for the next body, which costs a fault for each of its pages, 256 per MiB:
@@ -25,24 +24,17 @@ __all__ = ["keep_freed_memory"]
 
 #: From <malloc.h>.
 _M_TOP_PAD: Final = -2
-
-
 _M_MMAP_THRESHOLD: Final = -3
-
 
 #: Bytes kept free in each heap that is used: the process's, and that of libzmq's thread. Enough
 #: for 4 of the largest bodies at once (docs/reference/statuses.md). They are only address space
 #: until they have held a body: an idle process uses no more memory than without.
 KEPT: Final = 64 * 1024 * 1024
 
-
 #: Blocks of at least this size are mapped if no heap has room. This is glibc's default, which it
 #: no longer adapts once it is set, and the maximum that it allows.
 _MAPPED: Final = 128 * 1024
-
-
 _MOST: Final = 32 * 1024 * 1024
-
 
 #: If one of these is set, the user has made a choice: see mallopt(3) and its tunables.
 _DECIDED: Final = (

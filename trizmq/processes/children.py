@@ -19,20 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["SUPERVISED", "WORKER_NAME", "WORKER_SECRET", "Child", "Muster", "StartFailed"]
 
-
 LOGGER = logging.getLogger("trizmq.supervisor")
-
 
 #: Environment of a child: the descriptor of a pipe from its parent, its name at the broker, and a
 #: secret by which the broker recognizes it, because any worker could use the name.
 SUPERVISED: Final = "TRIZMQ_SUPERVISED"
-
-
 WORKER_NAME: Final = "TRIZMQ_WORKER_NAME"
-
-
 WORKER_SECRET: Final = "TRIZMQ_WORKER_SECRET"  # noqa: S105 (a variable's name)
-
 
 #: How long the kernel may take to end a killed process, in seconds.
 REAP_SECONDS: Final = 1.0

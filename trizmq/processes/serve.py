@@ -43,7 +43,6 @@ GOODBYE_SECONDS: Final = 3.0
 PLACES: Final = ("/tmp", "/var/tmp")  # noqa: S108 (it is made there safely)
 FOLDER_BYTES: Final = len("/trizmq-xxxxxxxx/backend")
 
-
 #: The hooks that are called in the broker's process.
 BROKER_HOOKS: Final = ("trizmq_admit", "trizmq_admit_reply", "trizmq_on_event")
 

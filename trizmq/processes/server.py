@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Server", "Staff"]
 
-
 #: How long sent replies may still take to arrive after the server has ended, in seconds.
 FLUSH_SECONDS = 1.0
 

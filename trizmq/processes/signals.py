@@ -21,28 +21,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Signals", "arm", "end_within", "left_behind", "receiving"]
 
-
 LOGGER = logging.getLogger("trizmq.service")
-
 
 #: How long a process may take to unwind after its calls have ended, in seconds; mainly to leave
 #: the plugins' lifespans.
 UNWIND_SECONDS: Final = 10.0
 
-
 #: How long it may take after a second signal.
 NOW_SECONDS: Final = 5.0
 
-
 #: The reload signal, which Windows does not have.
 HANG_UP: Final = getattr(signal, "SIGHUP", None)
-
-
 CAUGHT: Final = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
-
-
 _installed: set[int] = set()  # for this process; forked children reset them
 
 
@@ -165,8 +157,6 @@ if hasattr(os, "register_at_fork"):
 #: The time of the end on the monotonic clock, and the exit code. A signal handler may put items
 #: into this kind of queue, whatever code it has interrupted.
 _orders: Final[SimpleQueue[tuple[float, int]]] = SimpleQueue()
-
-
 _is_armed = False
 
 

@@ -27,9 +27,7 @@ __all__ = [
     "Supervisor",
 ]
 
-
 LOGGER = logging.getLogger("trizmq.supervisor")
-
 
 #: How long a new child may take to be accepted by the broker, when it replaces another.
 READY_SECONDS: Final = 10.0
@@ -243,19 +241,13 @@ class Supervisor:
 
 #: This many deaths within this many seconds are not accidents.
 BURST: Final = 5
-
-
 WINDOW: Final = 60.0
-
 
 #: The death of a child that served for this many seconds is an accident, and does not count.
 SETTLED: Final = 1.0
 
-
 #: The length of the pauses, in seconds; each is twice the previous one.
 FIRST_PAUSE: Final = 1.0
-
-
 LONGEST_PAUSE: Final = 30.0
 
 

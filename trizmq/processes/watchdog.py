@@ -23,21 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Watchdog", "end_with_parent"]
 
-
 LOGGER = logging.getLogger("trizmq.watchdog")
-
 
 #: How often the watchdog checks for a round of the loop within its patience.
 LOOKS: Final = 4
 
-
 #: Code that is not responsible: it only runs other code, or waits.
 _TRIO: Final = f"{Path(trio.__file__).parent}{os.sep}"
-
-
 _STANDARD: Final = f"{sysconfig.get_path('stdlib')}{os.sep}"
-
-
 _INSTALLED: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 

@@ -25,19 +25,10 @@ __all__ = [
     "shut_down",
 ]
 
-
 NOBLOCK: Final = int(zmq.NOBLOCK)
-
-
 READABLE: Final = int(zmq.POLLIN)
-
-
 EVENTS: Final = int(zmq.EVENTS)
-
-
 _numbers = count(1)
-
-
 _event = struct.Struct("=HI")
 
 
@@ -145,8 +136,6 @@ def _is_it(connection: socket.socket, peer: str, endpoints: Sequence[str]) -> bo
 
 #: Pairs of descriptors that a ZeroMQ context needs with its first socket, and for each further one.
 FIRST: Final = 8
-
-
 NEXT: Final = 3
 
 

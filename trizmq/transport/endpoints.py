@@ -25,10 +25,8 @@ __all__ = [
     "split_endpoints",
 ]
 
-
 #: The maximum time for a name lookup, in seconds.
 LOOKUP_SECONDS: Final = 5.0
-
 
 #: The maximum time to wait for a machine to refuse a connection, in seconds.
 PROBE_SECONDS: Final = 1.0
@@ -98,10 +96,7 @@ async def is_refused(address: str) -> bool:
 
 #: The maximum length of an ipc path: `sun_path` of unix(7), without the final zero.
 LONGEST_PATH: Final = 107
-
-
 LARGEST_PORT: Final = 65535
-
 
 #: Addresses that mean all interfaces. They are valid only for binding.
 EVERY_INTERFACE: Final = ("*", "0.0.0.0", "[::]", "[*]")  # noqa: S104

@@ -17,28 +17,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Line", "Lines", "Talk", "open_dealer"]
 
-
 LOGGER = logging.getLogger("trizmq.connection")
-
 
 #: Seconds before a failed attempt is repeated. They double each time, up to one of the other two:
 #: for an endpoint on this machine, where attempts cost nothing, and for another machine.
 FIRST_PAUSE: Final = 0.1
-
-
 LOCAL_PAUSE: Final = 0.2
-
-
 LONGEST_PAUSE: Final = 2.0
-
 
 #: The maximum for a server that ends each connection immediately: it refuses us.
 SENT_AWAY_PAUSE: Final = 1.0
 
-
 #: A connection that ends sooner counts as a failed attempt.
 STEADY: Final = 1.0
-
 
 #: The maximum duration of an attempt, in seconds. Transports have shorter limits of their own.
 ATTEMPT: Final = 5.0

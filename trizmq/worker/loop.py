@@ -26,13 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["WorkerLoop"]
 
-
 LOGGER = logging.getLogger("trizmq.worker")
-
 
 #: Messages read in one pass; then other tasks have a turn.
 MESSAGES_A_PASS: Final = 256
-
 
 #: Explanations of the reasons with which a broker refuses a worker.
 REFUSALS: Final = {
@@ -41,7 +38,6 @@ REFUSALS: Final = {
     "full": "it has as many services or workers as its [limits] allow; its log says more",
     "version": "it uses another version of the native dialect: install the same trizmq",
 }
-
 
 #: How long a goodbye may take to arrive, in seconds.
 GOODBYE_SECONDS: Final = 0.5

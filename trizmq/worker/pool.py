@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Post", "WorkerPool"]
 
-
 T = TypeVar("T", bound="Hashable")
-
 
 #: Flush results after this many items even if more are ready: it fills one message. Without a
 #: limit, this side and the other wait for each other in turn (25 % slower).

@@ -26,12 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalWorker"]
 
-
 ACCESS = logging.getLogger("trizmq.access")
-
-
 LOGGER = logging.getLogger("trizmq.worker")
-
 
 # Names in this module, which compiled code finds faster than a lookup for each call.
 _SERVED: Final = Served

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Served", "W"]
 
-
 W = TypeVar("W", bound=Work)
 
 
