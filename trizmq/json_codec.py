@@ -14,7 +14,35 @@ from typing import Any, Final
 
 import msgspec
 
-__all__ = ["decode", "encode"]
+__all__ = ["decode", "encode", "plain_bytes", "plain_text"]
+
+
+def plain_text(value: str) -> str:
+    """Return the content of ``value`` as a `str`.
+
+    Raises:
+      TypeError: if it is not text.
+
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, not {type(value).__name__}")
+    return str.__str__(value)
+
+
+def plain_bytes(value: bytes | bytearray | memoryview) -> bytes:
+    """Return the content of ``value`` as `bytes`: a copy, unless it is `bytes` already.
+
+    Raises:
+      TypeError: if it has none of these types.
+      ValueError: if it is a memoryview that was released.
+
+    """
+    if type(value) is bytes:
+        return value
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise TypeError(f"expected bytes, not {type(value).__name__}")
+    return memoryview(value).tobytes()
+
 
 #: The msgpack encoding of a float that is not finite; it can also match other data.
 _NOT_FINITE: Final = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
@@ -37,7 +65,9 @@ def _plain_value(value: Any) -> Any:
 # only through a `default` function; and it reads integers beyond 64 bits as floats, and cannot
 # write them.
 _write: Final = msgspec.json.Encoder(enc_hook=_plain_value).encode
+
 _read: Final = msgspec.json.Decoder().decode
+
 _pack: Final = msgspec.msgpack.Encoder(enc_hook=_plain_value).encode
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote_to_bytes
 
 from .errors import LocalProtocolError
-from .plain_types import plain_text
+from .json_codec import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -15,8 +15,7 @@ from msgspec.inspect import DataclassType, StructType, type_info
 
 from trizmq import PluginError, Principal, Router, hookimpl
 from trizmq.app.application import App
-from trizmq.app.dataclass_defaults import fill_defaults, holds_dataclass
-from trizmq.app.type_tree import every_type, misfits
+from trizmq.app.type_tree import every_type, fill_defaults, holds_dataclass, misfits
 
 T = TypeVar("T")
 

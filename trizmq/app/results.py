@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .. import json_codec, names
 from ..errors import HTTPError
+from ..json_codec import plain_bytes
 from ..messages import OCTETS, Headers, Response
-from ..plain_types import plain_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,6 @@ import msgspec
 
 from ..errors import HTTPError
 from ..messages import Principal, Request, Response
-from .dataclass_defaults import fill_defaults, holds_dataclass
 from .hints import (
     allows_none,
     bare_types,
@@ -24,7 +23,7 @@ from .hints import (
     shape_of_hint,
     without_alias,
 )
-from .type_tree import misfits
+from .type_tree import fill_defaults, holds_dataclass, misfits
 
 if TYPE_CHECKING:
     from .patterns import Parameter

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..errors import ConfigError, PluginError
-from .dataclass_defaults import fill_defaults, holds_dataclass
-from .type_tree import misfits
+from .type_tree import fill_defaults, holds_dataclass, misfits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

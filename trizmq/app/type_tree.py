@@ -7,21 +7,37 @@ version of msgspec adds are walked too.
 
 from __future__ import annotations
 
+import dataclasses
 import typing
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
+import msgspec
 from msgspec import inspect
 
-__all__ = ["Misfits", "alternatives", "class_of", "every_type", "misfits"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "Misfits",
+    "alternatives",
+    "class_of",
+    "every_type",
+    "fill_defaults",
+    "holds_dataclass",
+    "misfits",
+]
+
 
 _Record: TypeAlias = (
     inspect.DataclassType | inspect.NamedTupleType | inspect.StructType | inspect.TypedDictType
 )
+
 _Part: TypeAlias = tuple[str, Any, inspect.Type]
 
 _RECORDS: Final = typing.get_args(_Record)
+
 _DICTS: Final = (inspect.DictType, getattr(inspect, "FrozenDictType", inspect.DictType))
 
 
@@ -176,3 +192,43 @@ def _parts_of_record(path: str, document: Any, record: _Record) -> Iterator[_Par
         zip(document[1:] if tagged else document, record.fields, strict=False)
     ):
         yield f"{path}[{index + tagged}]", value, field.type
+
+
+_SCALARS: Final = frozenset({bool, float, int, str, type(None)})
+
+
+# msgspec (0.22) does not call `__init__`, and does not set a field whose default is a plain
+# value. Reading such a field finds the class attribute, but `__dict__` lacks it, and msgspec and
+# orjson encode `__dict__`. A handler that returns its argument would lose fields.
+
+
+def holds_dataclass(info: inspect.Type) -> bool:
+    """Return whether ``info`` is a dataclass, or contains one."""
+    return any(isinstance(kind, inspect.DataclassType) for kind in every_type(info))
+
+
+def fill_defaults(value: Any) -> None:
+    """Set the missing defaults in every dataclass in ``value``."""
+    if dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            fill_defaults(_filled(value, field))
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            fill_defaults(getattr(value, name, None))
+    elif isinstance(value, dict):
+        _fill_each(value.values())
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        _fill_each(value)
+
+
+def _fill_each(values: Iterable[Any]) -> None:
+    for value in values:
+        if type(value) not in _SCALARS:  # avoids a call for each of a million numbers
+            fill_defaults(value)
+
+
+def _filled(value: Any, field: dataclasses.Field[Any]) -> Any:
+    # Bypass `__setattr__`, which frozen dataclasses forbid. Those with slots lack no field.
+    if field.default is not dataclasses.MISSING and hasattr(value, "__dict__"):
+        vars(value).setdefault(field.name, field.default)
+    return getattr(value, field.name, None)

@@ -303,8 +303,7 @@ MDP02: Constant = Dialect(
     },
 )
 
-#: RFC 18 as implemented by the Python package of this name: an empty frame comes first, a client's
-#: codes are one higher, and a reply does not repeat the service.
+#: RFC 18 as the Python package of this name has it: other codes, and no service in a reply.
 MAJORTOMO: Constant = Dialect(
     "majortomo",
     worker={kind: (b"", *row) for kind, row in MDP02.worker.items()},
