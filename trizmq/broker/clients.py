@@ -81,7 +81,7 @@ class NativePeer(Peer):
       address: its routing id now.
       key: it is known again by this when it has a new connection.
       read: how many bytes were read since the last heartbeat that named the calls looked at.
-      was_told: something was sent to it since the last heartbeat was due.
+      spoken_to: something was sent to it since the last heartbeat was due.
 
     """
 
@@ -93,7 +93,7 @@ class NativePeer(Peer):
         self.address = address
         self.key = key
         self.read = 0
-        self.was_told = False
+        self.spoken_to = False
         self._outbox = outbox
 
     @property
@@ -106,14 +106,14 @@ class NativePeer(Peer):
         # Our clients gather the parts, so that all of them are one body.
         if size + flight.sent > self.takes.body_bytes:
             return f"its parts are larger than {self.takes.body_bytes} bytes"
-        self.was_told = True
+        self.spoken_to = True
         self._outbox.say(self.address, Part(flight.id, flight.parts, body))
         flight.parts += 1
         flight.sent += size
         return None
 
     def end(self, item: Response, return_path: ReturnPath | None) -> None:
-        self.was_told = True
+        self.spoken_to = True
         self._outbox.say(self.address, item)
 
 

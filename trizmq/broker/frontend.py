@@ -8,7 +8,9 @@ import msgspec
 
 from ..admission import Event
 from ..bounds import narrower
+from ..deadlines import NEVER
 from ..messages import problem
+from ..pulse import Pulse
 from ..wire.items import VERSION, Call, Cancel, Goaway, Heartbeat, Hello, Response
 from . import replies
 from .absence import Absence
@@ -52,10 +54,9 @@ class Frontend:
         limits = context.limits
         self.outbox = SocketOutbox()
         self.clients = Clients(self.outbox, limits.takes)
-        self._next_heartbeat = float("inf")
+        self._pulse = Pulse(NEVER, limits.heartbeat)
         self._by_key: dict[str, NativePeer] = {}
         self._absence = Absence(limits.client_bytes)
-        self._interval = limits.heartbeat
         self._part_bytes = limits.part_bytes
         self._takes = limits.takes
         window = limits.client_bytes // WINDOWS
@@ -115,7 +116,7 @@ class Frontend:
         peer.read += size
         if peer.read >= self._read_bytes:
             peer.read = 0
-            peer.was_told = True
+            peer.spoken_to = True
             self.outbox.say(peer.address, Heartbeat(peer.seen))
 
     def receive_foreign(
@@ -152,8 +153,7 @@ class Frontend:
         if hello.version != VERSION:
             self.outbox.say(address, Goaway("version"))
             return None
-        if not self.clients.native:
-            self._next_heartbeat = now + self._interval
+        self._pulse.start(now)
         peer = self._by_key.get(hello.key)
         if peer is None:
             peer = NativePeer(self.outbox, address, hello.instance, self._takes, hello.key)
@@ -287,16 +287,17 @@ class Frontend:
     @property
     def next_tick(self) -> float:
         """When to call `tick`, at the latest."""
-        return min(self._next_heartbeat, self._absence.next_tick)
+        return min(self._pulse.next_beat, self._absence.next_tick)
 
     def tick(self, now: float) -> None:
         """Let time pass: give up clients that stay away, send heartbeats to the others."""
         for peer in self._absence.due(now):
             self._lose(peer.address)
-        if now < self._next_heartbeat:
+        if not self._pulse.beats(now):
             return
         for peer in self.clients.native.values():
-            if not peer.was_told:
+            if not peer.spoken_to:
                 self.outbox.say(peer.address, Heartbeat())
-            peer.was_told = False
-        self._next_heartbeat = now + self._interval if self.clients.native else float("inf")
+            peer.spoken_to = False
+        if not self.clients.native:
+            self._pulse.stop()

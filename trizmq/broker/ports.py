@@ -52,7 +52,8 @@ class RemotePort(Worker):
 
     Attributes:
       address: its routing id.
-      was_told: something was sent to it since the last heartbeat was due.
+      spoken_to: something was sent to it since the last heartbeat was due.
+      beats_regardless: whether it gets heartbeats even so.
 
     """
 
@@ -68,7 +69,8 @@ class RemotePort(Worker):
     ) -> None:
         super().__init__(services, capacity, name, dialect)
         self.address = address
-        self.was_told = False
+        self.spoken_to = False
+        self.beats_regardless = False
         self._context = context
         self._outbox = outbox
 
@@ -89,7 +91,7 @@ class NativePort(RemotePort):
     def assign(self, flight: Flight, now: float) -> None:
         flight.token = token = next(self._context.tokens)
         self.flights[token] = flight
-        self.was_told = True
+        self.spoken_to = True
         item = Call(
             token,
             max(0, int((flight.deadline - now) * 1000)),
@@ -108,8 +110,7 @@ class NativePort(RemotePort):
         self._outbox.say(self.address, Cancel(flight.token))
 
     def beat(self) -> None:
-        if not self.was_told:
-            self._outbox.say(self.address, Heartbeat())
+        self._outbox.say(self.address, Heartbeat())
 
     def dismiss(self, reason: str) -> None:
         self._outbox.say(self.address, Goaway(reason))
@@ -136,6 +137,9 @@ class MDPPort(RemotePort):
         dialect: str,
     ) -> None:
         super().__init__(context, outbox, address, (service,), 1, name, dialect)
+        # Some MDP workers count HEARTBEAT commands, and nothing else (nodejs-mdp02, C majordomo):
+        # so these go out regardless, though both RFCs say SHOULD NOT.
+        self.beats_regardless = True
         self.beats_while_busy = False
         self.beats = 0
         self.may_stray = False
@@ -166,8 +170,6 @@ class MDPPort(RemotePort):
         pass  # MDP has no word for it
 
     def beat(self) -> None:
-        # Some MDP workers count HEARTBEAT commands, and nothing else (nodejs-mdp02, C majordomo):
-        # so these go out regardless, though both RFCs say SHOULD NOT.
         self._say(mdp.Heartbeat())
 
     def dismiss(self, reason: str) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, final
 
 from ..admission import Event
+from ..deadlines import NEVER
 from ..errors import LocalProtocolError
 from ..messages import Headers, no_headers, problem
 from ..messages import Response as Outcome
 from ..names import are_fields_normal, check_fields
+from ..pulse import Pulse, is_silent
 from ..wire import mdp
 from ..wire.items import Call, Goaway, Response, frames_of
 from ..wire.mdp import MDP
@@ -43,9 +45,9 @@ class Sessions:
     ) -> None:
         self.outbox = SocketOutbox()
         self.workers: dict[bytes, RemotePort] = {}
-        self.next_tick = float("inf")
         self._context = context
         self._limits = context.limits
+        self._pulse = Pulse(NEVER, context.limits.heartbeat)
         self._counters = context.counters
         self._dispatcher = dispatcher
         self._respond = respond
@@ -113,8 +115,7 @@ class Sessions:
 
     def welcome(self, worker: RemotePort, now: float) -> None:
         """Begin a session."""
-        if not self.workers:
-            self.next_tick = now + self._limits.heartbeat
+        self._pulse.start(now)
         worker.heard_at = now
         self.workers[worker.address] = worker
         self._note("worker-ready", worker, worker.dialect)
@@ -186,18 +187,21 @@ class Sessions:
 
     def tick(self, now: float) -> None:
         """Send heartbeats, and end the sessions of workers that were silent for too long."""
-        if now < self.next_tick:
+        if not self._pulse.beats(now):
             return
         for address, worker in list(self.workers.items()):
-            # If we come late, we did not listen meanwhile: that is not the worker's silence.
-            worker.heard_at += now - self.next_tick
-            if now - worker.heard_at > worker.patience(self._limits):
+            was_quiet = self._pulse.renew(worker)
+            if is_silent(worker, now, worker.patience(self._limits)):
                 self._lose(address, f"silent for {now - worker.heard_at:.1f} s")
-            else:
+            elif was_quiet or worker.beats_regardless:
                 worker.beat()
-            worker.was_told = False
-        interval = self._limits.heartbeat
-        self.next_tick = now + interval if self.workers else float("inf")
+        if not self.workers:
+            self._pulse.stop()
+
+    @property
+    def next_tick(self) -> float:
+        """When to call `tick`, at the latest."""
+        return self._pulse.next_beat
 
     def _note(self, kind: str, worker: RemotePort, reason: str) -> None:
         self._context.outbox.events.append(Event(kind, worker.name, worker.services, reason))

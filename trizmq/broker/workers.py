@@ -88,7 +88,7 @@ class Worker(ABC):
 
     @abstractmethod
     def beat(self) -> None:
-        """Send a heartbeat, if it needs one."""
+        """Send a heartbeat."""
 
     @abstractmethod
     def dismiss(self, reason: str) -> None:
