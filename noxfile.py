@@ -34,7 +34,6 @@ nox.options.sessions = [
     "types",
     "docs",
     f"tests-{THIS_PYTHON}",
-    "lowest",
     "compiled",
 ]
 

@@ -192,7 +192,8 @@ def with_query(target: str, query: Mapping[str, Any] | Iterable[tuple[str, Any]]
 
 
 def _query_pairs(query: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Iterator[_Pair]:
-    for name, value in _items(query):
+    for pair in _items(query):
+        name, value = pair
         if isinstance(value, Iterable) and not isinstance(value, _NO_LISTS):
             values = list(value)
         else:
@@ -210,7 +211,7 @@ def _pair(name: Any, value: Any) -> _Pair:
         raise LocalProtocolError(f"query: {where}: {error}") from None
 
 
-def _items(query: Any) -> Iterable[tuple[str, Any]]:
+def _items(query: Any) -> Iterable[Any]:  # any pairs: compiled code would check their types
     if isinstance(query, Mapping):
         return query.items()
     if isinstance(query, (str, bytes, bytearray, memoryview)):
