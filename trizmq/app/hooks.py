@@ -9,8 +9,8 @@ import pluggy
 
 from ..errors import PluginError
 from . import hookspecs
-from .failures import one_line
 from .hookspecs import HOOKS_VERSION
+from .reasons import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

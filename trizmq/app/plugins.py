@@ -11,8 +11,8 @@ from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import TYPE_CHECKING, TypeAlias, final
 
 from ..errors import PluginError
-from .failures import one_line
 from .hooks import Hooks, check_hooks
+from .reasons import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
