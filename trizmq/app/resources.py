@@ -44,12 +44,13 @@ class Resource:
 
     """
 
-    __slots__ = ("_takers", "plugin", "value")
+    __slots__ = ("_is_entered", "_takers", "plugin", "value")
 
     value: Any
 
     def __init__(self, plugin: str) -> None:
         self.plugin = plugin
+        self._is_entered = False
         self._takers: list[tuple[dict[str, Any], str]] = []
 
     def __getattr__(self, name: str) -> Any:  # only for what is not set
@@ -57,12 +58,13 @@ class Resource:
 
     def keep(self, value: object) -> None:
         """Make ``value`` available."""
-        self.value = value
+        self.value, self._is_entered = value, True
         for arguments, name in self._takers:
             arguments[name] = value
 
     def drop(self) -> None:
         """Make the value unavailable again."""
+        self._is_entered = False
         del self.value
         for arguments, name in self._takers:
             del arguments[name]
@@ -70,6 +72,8 @@ class Resource:
     def fill(self, arguments: dict[str, Any], name: str) -> None:
         """Let ``arguments`` contain the value as ``name``, while there is one."""
         self._takers.append((arguments, name))
+        if self._is_entered:
+            arguments[name] = self.value
 
 
 @final
