@@ -56,7 +56,7 @@ async def test_large_bodies_are_served_in_memory_that_is_there(trizmq: CommandLi
     trizmq.module("echo", ECHO)
     with trizmq.serving("--plugins", "", "-p", "echo") as server:
         pid = server.process.pid
-        assert resident_mib(pid) < 40
+        assert resident_mib(pid) < 44
         with trio.fail_after(20):
             async with open_client(server.endpoint) as client:
                 await echo(client, 10)

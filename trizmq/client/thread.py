@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from contextlib import suppress
+from ctypes import py_object, pythonapi
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -164,7 +165,7 @@ class ClientThread:
         if self._transport is not None:
             # Trio itself died, and its tasks have not ended. If they were garbage-collected, they
             # would run in another thread, and confuse the Trio that runs there.
-            _REMAINS.append(error)
+            _keep(error)
             self._transport.abandon()
         if not self._is_up.done():
             self._is_up.set_exception(error or RuntimeError("it ended at once"))
@@ -230,3 +231,13 @@ def _words(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return f"{type(error).__name__}: {error}"
+
+
+def _keep(error: BaseException | None) -> None:
+    """Keep the remains of a Trio, which ``error`` refers to, past the end of the interpreter.
+
+    There they would be garbage-collected after the modules that they need, and crash.
+    """
+    if not _REMAINS:
+        pythonapi.Py_IncRef(py_object(_REMAINS))
+    _REMAINS.append(error)
