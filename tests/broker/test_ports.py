@@ -164,12 +164,29 @@ async def test_a_frontend_that_goes_answers_its_clients_and_leaves_others_alone(
 async def test_calls_of_a_backend_that_goes_are_given_to_the_workers_of_another(
     loop, transport, nursery
 ) -> None:
+    async def busy() -> None:
+        with trio.fail_after(5):
+            while not any(worker.busy for worker in loop.broker.workers):
+                await trio.sleep(0.01)
+
     async with port(loop, transport, "clients") as where:
         async with open_client_on(transport, where) as client:
-            async with port(loop, transport, "workers") as first, worker(transport, first):
-                assert (await client.get("/echo/1")).json() == 1
-            async with port(loop, transport, "workers") as second, worker(transport, second):
-                assert (await client.get("/echo/2")).json() == 2
+            async with trio.open_nursery() as callers:
+                router = transport.bind(endpoint(transport) + "first" * is_memory(transport))
+                async with worker(transport, router.endpoint):
+                    async with trio.open_nursery() as leaving:
+                        await leaving.start(loop.serve, loop.add_workers(router))
+                        callers.start_soon(client.get, "/echo/slow")
+                        await busy()
+                        leaving.cancel_scope.cancel()
+                    assert loop.broker.workers == []
+                    assert loop.broker.in_flight == 1
+                router.close()
+                async with port(loop, transport, "workers") as second, worker(transport, second):
+                    await busy()
+                    (given,) = loop.broker.workers[0].flights.values()
+                    assert (given.attempts, given.deaths) == (2, 0)
+                    callers.cancel_scope.cancel()
 
 
 async def test_a_local_client_needs_no_socket(loop, transport) -> None:

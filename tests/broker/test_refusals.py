@@ -323,7 +323,8 @@ def test_what_clients_have_not_read_counts_with_the_bodies_in_hand(
     rig.frontend.note_unsent(200_000)
     rig.call(1, body=bytes(90_000))
     rig.call(2, body=bytes(90_000))
-    assert rig.broker.held_bytes == 180_000
+    assert rig.frontend.bytes_elsewhere == 180_000
+    assert rig.broker.add_frontend().bytes_elsewhere == 380_000
     rig.call(3, body=bytes(90_000))
     assert_refused(rig, read_problem, 503, retry_after=True)
     rig.frontend.note_unsent(0)

@@ -98,7 +98,7 @@ def test_any_port_is_for_servers_only(port: str) -> None:
         "tcp://service.example:65535",
         "tcp://[::1]:5555",
         "tcp://[fe80::1%eth0]:5555",
-        "ipc:///tmp/some where",
+        "ipc:///run/some where",
         "ipc://relative",
         "ipc://@abstract",
         "inproc://name",

@@ -141,11 +141,6 @@ class Flight(Queued):
         return self._state == _QUEUED
 
     @property
-    def is_assigned(self) -> bool:
-        """Whether a worker has it, and its caller waits for that."""
-        return self._state == _ASSIGNED
-
-    @property
     def has_worker(self) -> bool:
         """Whether a worker has it, even though its caller may have gone."""
         return self._state == _ASSIGNED or self._state == _LINGERING

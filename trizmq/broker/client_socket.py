@@ -50,10 +50,10 @@ class ClientSocket:
     ) -> None:
         limits = broker.limits
         self.router = router
-        self.port = broker.add_frontend()
-        self.outbox = self.port.outbox
+        self.port = port = broker.add_frontend()
+        self.outbox = port.outbox
         router.bound_unsent(
-            limits.client_bytes, limits.broker_bytes, beside=lambda: broker.held_bytes
+            limits.client_bytes, limits.broker_bytes, beside=lambda: port.bytes_elsewhere
         )
         self._crowded = self.outbox.slow = router.crowded
         self._broker = broker

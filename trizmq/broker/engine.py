@@ -121,11 +121,6 @@ class Broker:
         """About how many bytes the calls keep that wait for a worker."""
         return self._dispatcher.calls.queued_bytes
 
-    @property
-    def held_bytes(self) -> int:
-        """How many bytes the bodies have of calls that wait, or that workers have."""
-        return self._dispatcher.calls.held_bytes
-
     def add_frontend(self) -> Frontend:
         """Return a new port for the clients at one socket."""
         port = Frontend(self.context, self._intake, self._dispatcher, self._guard)

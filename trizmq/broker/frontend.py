@@ -200,6 +200,12 @@ class Frontend:
                 if flight.id not in hello.in_flight:
                     self._dispatcher.give_up(flight)  # while it was away its caller has gone
 
+    @property
+    def bytes_elsewhere(self) -> int:
+        """How many bytes calls in hand, and the clients of other frontends, hold already."""
+        calls = self._dispatcher.calls
+        return calls.held_bytes + calls.unsent_bytes - self._unsent_bytes
+
     def note_unsent(self, size: int) -> None:
         """Note how many bytes wait for clients that have not read them: they are held, too."""
         self._dispatcher.calls.unsent_bytes += size - self._unsent_bytes

@@ -188,7 +188,9 @@ class Intake:
             self._await_service(flight)
 
     def _no_worker(self, flight: Flight) -> Response:
-        return self._replies.busy(flight, 503, f"nobody offers the service {flight.service.name!r}")
+        return self._replies.busy(
+            flight, 503, f"no worker offers the service {flight.service.name!r}"
+        )
 
     # -- services without workers ------------------------------------------------------
 

@@ -152,7 +152,7 @@ class Sessions:
         *,
         is_goodbye: bool = False,
     ) -> None:
-        """As `lose`; ``is_goodbye``: the worker itself has ended the session."""
+        """As `lose`; ``is_goodbye``: it ends in order, and not because of its calls."""
         worker = self.workers.pop(address, None)
         if worker is None:
             return
@@ -183,7 +183,7 @@ class Sessions:
         """End every session: the socket is closed."""
         self._dispatcher.now = now
         for address in list(self.workers):
-            self._lose(address, "its port was closed")
+            self._lose(address, "its port was closed", is_goodbye=True)
 
     def tick(self, now: float) -> None:
         """Send heartbeats, and end the sessions of workers that were silent for too long."""
