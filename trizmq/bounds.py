@@ -59,7 +59,7 @@ def find_oversize_part(
     """Check the parts of a request against the limits; return (status, detail), or None."""
     if _text_size(method) + _text_size(target) > limits.target_bytes:
         return 414, f"method and path are longer than {limits.target_bytes} bytes"
-    if sum(map(len, frames_of(body))) > limits.body_bytes:
+    if _bytes_of(body) > limits.body_bytes:
         return 413, f"the body is larger than {limits.body_bytes} bytes"
     detail = _find_oversize_headers(headers, limits)
     return (431, detail) if detail is not None else None
@@ -98,12 +98,15 @@ def sane(takes: Takes) -> Takes:
 
 
 def _find_oversize_headers(headers: Mapping[str, str], limits: Limits | Takes) -> str | None:
-    sizes = [_text_size(name) + _text_size(value) for name, value in headers.items()]
-    if len(sizes) > limits.header_fields:
+    if len(headers) > limits.header_fields:
         return f"more than {limits.header_fields} header fields"
-    if max(sizes, default=0) > limits.header_bytes:
-        return f"a header field is larger than {limits.header_bytes} bytes"
-    if sum(sizes) > limits.headers_bytes:
+    most, total = limits.header_bytes, 0
+    for name, value in headers.items():
+        size = _text_size(name) + _text_size(value)
+        if size > most:
+            return f"a header field is larger than {most} bytes"
+        total += size
+    if total > limits.headers_bytes:
         return f"the header fields are larger than {limits.headers_bytes} bytes"
     return None
 
@@ -123,5 +126,8 @@ def _text_size(text: str) -> int:
 
 def body_size(call: Work) -> int:
     """Return the size of the body of ``call`` in bytes."""
-    body = call.body
+    return _bytes_of(call.body)
+
+
+def _bytes_of(body: Body) -> int:
     return len(body) if isinstance(body, bytes) else sum(map(len, frames_of(body)))
