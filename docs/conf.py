@@ -1,7 +1,7 @@
 """How Sphinx builds these pages: `nox -s docs`."""
 
 import trizmq
-import trizmq.admission
+import trizmq.hook_values
 import trizmq.messages
 
 project = "trizmq"
@@ -38,6 +38,6 @@ nitpick_ignore_regex = [
 ]
 
 # Autodoc reads the annotations of Structs, also those that are there for type checkers only.
-for module in (trizmq.admission, trizmq.messages):
+for module in (trizmq.hook_values, trizmq.messages):
     for name in trizmq.__all__:
         vars(module).setdefault(name, getattr(trizmq, name))

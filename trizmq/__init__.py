@@ -16,13 +16,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from . import testing as testing
-    from .admission import AdmittedCall as AdmittedCall
-    from .admission import Discard as Discard
-    from .admission import Event as Event
-    from .admission import Forward as Forward
-    from .admission import Reject as Reject
-    from .admission import SendTo as SendTo
-    from .admission import Verdict as Verdict
     from .app.config import state_dir as state_dir
     from .app.hookspecs import hookimpl as hookimpl
     from .app.router import Route as Route
@@ -45,6 +38,13 @@ if TYPE_CHECKING:
     from .errors import TrizmqError as TrizmqError
     from .errors import Unreachable as Unreachable
     from .headers import Headers as Headers
+    from .hook_values import AdmittedCall as AdmittedCall
+    from .hook_values import Discard as Discard
+    from .hook_values import Event as Event
+    from .hook_values import Forward as Forward
+    from .hook_values import Reject as Reject
+    from .hook_values import SendTo as SendTo
+    from .hook_values import Verdict as Verdict
     from .later import Later as Later
     from .messages import Precondition as Precondition
     from .messages import Principal as Principal
@@ -58,7 +58,7 @@ __version__ = "0.1.0"
 
 #: The module that defines each public name; `tests/test_face.py` compares it with the above.
 _ROOMS = {
-    "admission": ["AdmittedCall", "Discard", "Event", "Forward", "Reject", "SendTo", "Verdict"],
+    "hook_values": ["AdmittedCall", "Discard", "Event", "Forward", "Reject", "SendTo", "Verdict"],
     "app.config": ["state_dir"],
     "app.hookspecs": ["hookimpl"],
     "app.router": ["Route", "Router"],

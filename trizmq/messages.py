@@ -14,7 +14,7 @@ from . import json_codec
 from .errors import CallError
 from .headers import Headers, no_headers
 from .later import Later  # noqa: TC001 (msgspec looks up the types of a Request's fields)
-from .names import service_of
+from .name_rules import service_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -29,12 +29,12 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from .admission import Forward
 from .app.application import App
 from .app.hookspecs import hookimpl
 from .app.plugins import Plugin, load
 from .beside import running
 from .client.opening import open_client_on
+from .hook_values import Forward
 from .messages import Principal
 from .processes.serve import serve_on
 from .settings import settings_of
@@ -43,8 +43,8 @@ from .transport.memory import MemoryTransport
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from .admission import AdmittedCall, Verdict
     from .client.trio_client import Client
+    from .hook_values import AdmittedCall, Verdict
 
 __all__ = ["as_principal", "open_app"]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from trizmq import HTTPError, PluginError, Router
 from trizmq.app.matching import Table
-from trizmq.app.patterns import Parameter, parse_pattern
+from trizmq.app.path_patterns import Parameter, parse_pattern
 from trizmq.app.router import Route
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from trizmq.wire.items import VERSION, Call, Hello, Response
 from trizmq.wire.mdp import MDP
 
 if TYPE_CHECKING:
-    from trizmq.admission import Event
     from trizmq.broker.calls import Flight
+    from trizmq.hook_values import Event
     from trizmq.wire.items import Item
 
 OK = messages.Response(200, body=b'"ok"')

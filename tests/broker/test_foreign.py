@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from trizmq.messages import Headers, Response, problem
-from trizmq.wire import dialects
-from trizmq.wire.dialects import ForeignCall
+from trizmq.wire import reading as dialects
+from trizmq.wire.reading import ForeignCall
 from trizmq.wire.return_path import MalformedCall
 
 if TYPE_CHECKING:

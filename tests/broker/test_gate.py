@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from trizmq.admission import Discard, Forward, Reject, SendTo
+from trizmq.hook_values import Discard, Forward, Reject, SendTo
 from trizmq.messages import Principal
-from trizmq.wire import dialects
+from trizmq.wire import reading as dialects
 from trizmq.wire.items import Call, Goaway, Response
 from trizmq.wire.mdp import Final, Ready
 

@@ -11,7 +11,7 @@ from trizmq.wire.mdp import Final, Ready
 from trizmq.wire.return_path import PLAIN, ReturnPath
 
 if TYPE_CHECKING:
-    from trizmq.admission import AdmittedCall
+    from trizmq.hook_values import AdmittedCall
 
     from .conftest import BackendRig, MakeBackend
 

@@ -19,9 +19,9 @@ from trizmq.broker.clients import ForeignPeer, NativePeer
 from trizmq.broker.engine import Broker
 from trizmq.calls import Work
 from trizmq.limits import Limits
-from trizmq.wire import dialects
-from trizmq.wire.dialects import ForeignCall
+from trizmq.wire import reading as dialects
 from trizmq.wire.items import VERSION, Call, Cancel, Goaway, Hello, Response
+from trizmq.wire.reading import ForeignCall
 
 if TYPE_CHECKING:
     from trizmq.broker.calls import Flight

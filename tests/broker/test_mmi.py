@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
-from trizmq.wire import dialects
-from trizmq.wire.dialects import ForeignCall
+from trizmq.wire import reading as dialects
 from trizmq.wire.items import VERSION, Hello, Takes
+from trizmq.wire.reading import ForeignCall
 
 if TYPE_CHECKING:
     from tests.broker.conftest import BrokerRig, MakeBroker, ReadProblem

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from trizmq.wire import dialects
+from trizmq.wire import reading as dialects
 from trizmq.wire.items import Cancel, Goaway, Part, Response
 from trizmq.wire.mdp import Disconnect, Final, Heartbeat, Partial, Ready
 

@@ -11,7 +11,8 @@ import random
 import pytest
 
 from trizmq.errors import RemoteProtocolError
-from trizmq.wire import dialects, native
+from trizmq.wire import native
+from trizmq.wire import reading as dialects
 from trizmq.wire.items import Call, Cancel, Credit, Goaway, Hello, Item, Part, Response
 from trizmq.wire.items import Heartbeat as Beat
 from trizmq.wire.mdp import MDP, Command, Disconnect, Final, Heartbeat, Partial, Ready, Request

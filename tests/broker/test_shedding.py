@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from trizmq.wire import dialects
+from trizmq.wire import reading as dialects
 from trizmq.wire.items import Call, Cancel, Response
 
 CAPACITY, SECONDS = 4, 0.02

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from trizmq.wire import dialects
+from trizmq.wire import reading as dialects
 from trizmq.wire.items import VERSION, Goaway, Heartbeat, Hello, Response
 from trizmq.wire.mdp import Ready
 

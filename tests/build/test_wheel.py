@@ -37,7 +37,6 @@ def most(limits: Limits) -> int:
             return calls
 """,
     "wire/__init__.py": "",
-    "wire/batches.py": "",
     "wire/native.py": "",
 }
 

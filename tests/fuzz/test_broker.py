@@ -23,7 +23,8 @@ from trizmq.errors import RemoteProtocolError
 from trizmq.processes.server import Server
 from trizmq.settings import Settings
 from trizmq.transport.memory import MemoryTransport
-from trizmq.wire import dialects, native
+from trizmq.wire import native
+from trizmq.wire import reading as dialects
 from trizmq.wire.items import Call, Hello
 from trizmq.wire.mdp import MDP
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tests.transport.conftest import OpenNetwork
-    from trizmq.transport.dealer import ZmqDealer
+    from trizmq.transport.zeromq import ZmqDealer
 
 PATIENCE = 10.0
 

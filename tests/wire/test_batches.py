@@ -8,8 +8,8 @@ import pytest
 
 from trizmq.limits import limits_of
 from trizmq.wire import native
-from trizmq.wire.batches import batches
 from trizmq.wire.items import MAX_BODY_FRAMES, Call, Heartbeat, Item, Part, Response
+from trizmq.wire.native import batches
 
 
 def call(number: int, body: bytes | list[bytes]) -> Call:

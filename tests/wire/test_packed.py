@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trizmq.errors import LocalProtocolError, RemoteProtocolError
-from trizmq.wire import dialects, packed
-from trizmq.wire.dialects import ForeignCall, ForeignCommand
+from trizmq.wire import packed
+from trizmq.wire import reading as dialects
 from trizmq.wire.items import Part, Response
 from trizmq.wire.mdp import (
     PACKED,
@@ -26,6 +26,7 @@ from trizmq.wire.mdp import (
     Reply,
     Request,
 )
+from trizmq.wire.reading import ForeignCall, ForeignCommand
 from trizmq.wire.return_path import MalformedCall, MalformedCommand
 
 Frames: TypeAlias = list[bytes]

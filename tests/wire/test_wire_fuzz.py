@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 
 from trizmq.errors import RemoteProtocolError
-from trizmq.wire import dialects, head, native, plain
-from trizmq.wire.dialects import ForeignCall
+from trizmq.wire import head, native, plain
+from trizmq.wire import reading as dialects
 from trizmq.wire.items import Part, Response
 from trizmq.wire.mdp import MAJORTOMO, MDP01, MDP02
+from trizmq.wire.reading import ForeignCall
 from trizmq.wire.return_path import MalformedCall
 
 if TYPE_CHECKING:

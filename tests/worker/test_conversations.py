@@ -17,7 +17,8 @@ from trizmq.wire import native
 from trizmq.wire.items import VERSION, Call, Cancel, Credit, Goaway, Hello, Part, Response
 from trizmq.wire.items import Heartbeat as Beat
 from trizmq.wire.mdp import MDP, Disconnect, Final, Heartbeat, Partial, Ready, Request
-from trizmq.worker.dialects import MDPConversation, NativeConversation
+from trizmq.worker.mdp import MDPConversation
+from trizmq.worker.native import NativeConversation
 
 if TYPE_CHECKING:
     from trizmq.worker.conversation import Job

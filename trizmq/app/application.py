@@ -10,7 +10,7 @@ import trio
 
 from ..errors import ConfigError, HTTPError, PluginError
 from ..messages import Headers, Request, Response
-from ..names import is_service
+from ..name_rules import is_service
 from .broker_hooks import compile_admit, compile_admit_reply, compile_on_event
 from .failures import answer_failure, complete
 from .handlers import Endpoint, compile_endpoint

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from ..errors import HTTPError, PluginError
 from .hints import fixed_names, globals_of, place_of, resolve
-from .patterns import Parameter
+from .path_patterns import Parameter
 from .sources import from_path, from_request, from_resource
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
-from ..admission import AdmittedCall, Discard, Event, Forward, Reject, SendTo, Verdict
+from ..hook_values import AdmittedCall, Discard, Event, Forward, Reject, SendTo, Verdict
 from ..messages import Principal, problem
 from .failures import is_ctrl_c
 from .results import check_response

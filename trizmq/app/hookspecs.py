@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import click
 
-    from ..admission import AdmittedCall, Event, Verdict
+    from ..hook_values import AdmittedCall, Event, Verdict
     from ..messages import Precondition, Response
     from .router import Route, Router
 

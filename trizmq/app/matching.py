@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, final
 from urllib.parse import unquote
 
 from ..errors import HTTPError, PluginError
-from .patterns import Parameter
+from .path_patterns import Parameter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .patterns import Converter
+    from .path_patterns import Converter
     from .router import Route
 
 __all__ = ["Table"]

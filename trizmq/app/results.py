@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from .. import json_codec, names
+from .. import json_codec, name_rules
 from ..errors import HTTPError
 from ..json_codec import plain_bytes
 from ..messages import OCTETS, Headers, Response
@@ -86,8 +86,8 @@ def check_response(response: Response) -> Response:
         raise TypeError(f"a Response's body is bytes, not {type(body).__name__}")
     if type(body) is not bytes:
         response.body = plain_bytes(body)
-    if not names.are_fields_normal(response.headers):
-        response.headers = Headers(names.check_fields(response.headers.items()))
+    if not name_rules.are_fields_normal(response.headers):
+        response.headers = Headers(name_rules.check_fields(response.headers.items()))
     return response
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, Unpack, final
 
-from ..names import is_method
-from .patterns import CONVERTERS, Converter, Shape, check_segments, parse_pattern, shape_of
+from ..name_rules import is_method
+from .path_patterns import CONVERTERS, Converter, Shape, check_segments, parse_pattern, shape_of
 
 if TYPE_CHECKING:
-    from .patterns import Segment
+    from .path_patterns import Segment
 
 __all__ = ["METHODS", "Route", "Router"]
 

@@ -26,7 +26,7 @@ from .hints import (
 from .type_tree import fill_defaults, holds_dataclass, misfits
 
 if TYPE_CHECKING:
-    from .patterns import Parameter
+    from .path_patterns import Parameter
     from .resources import Resource
 
 __all__ = ["Kind", "Query", "Source", "from_path", "from_request", "from_resource"]

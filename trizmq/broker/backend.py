@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, final
 
 from ..bounds import narrower
-from ..names import is_mmi, is_service, label
+from ..name_rules import is_mmi, is_service, label
 from ..wire import mdp
 from ..wire.items import (
     VERSION,

@@ -8,10 +8,9 @@ import trio
 
 from ..errors import RemoteProtocolError
 from ..transport.face import PeerGone
-from ..wire import dialects
-from ..wire.batches import batches
+from ..wire import reading
 from ..wire.items import Hello, Response
-from ..wire.native import LARGE
+from ..wire.native import LARGE, batches
 from ..wire.return_path import MalformedCall, MalformedCommand
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ class ClientSocket:
         if self._crowded or (frames and len(frames[-1]) > LARGE):
             self._note_unsent(address)
         try:
-            received = dialects.read(frames, self._request_frames)
+            received = reading.read(frames, self._request_frames)
         except MalformedCall as error:
             self.port.refuse_malformed(address, error.return_path, error.status, str(error))
         except MalformedCommand as error:
@@ -84,7 +83,7 @@ class ClientSocket:
         except RemoteProtocolError as error:
             self._drop(error, now)
         else:
-            if isinstance(received, dialects.ForeignCall):
+            if isinstance(received, reading.ForeignCall):
                 self.port.receive_foreign(address, received.call, received.return_path, now)
                 return
             first = received[0]
@@ -102,7 +101,7 @@ class ClientSocket:
 
     def _is_from_worker(self, address: bytes, frames: list[bytes]) -> bool:
         return self.workers is not None and (
-            dialects.is_worker_command(frames) or address in self.workers.port.workers
+            reading.is_worker_command(frames) or address in self.workers.port.workers
         )
 
     def _greet_worker(self, address: bytes, items: list[Item], now: float) -> None:
@@ -117,7 +116,7 @@ class ClientSocket:
         self._broker.note_fault(error)
         try:
             if not self._is_from_worker(address, frames):
-                return_path = dialects.return_path_of(frames)
+                return_path = reading.return_path_of(frames)
                 if return_path is not None:
                     self.port.refuse_malformed(address, return_path, 400, UNREADABLE)
         except Exception as another:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final, final
 
-from ..names import label
+from ..name_rules import label
 from ..wire.items import MAX_BODY_FRAMES, Part, Response, frames_of
 from .queues import Connection
 

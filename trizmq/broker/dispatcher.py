@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, final
 from ..bounds import find_oversize
 from ..retries import MAX_ATTEMPTS, RetryBudget
 from ..wire.items import Call
-from . import replies
-from .backlog import Backlog
+from . import statuses
 from .calls import Calls, Flight
-from .replies import Replies
+from .queue_limits import Backlog
 from .reservations import MAX_DEATHS, Newcomers, Suspects
 from .services import Roster
+from .statuses import Replies
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -118,7 +118,7 @@ class Dispatcher:
         for flight in given:
             if not flight.is_queued:
                 self._counters.lost += 1
-                self.replies.answer(flight, replies.lost(flight))
+                self.replies.answer(flight, statuses.lost(flight))
         self._feed_services(again)
 
     def _may_go_again(self, flight: Flight) -> bool:
@@ -219,7 +219,7 @@ class Dispatcher:
 
     def _assign(self, flight: Flight, worker: Worker) -> None:
         if worker.takes is not None and (oversize := find_oversize(flight, worker.takes)):
-            self.replies.refuse_with(flight, replies.refusal(flight, *oversize))
+            self.replies.refuse_with(flight, statuses.refusal(flight, *oversize))
             return
         self.calls.assign(flight, worker)
         self._shedding.note_start(flight, self.now)
@@ -288,7 +288,7 @@ class Dispatcher:
         for flight in list(peer.flights.values()):
             if flight.attempts:
                 self._counters.lost += 1
-                self.stop(flight, replies.lost(flight))
+                self.stop(flight, statuses.lost(flight))
             else:
                 self.replies.turn_away(flight)
 

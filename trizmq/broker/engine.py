@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-from ..admission import Event
+from ..hook_values import Event
 from ..limits import Limits
-from . import mmi, replies
+from . import mmi, statuses
+from .acceptance import Acceptance
 from .backend import Backend
 from .clients import LocalPeer
 from .dispatcher import Dispatcher
 from .frontend import Frontend
 from .gate import Gate
 from .guard import Guard
-from .intake import Intake
 from .outbox import Context
 from .ports import LocalPort
 from .sessions import RefusedWorkers
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from .. import messages
-    from ..admission import AdmittedCall, Verdict
+    from ..hook_values import AdmittedCall, Verdict
     from ..wire.items import Body, Call
     from .calls import Flight
     from .outbox import Counters, Outbox
@@ -40,7 +40,7 @@ class Broker:
     Never waits or raises. The broker reaches its clients and workers through ports, which come
     and go: a `Frontend` for each socket for clients, a `Backend` for each socket for workers,
     a `LocalPort` for a worker and a `LocalPeer` for a client in the same process. What they
-    bring becomes calls at the `Intake`, which the `Dispatcher` gives to workers.
+    bring becomes calls at the `Acceptance`, which the `Dispatcher` gives to workers.
 
     Args:
       limits: every bound.
@@ -75,7 +75,9 @@ class Broker:
         if admit_reply is not None:
             self._respond = gate.respond
         asked = gate if admit is not None else None
-        self._intake = Intake(context, dispatcher, asked, self._answer_mmi, waits=accepts_workers)
+        self._acceptance = Acceptance(
+            context, dispatcher, asked, self._answer_mmi, waits=accepts_workers
+        )
 
     def take_outbox(self) -> Outbox:
         """Return what the driver should do besides sending, and start anew."""
@@ -89,7 +91,7 @@ class Broker:
     @property
     def is_draining(self) -> bool:
         """Whether `drain` was called."""
-        return self._intake.is_draining
+        return self._acceptance.is_draining
 
     @property
     def services(self) -> dict[str, Service]:
@@ -123,7 +125,7 @@ class Broker:
 
     def add_frontend(self) -> Frontend:
         """Return a new port for the clients at one socket."""
-        port = Frontend(self.context, self._intake, self._dispatcher, self._guard)
+        port = Frontend(self.context, self._acceptance, self._dispatcher, self._guard)
         self.frontends.append(port)
         return port
 
@@ -182,7 +184,7 @@ class Broker:
             self.context.counters.late += response is not None
         elif response is None:
             self.context.counters.lost += 1
-            self._dispatcher.replies.answer(flight, replies.lost(flight))
+            self._dispatcher.replies.answer(flight, statuses.lost(flight))
         else:
             if flight.gathered and response.is_error:
                 flight.gathered.clear()  # what was sent before it failed
@@ -212,7 +214,7 @@ class Broker:
     def submit(self, peer: LocalPeer, call: Call, now: float) -> None:
         """Take in a call of a client in this process; the outbox has its response."""
         try:
-            self._intake.take(peer, call, None, now, thorough=True)
+            self._acceptance.take(peer, call, None, now, thorough=True)
         except Exception as error:
             self._guard.end_item(peer, call, None, error)
 
@@ -228,12 +230,12 @@ class Broker:
 
         ``public``: those of them that have public routes.
         """
-        self._intake.expect(services, public)
+        self._acceptance.expect(services, public)
 
     def suspend(self, now: float) -> None:
         """Refuse, with 503, calls of services that have no worker: none will come soon."""
         self._dispatcher.now = now
-        self._intake.suspend()
+        self._acceptance.suspend()
 
     def expect_child(self, name: str, secret: str) -> None:
         """Know a worker by ``secret``, which it alone has, and call it ``name``."""
@@ -263,7 +265,7 @@ class Broker:
     def next_tick(self) -> float:
         """When to call `tick`, at the latest; infinity if nothing is expected."""
         # By two, which compiled code compares without a call.
-        soon = min(self._dispatcher.next_tick, self._intake.next_tick)
+        soon = min(self._dispatcher.next_tick, self._acceptance.next_tick)
         soon = min(soon, self.refused_workers.next_tick)
         for frontend in self.frontends:
             soon = min(soon, frontend.next_tick)
@@ -277,11 +279,11 @@ class Broker:
         for flight in self._dispatcher.calls.deadlines.due(now):
             try:
                 self.context.counters.expired += 1
-                self._dispatcher.stop(flight, replies.expiry(flight))
+                self._dispatcher.stop(flight, statuses.expiry(flight))
             except Exception as error:
                 self._guard.note(error)
         self._dispatcher.tick(now)
-        self._intake.tick(now)
+        self._acceptance.tick(now)
         for frontend in self.frontends:
             frontend.tick(now)
         for backend in self.backends:
@@ -292,7 +294,7 @@ class Broker:
 
     def drain(self) -> None:
         """Take no new calls from now on, and say so to every native client."""
-        self._intake.is_draining = True
+        self._acceptance.is_draining = True
         self.context.outbox.events.append(Event("drain"))
         for port in self.frontends:
             port.say_draining()

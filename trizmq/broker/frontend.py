@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final, final
 
 import msgspec
 
-from ..admission import Event
 from ..bounds import narrower
 from ..deadlines import NEVER
+from ..hook_values import Event
 from ..messages import problem
 from ..pulse import Pulse
 from ..wire.items import VERSION, Call, Cancel, Goaway, Heartbeat, Hello, Response
-from . import replies
+from . import statuses
 from .absence import Absence
 from .clients import Clients, NativePeer
 from .outbox import SocketOutbox
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from ..wire.items import Item
     from ..wire.return_path import ReturnPath
+    from .acceptance import Acceptance
     from .dispatcher import Dispatcher
     from .guard import Guard
-    from .intake import Intake
     from .outbox import Context
 
 __all__ = ["Frontend"]
@@ -47,7 +47,7 @@ class Frontend:
     def __init__(
         self,
         context: Context,
-        intake: Intake,
+        acceptance: Acceptance,
         dispatcher: Dispatcher,
         guard: Guard,
     ) -> None:
@@ -67,7 +67,7 @@ class Frontend:
         self._context = context
         self._counters = context.counters
         self._unsent_bytes = 0
-        self._intake = intake
+        self._acceptance = acceptance
         self._dispatcher = dispatcher
         self._guard = guard
 
@@ -87,7 +87,7 @@ class Frontend:
             kind = type(item)
             try:
                 if kind is _CALL:
-                    self._intake.take(peer, item, None, now, thorough=thorough)  # type: ignore[arg-type]
+                    self._acceptance.take(peer, item, None, now, thorough=thorough)  # type: ignore[arg-type]
                 elif kind is Goaway:
                     self._lose(address)
                     return
@@ -126,7 +126,7 @@ class Frontend:
         call.id = next(self._context.foreign_ids)
         peer = self.clients.foreign_peer(address, return_path)
         try:
-            self._intake.take(peer, call, return_path, now, thorough=True)
+            self._acceptance.take(peer, call, return_path, now, thorough=True)
         except Exception as error:
             self._guard.end_item(peer, call, return_path, error)
 
@@ -168,7 +168,7 @@ class Frontend:
         if hello.key:
             self._by_key[hello.key] = peer
         self._resume(peer, hello)
-        if self._intake.is_draining:
+        if self._acceptance.is_draining:
             self.outbox.say(address, Goaway("draining"))
         return peer
 
@@ -249,11 +249,11 @@ class Frontend:
         refusal among these is sent again: it is small.)
         """
         self._dispatcher.now = now
-        outcome = problem(502, replies.UNREAD, executed="maybe")
+        outcome = problem(502, statuses.UNREAD, executed="maybe")
         for peer in self.clients.at(address):
             for flight in list(peer.flights.values()):
                 self._counters.lost += 1
-                self._dispatcher.stop(flight, replies.unread(flight))
+                self._dispatcher.stop(flight, statuses.unread(flight))
         for item in unsent:
             if item.status < 400:
                 item = Response(item.id, outcome.status, outcome.headers, outcome.body)

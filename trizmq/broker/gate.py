@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, final
 
-from ..admission import AdmittedCall, Discard, Forward, Reject, SendTo
-from ..names import path_in_service, path_of_service
+from ..hook_values import AdmittedCall, Discard, Forward, Reject, SendTo
+from ..name_rules import path_in_service, path_of_service
 from ..retries import MAX_ATTEMPTS
 from ..wire.items import frames_of
-from . import replies
+from . import statuses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..admission import Verdict
+    from ..hook_values import Verdict
     from ..messages import Response
     from .calls import Flight
     from .dispatcher import Dispatcher
@@ -82,7 +82,7 @@ class Gate:
             self._dispatcher.replies.close(flight)
             return
         status, detail, headers = verdict.status, verdict.detail, verdict.headers
-        outcome = replies.refusal(flight, status, detail, headers=headers)
+        outcome = statuses.refusal(flight, status, detail, headers=headers)
         self._dispatcher.replies.answer(flight, outcome)
 
     def _aim(self, flight: Flight, verdict: SendTo) -> bool:

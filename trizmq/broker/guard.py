@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from ..messages import problem
 from ..wire.items import Call, Response
-from . import replies
+from . import statuses
 
 if TYPE_CHECKING:
     from ..wire.items import Item
@@ -60,7 +60,7 @@ class Guard:
     def _stop(self, flight: Flight) -> None:
         try:
             self._counters.lost += 1
-            self._dispatcher.stop(flight, replies.refusal(flight, 500, FAULT))
+            self._dispatcher.stop(flight, statuses.refusal(flight, 500, FAULT))
         except Exception as error:
             self.note(error)
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .. import messages
-    from ..admission import Event
     from ..errors import RemoteProtocolError
+    from ..hook_values import Event
     from ..transport.face import Router
     from ..wire.items import Call, Response
     from .calls import Flight

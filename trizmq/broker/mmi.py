@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import orjson
 
 from ..messages import Response, problem
-from ..names import path_in_service
+from ..name_rules import path_in_service
 from ..wire.items import frames_of
 
 if TYPE_CHECKING:

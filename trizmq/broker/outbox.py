@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..admission import Event
+    from ..hook_values import Event
     from ..limits import Limits
     from ..wire.items import Item, Response
 

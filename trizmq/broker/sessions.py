@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, final
 
-from ..admission import Event
 from ..deadlines import NEVER
 from ..errors import LocalProtocolError
+from ..hook_values import Event
 from ..messages import Headers, no_headers, problem
 from ..messages import Response as Outcome
-from ..names import are_fields_normal, check_fields
+from ..name_rules import are_fields_normal, check_fields
 from ..pulse import Pulse, is_silent
 from ..wire import mdp
 from ..wire.items import Call, Goaway, Response, frames_of
 from ..wire.mdp import MDP
-from . import replies
+from . import statuses
 from .outbox import SocketOutbox
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Sessions:
             if not flight.ended:
                 self._counters.lost += 1
                 detail = "the call is too large for its worker"
-                outcome = replies.refusal(flight, 500, detail, executed="no")
+                outcome = statuses.refusal(flight, 500, detail, executed="no")
                 self._dispatcher.replies.answer(flight, outcome)
             self._dispatcher.release(flight)
 
@@ -78,7 +78,7 @@ class Sessions:
         elif item.stopped:
             # By its own clock the deadline has passed: ours would say so in a moment.
             self._counters.expired += 1
-            self._dispatcher.replies.answer(flight, replies.expiry(flight))
+            self._dispatcher.replies.answer(flight, statuses.expiry(flight))
         else:
             self._end_with(flight, item)
         self._dispatcher.release(flight, was_stopped=item.stopped)
@@ -99,7 +99,7 @@ class Sessions:
     def _fail(self, flight: Flight, detail: str) -> None:
         """End a call with a 502: its worker's answer is of no use."""
         self._counters.lost += 1
-        outcome = replies.refusal(flight, 502, detail, executed="maybe")
+        outcome = statuses.refusal(flight, 502, detail, executed="maybe")
         self._dispatcher.replies.answer(flight, outcome)
 
     def has_room_for(self, services: Collection[str]) -> bool:
@@ -161,7 +161,7 @@ class Sessions:
             one for one in worker.flights.values() if one.token not in undelivered
         ]
         self._note(
-            "worker-left" if left else "worker-lost", worker, reason + replies.in_words(held)
+            "worker-left" if left else "worker-lost", worker, reason + statuses.in_words(held)
         )
         self._dispatcher.lose(worker, is_death=not is_goodbye, undelivered=undelivered)
 

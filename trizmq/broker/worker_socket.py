@@ -8,9 +8,9 @@ import trio
 
 from ..errors import RemoteProtocolError
 from ..transport.face import PeerGone
-from ..wire import dialects
-from ..wire.batches import batches
+from ..wire import reading
 from ..wire.items import Call, Hello
+from ..wire.native import batches
 from ..wire.return_path import MalformedCall, MalformedCommand
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class WorkerSocket:
     def receive(self, address: bytes, frames: list[bytes], now: float) -> None:
         """Take in one message."""
         try:
-            received = dialects.read_worker(frames, self._reply_frames)
+            received = reading.read_worker(frames, self._reply_frames)
         except MalformedCommand as error:
             self.port.refuse_unreadable(address, error.dialect, str(error), now)
         except RemoteProtocolError as error:
@@ -66,7 +66,7 @@ class WorkerSocket:
                 refused = self._broker.refused_workers
                 refused.answer_client(self.outbox, address, error.return_path)
         else:
-            if isinstance(received, dialects.ForeignCommand):
+            if isinstance(received, reading.ForeignCommand):
                 self.port.receive_command(address, received.dialect, received.command, now)
             else:
                 if type(received[0]) is Hello:

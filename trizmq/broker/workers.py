@@ -1,4 +1,4 @@
-"""Workers, and the crews of those that offer the same services."""
+"""Workers, as the broker sees them, and the choice between those with the same services."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..wire.items import Takes
 
 __all__ = ["Crew", "Token", "Worker"]
+
 
 #: What a worker knows a call by: an id in the native dialect; in MDP a client address that
 #: was minted for this one dispatch, so that a routing id is never seen, nor of use.

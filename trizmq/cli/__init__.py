@@ -30,8 +30,8 @@ COMMANDS: Final = (
     ("call", ".call", "Make one call, METHOD PATH, and print the body of its response."),
     ("routes", ".listings", "List the routes that would be served."),
     ("plugins", ".listings", "List the installed plugins, and why any of them failed to load."),
-    ("services", ".mmi", "List the services of a running broker."),
-    ("health", ".mmi", "Show whether a running broker is healthy."),
+    ("services", ".listings", "List the services of a running broker."),
+    ("health", ".listings", "Show whether a running broker is healthy."),
     ("bench", ".bench", "Measure how fast a running service answers METHOD PATH."),
     ("config", ".config", "Show the settings, or check a settings file."),
 )

@@ -10,7 +10,7 @@ import trio
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 from ..ticker import Faults, Ticker
-from ..transport.line import Line, Lines
+from ..transport.reconnection import Line, Lines
 from ..wire import native
 from ..wire.items import DEFAULT_TAKES
 from .carrier import Carrier

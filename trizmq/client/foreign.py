@@ -10,7 +10,7 @@ import trio
 from ..errors import ConfigError, DeadlineExceeded, Unreachable
 from ..messages import PROBLEM, Headers, Response
 from ..transport.endpoints import split_endpoints
-from ..transport.line import open_dealer
+from ..transport.reconnection import open_dealer
 from ..wire import bridge, plain
 from ..wire.items import frames_of
 from ..wire.mdp import MDP, ClientFinal

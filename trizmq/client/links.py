@@ -11,9 +11,8 @@ from ..bounds import UNBOUNDED, sane, small_of
 from ..errors import RemoteProtocolError
 from ..limits import Limits
 from ..messages import IDEMPOTENT_METHODS
-from ..wire.batches import TOGETHER
 from ..wire.items import DEFAULT_TAKES, frames_of
-from ..wire.native import LARGE
+from ..wire.native import LARGE, TOGETHER
 
 if TYPE_CHECKING:
     from collections.abc import Callable

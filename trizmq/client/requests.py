@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from .. import json_codec, names
+from .. import json_codec, name_rules
 from ..errors import LocalProtocolError
 from ..json_codec import plain_bytes, plain_text
 from .links import Pending, nobody
@@ -83,7 +83,7 @@ class RequestMaker:
         """
         if type(target) is not str or type(method) is not str:
             method, target = plain_text(method), plain_text(target)
-        method, target = names.check_method(method), names.check_target(target)
+        method, target = name_rules.check_method(method), name_rules.check_target(target)
         headers, weight, body = self._headers, self._weight, b""
         if details:
             _check_names(details)
@@ -98,9 +98,9 @@ class RequestMaker:
         return Pending(method, target, headers, body, deadline, is_timed, nobody, weight)
 
     def _merged(self, fields: Any) -> dict[str, str]:
-        if type(fields) is dict and names.are_fields_normal(fields):
+        if type(fields) is dict and name_rules.are_fields_normal(fields):
             return self._headers | fields
-        return self._headers | names.check_fields(_pairs(fields))
+        return self._headers | name_rules.check_fields(_pairs(fields))
 
 
 def _pairs(fields: Any) -> Iterable[tuple[Any, Any]]:
@@ -119,7 +119,7 @@ def _checked_token(token: object) -> str:
     if not isinstance(token, str):
         raise TypeError(f"a token is text, not {type(token).__name__}")
     token = plain_text(token)
-    if not names.is_printable(token):
+    if not name_rules.is_printable(token):
         raise LocalProtocolError(
             "a token is printable text; if it is from a file, remove the line end"
         )

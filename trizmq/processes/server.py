@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple, final
 
 import trio
 
-from ..admission import Event
 from ..broker.engine import Broker
 from ..broker.loop import BrokerLoop
+from ..hook_values import Event
 from ..transport.endpoints import split_endpoints
 from ..worker.runner import LocalWorker
 from .children import Muster

@@ -17,9 +17,6 @@ __all__ = ["Unsent"]
 #: Mark a frame after this many bytes to one peer. Up to this many bytes per peer are not counted.
 MARK_EVERY: Final = 1024 * 1024
 
-#: The same for a peer that keeps up. A mark costs some 30 us, most of them in pyzmq's thread.
-MARK_SELDOM: Final = 4 * MARK_EVERY
-
 #: This many bytes may exceed a bound, for messages that explain why no others are sent.
 GRACE: Final = 4 * MARK_EVERY
 
@@ -34,7 +31,6 @@ MANY: Final = 4096
 class _Account:
     def __init__(self) -> None:
         self.unmarked = 0
-        self.mark_every = MARK_EVERY
         self.bytes = 0
         self.marks: deque[tuple[Any, int, float]] = deque()
 
@@ -44,7 +40,7 @@ class Unsent:
     """Counts bytes per peer, because libzmq counts messages and reports neither.
 
     Theory of operation. libzmq sends the messages of a peer in order, and reports when it
-    releases the memory of a frame that it was given without a copy. One frame in a few megabytes is
+    releases the memory of a frame that it was given without a copy. One frame per megabyte is
     therefore sent that way and *marked*: once it has gone, everything before it has gone too. A
     peer with outstanding marks is *behind*. For all other peers, only the distance to their
     next mark is counted.
@@ -106,8 +102,7 @@ class Unsent:
 
     def is_due(self, peer: bytes) -> bool:
         """Return whether the last frame of this message should be marked."""
-        account = self._accounts[peer]
-        return account.unmarked >= account.mark_every
+        return self._accounts[peer].unmarked >= MARK_EVERY
 
     def mark(self, peer: bytes, send: Callable[[zmq.Frame], object], data: bytes) -> None:
         """Send ``data`` as a frame that reports when it has gone."""
@@ -116,8 +111,6 @@ class Unsent:
         tracker = frame.tracker
         send(frame)
         account = self._accounts[peer]
-        keeps_up = not self.settle(peer)
-        account.mark_every = MARK_SELDOM if keeps_up else MARK_EVERY
         account.marks.append((tracker, account.unmarked, monotonic()))
         account.bytes += account.unmarked
         account.unmarked = 0

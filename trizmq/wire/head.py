@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .. import names
+from .. import name_rules
 from ..errors import LocalProtocolError, RemoteProtocolError
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ def check(method: str, target: str, fields: Iterable[tuple[str, str]] = ()) -> H
       LocalProtocolError: if any of it is invalid. (Callers convert it for a peer's message.)
 
     """
-    headers = names.check_fields(fields)
-    return Head(names.check_method(method), names.check_target(target), headers)
+    headers = name_rules.check_fields(fields)
+    return Head(name_rules.check_method(method), name_rules.check_target(target), headers)
 
 
 def read(frame: bytes) -> Head:
@@ -74,7 +74,7 @@ def read(frame: bytes) -> Head:
 
     """
     first, *lines = _lines(frame)
-    if not lines and names.is_service(first):  # the usual case, which needs no further checks
+    if not lines and name_rules.is_service(first):  # the usual case, which needs no further checks
         return Head("POST", f"/{first}", {})
     try:
         return check(*_request_line(first), map(_split_field, lines))
@@ -93,11 +93,11 @@ def _lines(frame: bytes) -> list[str]:
 
 
 def _request_line(line: str) -> tuple[str, str]:
-    if names.is_request_line(line):
+    if name_rules.is_request_line(line):
         method, _, target = line.partition(" ")
         return method, target
-    if names.is_mdp_service(line):
-        return "POST", names.path_of_service(line)
+    if name_rules.is_mdp_service(line):
+        return "POST", name_rules.path_of_service(line)
     raise LocalProtocolError(
         "service: expected a printable name of 1 to 255 bytes, or a request line like "
         f"'GET /users/1', got {line[:40]!r}"
@@ -129,8 +129,8 @@ def write(head: Head) -> bytes:
 
 def _bare_name(target: str) -> str | None:
     """Return the service name that `read` converts to this target, or None."""
-    name = names.service_of(target)
-    if name and names.path_of_service(name) == target and names.is_mdp_service(name):
+    name = name_rules.service_of(target)
+    if name and name_rules.path_of_service(name) == target and name_rules.is_mdp_service(name):
         return name
     return None
 
@@ -143,10 +143,10 @@ def service_name(frame: bytes) -> str:
 
     """
     try:
-        name = frame.decode() if len(frame) <= names.MAX_SERVICE_BYTES else ""
+        name = frame.decode() if len(frame) <= name_rules.MAX_SERVICE_BYTES else ""
     except UnicodeDecodeError:
         name = ""
-    if not names.is_mdp_service(name):
+    if not name_rules.is_mdp_service(name):
         raise RemoteProtocolError(f"a worker cannot offer {bytes(frame[:60])!r}: {_WANTED}")
     return name
 
@@ -158,6 +158,6 @@ def service_frame(name: str) -> bytes:
       LocalProtocolError: if it is not a service name.
 
     """
-    if not names.is_mdp_service(name):
+    if not name_rules.is_mdp_service(name):
         raise LocalProtocolError(f"a worker cannot offer {name[:60]!r}: {_WANTED}")
     return name.encode()

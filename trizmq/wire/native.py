@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, cast
 import msgspec
 
 from ..errors import LocalProtocolError, RemoteProtocolError
-from .items import MAX_BODY_FRAMES, Call, Item, Part, Response, body_of, frames_of
+from . import native
+from .bridge import unsent
+from .items import DEFAULT_TAKES, MAX_BODY_FRAMES, Call, Item, Part, Response, body_of, frames_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +25,12 @@ __all__ = [
     "MAX_FRAMES",
     "MAX_ITEMS",
     "NATIVE",
+    "TOGETHER",
+    "batches",
     "decode",
     "encode",
 ]
+
 
 #: The name of this dialect.
 NATIVE: Final = "native"
@@ -48,14 +53,17 @@ FIRST_BYTES: Final = frozenset(bytes([byte]) for byte in [*range(0x90, 0xA0), 0x
 
 # Lengths beyond these bounds are refused before anything is allocated.
 _Batch: TypeAlias = Annotated[list[Item], msgspec.Meta(min_length=1, max_length=MAX_ITEMS)]
+
 _WithBody: TypeAlias = Call | Response | Part
 
 _decode = msgspec.msgpack.Decoder(_Batch).decode
+
 _encode = msgspec.msgpack.Encoder().encode
 
 #: Exceptions from msgspec for invalid bytes, including bad UTF-8 and deep nesting. IndexError means
 #: that there are no frames, which is how a transport delivers a message with too many of them.
 _UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError, IndexError)
+
 _UNWRITABLE: Final = (msgspec.MsgspecError, ValueError, TypeError, OverflowError)
 
 
@@ -135,3 +143,62 @@ def _write(items: Sequence[Item]) -> bytes:
         return _encode(items)
     except _UNWRITABLE as error:
         raise LocalProtocolError(f"an item that cannot be written: {error}") from error
+
+
+#: The maximum size of a message with several items. Other messages wait while it is sent, and the
+#: receiver can read none of it until all of it has arrived.
+TOGETHER: Final = 4 * 1024 * 1024
+
+
+def batches(
+    items: Sequence[Item],
+    message_bytes: int = DEFAULT_TAKES.message_bytes,
+    left_out: list[Item] | None = None,
+) -> list[tuple[list[bytes], int]]:
+    """Encode ``items`` as messages of at most `native.BATCH` items and ``message_bytes`` each.
+
+    A response that is too large on its own, or that contains a handler's value that cannot be
+    encoded, becomes a 500, so that other responses are not affected. Any other such item is
+    omitted, and added to ``left_out`` if that is given.
+
+    Returns:
+      (frames, number of items) of each message.
+
+    """
+    if len(items) <= native.BATCH:
+        return _written(items, message_bytes, left_out)
+    written = []
+    for start in range(0, len(items), native.BATCH):
+        written += _written(items[start : start + native.BATCH], message_bytes, left_out)
+    return written
+
+
+def _written(
+    batch: Sequence[Item], message_bytes: int, left_out: list[Item] | None
+) -> list[tuple[list[bytes], int]]:
+    if not batch:
+        return []
+    frames = _message(batch)
+    if frames:
+        size = len(frames[0]) if len(frames) == 1 else sum(map(len, frames))
+        if size <= message_bytes and (size <= TOGETHER or len(batch) == 1):
+            return [(frames, len(batch))]
+    if len(batch) > 1:
+        half = len(batch) // 2
+        return [
+            *_written(batch[:half], message_bytes, left_out),
+            *_written(batch[half:], message_bytes, left_out),
+        ]
+    item = batch[0]
+    if isinstance(item, Response):
+        return [(native.encode([unsent(item)]), 1)]
+    if left_out is not None:
+        left_out.append(item)
+    return []
+
+
+def _message(batch: Sequence[Item]) -> list[bytes]:
+    try:
+        return native.encode(batch)
+    except Exception:  # caused by a handler's value in a response
+        return []

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final, final
 import trio
 
 from ..ticker import Faults, Ticker
-from ..transport.line import Line, Lines
+from ..transport.reconnection import Line, Lines
 from ..wire.mdp import MDP
-from .dialects import conversations
+from .mdp import conversations
 from .runner import LocalWorker
 
 if TYPE_CHECKING:

@@ -72,10 +72,10 @@ def _with_rest(*lines: Line) -> tuple[Line, ...]:
 
 
 SERVER: Final = _with_rest(
-    Line("decode a message: msgpack to Structs", "`wire.dialects.read`", ("read",)),
+    Line("decode a message: msgpack to Structs", "`wire.reading.read`", ("read",)),
     Line(
         "accept a call: find its service, check the limits, create a record",
-        "`broker.Intake.take`",
+        "`broker.Acceptance.take`",
         ("receive",),
         ("open", "_view", "admit", "place"),
     ),
@@ -102,7 +102,7 @@ SERVER: Final = _with_rest(
         ("_request", "match", "guard", "arguments", "get_user", "write", "finish"),
     ),
     Line("end the call, and free room at its worker", "`broker.Broker.finish`", ("finish",)),
-    Line("encode responses, in batches", "`wire.batches`", ("batches",)),
+    Line("encode responses, in batches", "`wire.native.batches`", ("batches",)),
     Line(
         "the loop: carry out the engine's actions, and set its next wake-up",
         "`broker.BrokerLoop`",

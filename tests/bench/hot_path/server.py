@@ -25,8 +25,9 @@ from trizmq.broker.gate import _view
 from trizmq.messages import Response
 from trizmq.processes.server import Server
 from trizmq.settings import Settings
-from trizmq.wire import dialects, items, native
-from trizmq.wire.batches import batches
+from trizmq.wire import items, native
+from trizmq.wire import reading as dialects
+from trizmq.wire.native import batches
 from trizmq.worker.pool import Post, WorkerPool
 from trizmq.worker.runner import LocalWorker
 
@@ -169,7 +170,7 @@ class _Steps:
         self._clock.run("batches", map(batches, answers), calls=CALLS)
 
     def _flights(self) -> list[Flight]:
-        """Return calls as the intake makes them, not yet opened."""
+        """Return calls as the broker accepts them, not yet opened."""
         service, (peer,) = self._broker.services["users"], self._frontend.clients.native.values()
         return [Flight(peer, call, self._now + 30, service) for call in calls(self._token)]
 

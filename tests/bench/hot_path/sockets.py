@@ -15,8 +15,8 @@ from .clock import Clock, without_collector
 from .traffic import CALLS, FEW, calls, responses, written
 
 if TYPE_CHECKING:
-    from trizmq.transport.dealer import ZmqDealer
     from trizmq.transport.sockets import ZmqRouter
+    from trizmq.transport.zeromq import ZmqDealer
 
     from .clock import Costs
 

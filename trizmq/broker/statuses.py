@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, final
 
-from ..admission import Event
 from ..bounds import MIN_BODY_BYTES, find_oversize_response
+from ..hook_values import Event
 from ..messages import problem
 from ..wire.items import Response, body_of
 
@@ -29,6 +29,7 @@ __all__ = [
     "refusal",
     "unread",
 ]
+
 
 #: A refused caller is asked to come back after the wait that it was spared, in
 #: milliseconds, but not later than this.

@@ -11,21 +11,16 @@ from uuid import UUID
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "CONVERTERS",
-    "Converter",
-    "Parameter",
-    "Segment",
-    "Shape",
-    "parse_pattern",
-    "shape_of",
-]
+__all__ = ["CONVERTERS", "Converter", "Parameter", "Segment", "Shape", "parse_pattern", "shape_of"]
+
 
 #: Converts the text of a segment to the handler's value; ValueError means: no match.
 Converter: TypeAlias = Callable[[str], Any]
 
 _PARAMETER: Final = re.compile(r"\{([A-Za-z_]\w*)(?::([A-Za-z_]\w*))?\}|:([A-Za-z_]\w*)", re.ASCII)
+
 _FLOAT: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 

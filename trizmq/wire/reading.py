@@ -29,7 +29,7 @@ from typing import Final as Constant
 
 from ..errors import RemoteProtocolError
 from . import bridge, native, plain
-from .items import Call  # noqa: TC001
+from .items import Call  # noqa: TC001 (compiled code needs the type of a field)
 from .mdp import MAJORTOMO, MDP, MDP01, MDP02, PACKED, Command, Final, Partial
 from .packed import CLIENT, WORKER, is_packed
 from .plain import DELIMITER
@@ -50,9 +50,11 @@ __all__ = [
     "return_path_of",
 ]
 
+
 #: The maximum number of frames of a foreign body (docs/reference/statuses.md). It is higher for
 #: replies, because a worker may add frames to the body of the request that it repeats.
 MAX_REQUEST_FRAMES: Constant = 32
+
 MAX_REPLY_FRAMES: Constant = 64
 
 #: The maximum number of addresses in an envelope: one for each queue on the way.

@@ -1,4 +1,4 @@
-"""A call's way in: held against the limits, asked about, and given a place or an answer."""
+"""What becomes of a new call: it is checked against limits, offered to hooks, and queued."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, final
 from ..bounds import find_oversize
 from ..deadlines import NEVER
 from ..errors import LocalProtocolError
-from ..names import are_fields_normal, is_line_normal, is_mmi, service_of
+from ..name_rules import are_fields_normal, is_line_normal, is_mmi, service_of
 from ..wire.head import check
-from . import replies
+from . import statuses
 from .calls import Flight
 from .services import Service
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from .gate import Gate
     from .outbox import Context
 
-__all__ = ["Intake"]
+__all__ = ["Acceptance"]
 
 
 @final
-class Intake:
+class Acceptance:
     """Opens every call at the dispatcher, and decides what becomes of it.
 
     Args:
@@ -109,16 +109,16 @@ class Intake:
             or len(flight.headers) > self._header_fields
             or 4 * (len(flight.method) + len(flight.target)) > self._target_bytes
         ) and (oversize := find_oversize(flight, self._limits)):
-            return replies.refusal(flight, *oversize)
+            return statuses.refusal(flight, *oversize)
         if (fault := self._find_fault(flight)) is not None:
-            return replies.refusal(flight, 400, fault)
+            return statuses.refusal(flight, 400, fault)
         if flight.deadline <= self._dispatcher.now:
-            return replies.expiry(flight)
+            return statuses.expiry(flight)
         peer = flight.peer
         if flight.connection.calls > self._client_calls and self._has_too_many(peer, flight):
             return self._replies.busy(flight, 429, "this client has too many calls in flight")
         if peer.is_slow:
-            return self._replies.busy(flight, 429, replies.UNREAD)
+            return self._replies.busy(flight, 429, statuses.UNREAD)
         return self._find_excess(flight) if flight.held else None
 
     def _find_excess(self, flight: Flight) -> Response | None:
@@ -183,7 +183,7 @@ class Intake:
             self._replies.respond(flight, self._answer_mmi(flight))
         elif not self._waits:
             detail = f"no service {service.name!r} here"
-            self._replies.refuse_with(flight, replies.refusal(flight, 404, detail))
+            self._replies.refuse_with(flight, statuses.refusal(flight, 404, detail))
         else:
             self._await_service(flight)
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from trizmq.app.patterns import CONVERTERS, Parameter, parse_pattern, shape_of
+from trizmq.app.path_patterns import CONVERTERS, Parameter, parse_pattern, shape_of
 
 ID = "0e984725-c51c-4bf4-9960-e1c80e27aba0"
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trizmq import names
+from trizmq import name_rules as names
 from trizmq.errors import LocalProtocolError
 
 

@@ -1,4 +1,4 @@
-"""An endpoint and the connection to it, which is made again whenever it has ended."""
+"""A connection to an endpoint that is made again when it has ended, after a pause."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Line", "Lines", "Talk", "open_dealer"]
 
+
 LOGGER = logging.getLogger("trizmq.connection")
 
 #: Seconds before a failed attempt is repeated. They double each time, up to one of the other two:
 #: for an endpoint on this machine, where attempts cost nothing, and for another machine.
 FIRST_PAUSE: Final = 0.1
+
 LOCAL_PAUSE: Final = 0.2
+
 LONGEST_PAUSE: Final = 2.0
 
 #: The maximum for a server that ends each connection immediately: it refuses us.

@@ -36,33 +36,43 @@ __all__ = [
     "service_of",
 ]
 
+
 #: The maximum size of the name of an MDP worker's service: the packed dialect has one byte.
 MAX_SERVICE_BYTES: Final = 255
 
 # No control characters of either set, no line or paragraph separators, no lone surrogates: logs
 # cannot show them, and some of them end a line.
 _UNPRINTABLE: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+
 _UNPRINTABLE_CHARACTER: Final = re.compile(f"[{_UNPRINTABLE}]")
+
 _PRINTABLE: Final = re.compile(f"[^{_UNPRINTABLE}]*")
 
 _METHOD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,15}")
+
 _TARGET: Final = re.compile(f"/[^ {_UNPRINTABLE}]*")
+
 _SERVICE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
 _REQUEST_LINE: Final = re.compile(f"{_METHOD.pattern} /", re.DOTALL)
 
 # As functions, which compiled code need not look up for each text.
 _is_ascii: Final = str.isascii
+
 _is_printable: Final = str.isprintable
 
 #: RFC 9110, section 5.6.2: a token.
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
 _NORMAL_FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 
 _END_OF_SEGMENT: Final = re.compile("[/?]")
+
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 #: Nearly all methods, and most field names: one lookup instead of a match.
 _USUAL_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
 _USUAL_FIELDS: Final = frozenset(
     {
         *("accept", "accept-language", "authorization", "content-type", "etag", "if-match"),

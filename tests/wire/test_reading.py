@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trizmq.errors import LocalProtocolError, RemoteProtocolError
-from trizmq.wire import dialects, native
-from trizmq.wire.dialects import ForeignCall, ForeignCommand
+from trizmq.wire import native
+from trizmq.wire import reading as dialects
 from trizmq.wire.items import Heartbeat, Item, Part, Response
 from trizmq.wire.mdp import Final, Ready
 from trizmq.wire.mdp import Heartbeat as MdpHeartbeat
+from trizmq.wire.reading import ForeignCall, ForeignCommand
 from trizmq.wire.return_path import MalformedCall, MalformedCommand, ReturnPath
 
 Frames: TypeAlias = list[bytes]

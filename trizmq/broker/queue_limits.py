@@ -1,4 +1,4 @@
-"""The calls that wait: let in or refused, and taken out when it is their turn."""
+"""Limits of the queue: which calls may wait, and which are refused when too many do."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ if TYPE_CHECKING:
     from ..limits import Limits
     from .calls import Calls, Flight
     from .queues import Connection, RequestQueue
-    from .replies import Replies
     from .services import Service
+    from .statuses import Replies
     from .workers import Worker
 
 __all__ = ["Backlog", "Shedding"]
 
+
 #: How much of the time that a call has may be spent in the queue: nearly all of it; but once
 #: a service is overloaded, so much of it that what is estimated may be wrong.
 USUALLY: Final = 0.9
+
 OVERLOADED: Final = 0.25
 
 #: One in so many is served all the same, so that an estimate that has become wrong recovers.
@@ -35,6 +37,7 @@ PATIENCE: Final = 0.25
 #: Of the calls that did not have to wait one in so many is measured, and each that comes so many
 #: seconds after the last. (A prime: calls of two routes that come in turn are both measured.)
 MEASURED: Final = 31
+
 UNMEASURED: Final = 0.01
 
 
