@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from . import testing as testing
+    from .app.config import local_token_file as local_token_file
     from .app.config import state_dir as state_dir
     from .app.hookspecs import hookimpl as hookimpl
     from .app.router import Route as Route
@@ -59,7 +60,7 @@ __version__ = "0.1.0"
 #: The module that defines each public name; `tests/test_face.py` compares it with the above.
 _ROOMS = {
     "hook_values": ["AdmittedCall", "Discard", "Event", "Forward", "Reject", "SendTo", "Verdict"],
-    "app.config": ["state_dir"],
+    "app.config": ["local_token_file", "state_dir"],
     "app.hookspecs": ["hookimpl"],
     "app.router": ["Route", "Router"],
     "errors": [

@@ -159,7 +159,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             description="Bearer token of the caller.",
             extra={
-                "unset": "the admin token in the state directory, on this machine",
+                "unset": "the local token in the state directory, on this machine",
                 "is_secret": True,
             },
         ),

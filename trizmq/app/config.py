@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import ConfigError
 
-__all__ = ["state_dir"]
+__all__ = ["local_token_file", "state_dir"]
 
 
 def state_dir(explicit: Path | None = None) -> Path:
@@ -35,6 +35,19 @@ def state_dir(explicit: Path | None = None) -> Path:
             " set it with --state-dir or TRIZMQ_STATE_DIR"
         ) from error
     return path
+
+
+def local_token_file(state_dir: Path) -> Path:
+    """Return the file with the token that commands on this machine use if none is given.
+
+    A plugin that issues tokens may store one there, with mode 0600. `trizmq call` and the other
+    commands send it only to endpoints on this machine. The file need not exist.
+
+    Args:
+      state_dir: the state directory, as `trizmq_lifespan` receives it.
+
+    """
+    return state_dir / "admin-token"
 
 
 def _from_environment() -> Path:

@@ -7,11 +7,12 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 import trio
 
+from ..app.config import local_token_file
 from ..app.config import state_dir as state_dir_of
 from ..bounds import find_oversize_part
 from ..client.foreign import FOREIGN_DIALECTS, call_foreign
@@ -42,9 +43,6 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 __all__ = ["Outgoing", "ask", "call", "exchange", "find_token"]
-
-#: The file in which the auth plugin stores the token of the first start.
-ADMIN_TOKEN: Final = "admin-token"  # noqa: S105 (a file's name)
 
 
 def _upper(_ctx: object, _param: object, method: str) -> str:
@@ -245,14 +243,14 @@ def _foreign(outgoing: Outgoing) -> Call:
 
 
 def find_token(connect: str, state_dir: Path | None) -> str | None:
-    """Return the admin token of a first start, if this user may read it.
+    """Return the token in this machine's `local_token_file`, if this user may read it.
 
-    It has all permissions on this machine and is worthless elsewhere, so it is sent only to
+    It may have all permissions on this machine and is worthless elsewhere, so it is sent only to
     endpoints on this machine: ``--connect`` must not send it over a network unencrypted.
     """
     if not all(map(is_local, split_endpoints(connect))):
         return None
     try:
-        return (state_dir_of(state_dir) / ADMIN_TOKEN).read_text("ascii").strip() or None
+        return local_token_file(state_dir_of(state_dir)).read_text("ascii").strip() or None
     except (OSError, UnicodeDecodeError, ConfigError):
         return None

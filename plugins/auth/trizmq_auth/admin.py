@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from trizmq import local_token_file
 
 from .private_files import write_private
 
@@ -16,9 +18,6 @@ __all__ = ["ensure_admin", "forget_admin"]
 
 logger = logging.getLogger("trizmq.auth")
 
-#: WARNING: `trizmq call` looks for this name in the state directory.
-ADMIN_TOKEN: Final = "admin-token"  # noqa: S105 (a file's name)
-
 
 def ensure_admin(store: TokenStore, directory: Path) -> None:
     """Create a token with all permissions, if none has ever been created here.
@@ -26,13 +25,13 @@ def ensure_admin(store: TokenStore, directory: Path) -> None:
     Once there is a token file, even an empty one, tokens are managed by an administrator: a
     start after the last token was revoked creates none.
     """
-    path = directory / ADMIN_TOKEN
+    path = local_token_file(directory)
     if store.add_first("admin", ["*"], lambda text: write_private(path, text.encode())):
         logger.warning("no tokens yet: created one for admin, stored in %s", path)
 
 
 def forget_admin(directory: Path, token_id: str) -> None:
     """Remove the file with the token of the first start, if it has this id."""
-    path = directory / ADMIN_TOKEN
+    path = local_token_file(directory)
     if path.is_file() and path.read_text("utf-8").startswith(f"{token_id}."):
         path.unlink()
