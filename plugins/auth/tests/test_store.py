@@ -11,11 +11,11 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trizmq_auth.admin import ADMIN_TOKEN, ensure_admin
+from trizmq_auth.admin import ensure_admin
 from trizmq_auth.private_files import write_private
 from trizmq_auth.store import TokenStore, digest_of
 
-from trizmq import ConfigError
+from trizmq import ConfigError, local_token_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,7 +131,7 @@ def test_many_first_starts_at_once_make_one_token(tmp_path: Path) -> None:
     starts = [subprocess.Popen(command) for _ in range(4)]
     assert [start.wait(20) for start in starts] == [0] * 4
     (token,) = TokenStore(tmp_path).tokens()
-    assert token.matches((tmp_path / ADMIN_TOKEN).read_text())
+    assert token.matches(local_token_file(tmp_path).read_text())
 
 
 @pytest.mark.parametrize("step", range(4))
@@ -157,7 +157,7 @@ def test_a_first_start_that_is_killed_leaves_nothing_half_done(tmp_path: Path, s
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
     start_first(tmp_path)
     (token,) = TokenStore(tmp_path).tokens()
-    assert token.matches((tmp_path / ADMIN_TOKEN).read_text())
+    assert token.matches(local_token_file(tmp_path).read_text())
     TokenStore(tmp_path).add("ada", [])
     assert not list(tmp_path.glob(".*"))
 
@@ -189,7 +189,7 @@ def test_a_first_start_in_everybodys_directory_makes_nothing(tmp_path: Path) -> 
     tmp_path.chmod(0o777)
     with pytest.raises(ConfigError, match="chmod 700"):
         start_first(tmp_path)
-    assert not (tmp_path / ADMIN_TOKEN).exists()
+    assert not local_token_file(tmp_path).exists()
 
 
 def test_a_full_disk_changes_nothing_and_names_the_file(
