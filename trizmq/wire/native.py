@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, cast
 import msgspec
 
 from ..errors import LocalProtocolError, RemoteProtocolError
-from . import native
 from .bridge import unsent
 from .items import DEFAULT_TAKES, MAX_BODY_FRAMES, Call, Item, Part, Response, body_of, frames_of
 
@@ -155,7 +154,7 @@ def batches(
     message_bytes: int = DEFAULT_TAKES.message_bytes,
     left_out: list[Item] | None = None,
 ) -> list[tuple[list[bytes], int]]:
-    """Encode ``items`` as messages of at most `native.BATCH` items and ``message_bytes`` each.
+    """Encode ``items`` as messages of at most `BATCH` items and ``message_bytes`` each.
 
     A response that is too large on its own, or that contains a handler's value that cannot be
     encoded, becomes a 500, so that other responses are not affected. Any other such item is
@@ -165,11 +164,11 @@ def batches(
       (frames, number of items) of each message.
 
     """
-    if len(items) <= native.BATCH:
+    if len(items) <= BATCH:
         return _written(items, message_bytes, left_out)
     written = []
-    for start in range(0, len(items), native.BATCH):
-        written += _written(items[start : start + native.BATCH], message_bytes, left_out)
+    for start in range(0, len(items), BATCH):
+        written += _written(items[start : start + BATCH], message_bytes, left_out)
     return written
 
 
@@ -191,7 +190,7 @@ def _written(
         ]
     item = batch[0]
     if isinstance(item, Response):
-        return [(native.encode([unsent(item)]), 1)]
+        return [(encode([unsent(item)]), 1)]
     if left_out is not None:
         left_out.append(item)
     return []
@@ -199,6 +198,6 @@ def _written(
 
 def _message(batch: Sequence[Item]) -> list[bytes]:
     try:
-        return native.encode(batch)
+        return encode(batch)
     except Exception:  # caused by a handler's value in a response
         return []
