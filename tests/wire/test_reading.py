@@ -222,14 +222,14 @@ def test_a_call_without_a_body_or_with_too_many_frames_can_be_answered(
 @pytest.mark.parametrize(
     ("frames", "message"),
     [
-        ([], "no client's dialect"),
-        ([b"hello"], "no client's dialect"),
-        ([b"{}"], "no client's dialect"),
-        ([b"MDPC01", b"users", b"{}"], "no client's dialect"),
-        ([b"MDPC01", b"users", b"", b"{}"], "no client's dialect"),
-        ([b"x", b"MDPC02", b"\x01", b"users", b"", b"{}"], "no client's dialect"),
-        ([b"x" * 256, b"", b"MDPC01", b"users", b""], "no client's dialect"),
-        ([*[b"x"] * 33, b"", b"MDPC01", b"users", b""], "no client's dialect"),
+        ([], "no known client dialect"),
+        ([b"hello"], "no known client dialect"),
+        ([b"{}"], "no known client dialect"),
+        ([b"MDPC01", b"users", b"{}"], "no known client dialect"),
+        ([b"MDPC01", b"users", b"", b"{}"], "no known client dialect"),
+        ([b"x", b"MDPC02", b"\x01", b"users", b"", b"{}"], "no known client dialect"),
+        ([b"x" * 256, b"", b"MDPC01", b"users", b""], "no known client dialect"),
+        ([*[b"x"] * 33, b"", b"MDPC01", b"users", b""], "no known client dialect"),
         ([b"\x91"], "not a native batch"),
     ],
 )
@@ -277,8 +277,8 @@ def test_workers_dialects_are_recognized(frames: Frames, dialect: str) -> None:
 @pytest.mark.parametrize(
     ("frames", "message"),
     [
-        ([], "no worker's dialect"),
-        ([b"MDPW01", b"\x01", b"users"], "no worker's dialect"),
+        ([], "no known worker dialect"),
+        ([b"MDPW01", b"\x01", b"users"], "no known worker dialect"),
         ([b"\x91"], "not a native batch"),
     ],
 )

@@ -49,8 +49,8 @@ def reply_of(item: Response | Part, service: bytes) -> Reply:
 
 
 def _told(response: Response) -> list[bytes]:
-    # MDP has no status. A plain body therefore means success, and every other response describes
-    # itself.
+    # MDP has no status. A plain body therefore means success, and any other response is a problem
+    # document, which contains its status.
     if 200 <= response.status < 300 or media_type(response.headers) == PROBLEM:
         return frames_of(response.body)
     return [problem(response.status).body]

@@ -84,7 +84,7 @@ def read(frame: bytes) -> Head:
 
 def _lines(frame: bytes) -> list[str]:
     if len(frame) > MAX_HEAD:
-        raise RemoteProtocolError(f"a head of {len(frame)} bytes; at most {MAX_HEAD} are read")
+        raise RemoteProtocolError(f"a head of {len(frame)} bytes; at most {MAX_HEAD} are allowed")
     try:
         lines = _LINE_END.split(frame.decode())
     except UnicodeDecodeError:

@@ -44,20 +44,20 @@ __all__ = [
 #: The version of the native dialect, sent in every hello.
 VERSION: Final = 1
 
-#: Frames of one body. An MDP message has up to 32; the parts of a stream may be joined.
+#: The maximum number of frames of a body. MDP has up to 32; the parts of a stream may be joined.
 MAX_BODY_FRAMES: Final = 1024
 
-#: Services in one worker's hello. The broker's own limit is lower, and it reports that it is met.
+#: The maximum number of services in a worker's hello. The broker has a lower limit, and reports it.
 _MAX_SERVICES: Final = 100_000
 
-#: Calls that one client may have in flight at one broker.
+#: The maximum number of calls that one client may have in flight at one broker.
 MAX_IN_FLIGHT: Final = 65_536
 
 _Ids: TypeAlias = Annotated[tuple[int, ...], msgspec.Meta(max_length=MAX_IN_FLIGHT)]
 
 _MAX_KEY: Final = 64
 
-#: Routes in one worker's hello: more than any program has.
+#: The maximum number of routes in a worker's hello, which no program reaches.
 MAX_ROUTES: Final = 20_000
 
 #: ``bytes``: one frame, the usual case. A list: several frames (an MDP peer's body). An int: the

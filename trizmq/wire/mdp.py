@@ -284,7 +284,7 @@ MDP01: Constant = Dialect(
     },
 )
 
-#: RFC 18, exactly as specified: no delimiter, and other codes than 0.1. A client's
+#: RFC 18, exactly as specified: no delimiter, and codes that differ from 0.1. A client's
 #: PARTIAL and FINAL are 02 and 03, a worker's 03 and 04.
 MDP02: Constant = Dialect(
     "mdp02",
@@ -303,7 +303,7 @@ MDP02: Constant = Dialect(
     },
 )
 
-#: RFC 18 as the Python package of this name has it: other codes, and no service in a reply.
+#: RFC 18 as the Python package of this name implements it: other codes, no service in a reply.
 MAJORTOMO: Constant = Dialect(
     "majortomo",
     worker={kind: (b"", *row) for kind, row in MDP02.worker.items()},
@@ -316,5 +316,5 @@ MAJORTOMO: Constant = Dialect(
 
 PACKED: Constant = Dialect("packed", MDP02.worker, MDP02.client, is_packed=True)
 
-#: Every dialect of MDP, by name.
+#: All dialects of MDP, by name.
 MDP: Constant = {dialect.name: dialect for dialect in (MDP01, MDP02, MAJORTOMO, PACKED)}

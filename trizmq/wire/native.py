@@ -34,14 +34,14 @@ __all__ = [
 #: The name of this dialect.
 NATIVE: Final = "native"
 
-#: Items that we send in one message. With 16, the sockets cost a tenth more; with 64, and 64 calls
-#: in flight, both sides wait for each other in turn, which costs a third of the rate.
+#: The maximum number of items in a message that we send. With 16, the sockets cost a tenth more;
+#: with 64, and 64 calls in flight, both sides wait for each other: the rate is a third lower.
 BATCH: Final = 32
 
-#: Items that we accept in one message: other peers may prefer larger batches.
+#: The maximum number of items in a message that we accept: peers may prefer larger batches.
 MAX_ITEMS: Final = 256
 
-#: Frames of one message: a batch, and a body with the maximum number of frames.
+#: The maximum number of frames of a message: a batch, and `MAX_BODY_FRAMES`.
 MAX_FRAMES: Final = 1 + MAX_BODY_FRAMES
 
 #: A larger body travels in a separate frame: from this size on, copying it costs more than a frame.

@@ -116,13 +116,13 @@ def _bounded(value: _Raw, key: str) -> bytes:
     # Three megabytes of JSON can become a hundred as objects, so check the length first.
     text = b"{}" if value is msgspec.UNSET else bytes(value)
     if len(text) > head.MAX_HEAD:
-        raise RemoteProtocolError(f"{key}: {len(text)} bytes; at most {head.MAX_HEAD} are read")
+        raise RemoteProtocolError(f"{key}: {len(text)} bytes; at most {head.MAX_HEAD} are allowed")
     return text
 
 
 def _with_query(path: str, query: dict[str, msgspec.Raw]) -> str:
     if len(path) > head.MAX_HEAD:
-        raise RemoteProtocolError(f"path: {len(path)} characters; at most {head.MAX_HEAD} are read")
+        raise RemoteProtocolError(f"path: {len(path)} characters; at most {head.MAX_HEAD} allowed")
     if not query:
         return path
     pairs = "&".join(f"{quote_plus(name)}={_query_value(value)}" for name, value in query.items())

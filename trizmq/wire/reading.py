@@ -13,8 +13,8 @@ The frontend (`read`) applies these rules, in this order:
    address has 1 to 255 bytes (the limit of ZeroMQ) and is not an MDP header. If ``MDPC01``
    follows, it is ``mdp01``. If ``MDPC02`` follows, it is ``majortomo`` if the next frame is
    02, otherwise ``mdp02``. If a ``packed`` command follows, it is ``packed``. Anything else is
-   ``plain``: a REQ socket that gets no answer can never send again, so a message that is not
-   a request is answered with a 400.
+   ``plain``: a REQ socket that gets no reply can never send again, so the response to a message
+   that is not a request is a 400.
 
 The order matters. An address may begin like a msgpack array, so rule 1 decodes the whole
 message: a batch must also account for every frame after it, which the first frame of an envelope
@@ -57,7 +57,7 @@ MAX_REQUEST_FRAMES: Constant = 32
 
 MAX_REPLY_FRAMES: Constant = 64
 
-#: The maximum number of addresses in an envelope: one for each queue on the way.
+#: The maximum number of addresses in an envelope: one for each queue that the message has passed.
 _MAX_ADDRESSES: Constant = 32
 
 #: libzmq: "The routing id must be ... at most 255 bytes long".
@@ -81,7 +81,7 @@ class ForeignCall(NamedTuple):
 
 
 class ForeignCommand(NamedTuple):
-    """A command of an MDP worker; answer it with ``return_path.MDP[dialect].encode_worker``."""
+    """A command of an MDP worker; `return_path.MDP` has the codec for sending one back."""
 
     dialect: str
     command: Command
@@ -91,10 +91,10 @@ def read(frames: list[bytes], request_frames: int = MAX_REQUEST_FRAMES) -> list[
     """Decode a message to the frontend; a foreign body has at most ``request_frames`` frames.
 
     Raises:
-      MalformedCall: if it is a malformed call, or anything else from a REQ socket: answer along
-        ``.return_path``.
-      MalformedCommand: if it is a worker command, which belongs on the backend.
-      RemoteProtocolError: if it is anything else: drop it. No other exception is raised.
+      MalformedCall: if it is a malformed call, or anything else from a REQ socket: send a response
+        along ``.return_path``.
+      MalformedCommand: if it is a worker command, which is valid only on the backend.
+      RemoteProtocolError: if it is anything else, to be dropped. No other exception is raised.
 
     """
     if not frames or frames[0][:1] not in native.FIRST_BYTES:
@@ -113,14 +113,14 @@ def _read_foreign(frames: list[bytes], request_frames: int) -> ForeignCall:
         raise MalformedCommand("a worker command on the frontend", codec.name)
     found = _recognise(frames)
     if found is None:
-        raise RemoteProtocolError(f"no client's dialect known here: {len(frames)} frames")
+        raise RemoteProtocolError(f"{len(frames)} frames in no known client dialect")
     dialect, start = found
     try:
         read = _read_plain(frames, start) if dialect == PLAIN else _read_mdp(dialect, frames, start)
         body = read.call.body
         if type(body) is list and len(body) > request_frames:
             raise RemoteProtocolError(
-                f"a body of {len(body)} frames; at most {request_frames} are read"
+                f"a body of {len(body)} frames; at most {request_frames} are allowed"
             )
     except RemoteProtocolError as error:
         raise MalformedCall(str(error), _return_path(frames, dialect, start)) from error
@@ -194,7 +194,7 @@ def read_worker(
 
     Raises:
       MalformedCommand: if it begins like an MDP worker command but is malformed.
-      MalformedCall: if a client may have sent it: answer along ``.return_path``.
+      MalformedCall: if a client may have sent it: send a response along ``.return_path``.
       RemoteProtocolError: if it is anything else. No other exception is raised.
 
     """
@@ -202,7 +202,7 @@ def read_worker(
         return native.decode(frames)
     codec = _worker_codec(frames)
     if codec is None:
-        message = f"no worker's dialect known here: {len(frames)} frames"
+        message = f"{len(frames)} frames in no known worker dialect"
         return_path = return_path_of(frames)
         if return_path is None:
             raise RemoteProtocolError(message)
@@ -219,7 +219,7 @@ def read_worker(
 def _check_reply(command: Command, reply_frames: int) -> None:
     if isinstance(command, Partial | Final) and len(command.body) > reply_frames:
         raise RemoteProtocolError(
-            f"a body of {len(command.body)} frames; at most {reply_frames} are read"
+            f"a body of {len(command.body)} frames; at most {reply_frames} are allowed"
         )
 
 

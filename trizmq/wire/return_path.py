@@ -1,4 +1,4 @@
-"""The way back to a caller that does not speak the native dialect."""
+"""How to respond to a caller that does not use the native dialect."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from .mdp import MDP
 
 __all__ = ["PLAIN", "MalformedCall", "MalformedCommand", "ReturnPath"]
 
-#: The name of the one other foreign dialect.
+#: The name of the only foreign dialect that is not MDP.
 PLAIN: Final = "plain"
 
 
 class ReturnPath(NamedTuple):
-    """The dialect and the envelope that the answer to a foreign call needs.
+    """The dialect and the envelope of the response to a foreign call.
 
     Args:
       dialect: ``"mdp01"``, ``"mdp02"``, ``"majortomo"``, ``"packed"`` or ``"plain"``.
-      envelope: the frames to repeat before the answer: the addresses and the empty frame that
+      envelope: the frames to repeat before the response: the addresses and the empty frame that
         ended them. Empty if the peer used no delimiter.
       service: the request's service frame, unchanged; empty for ``plain``.
 
@@ -68,7 +68,7 @@ class ReturnPath(NamedTuple):
 
 
 class MalformedCall(RemoteProtocolError):  # noqa: N818 (named after the cause)
-    """A malformed foreign call from a peer that can be sent an error response.
+    """A malformed foreign call, to which an error response can be sent.
 
     Attributes:
       return_path: where to send the response, whose detail is the message of this exception.
