@@ -1,4 +1,4 @@
-"""The brokers of a client: links that come and go, and the limits of each broker."""
+"""The brokers of a client: links, which can be added and removed, and the limits of each."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["BrokerLimits", "Links"]
 
-#: A broker that has been silent for this many seconds is busy: new calls go to another one, if
-#: there is one that is not busy.
+#: Seconds of silence after which a broker counts as busy: new calls go to another broker, if there
+#: is one that is not busy.
 BUSY: Final = 3.0
 
 
 @final
 class Links:
-    """The links of one client, which come and go.
+    """The links of one client, which can be added and removed.
 
     A link that was removed receives no more calls. It is *leaving* until the calls that were sent
     on it have ended: it keeps its connection, and makes another one if that is lost.
@@ -99,8 +99,8 @@ class Links:
         return ", ".join(link.endpoint for link in self.taking) or "no endpoint"
 
 
-#: How long a call that exceeds the default limits waits for a broker with higher limits, in
-#: seconds from the start of the client.
+#: Seconds from the start of the client for which a call that exceeds the default limits waits for a
+#: broker with higher limits.
 PATIENCE: Final = 1.0
 
 

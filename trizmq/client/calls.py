@@ -111,11 +111,11 @@ def _body_size(pending: Pending) -> int:
 class ClientOutbox:
     """The actions to take now, besides sending each link's ``outgoing``."""
 
-    #: Calls with an outcome: wake their waiters.
+    #: Calls with an outcome, whose waiters must be woken.
     ended: list[Pending] = field(default_factory=list)
-    #: Links whose connection must end; a new one follows.
+    #: Links whose connection must end and be made again.
     reopen: list[Link] = field(default_factory=list)
-    #: Removed links: send their ``outgoing``, then end the connection.
+    #: Removed links, whose connection must end after their ``outgoing`` was sent.
     left: list[Link] = field(default_factory=list)
     #: Exceptions that were caught, to be logged.
     faults: list[Exception] = field(default_factory=list)

@@ -23,7 +23,7 @@ class Carrier(ABC):
 
     @abstractmethod
     def submit(self, pending: Pending, now: float) -> None:
-        """Start a call. It ends once: ``pending.waiter`` is called, unless it is given up.
+        """Start a call. It ends once: ``pending.waiter`` is called, unless it is cancelled.
 
         Raises:
           Overloaded: if too many calls are already waiting in this client.
@@ -36,7 +36,7 @@ class Carrier(ABC):
     def submit_many(self, pendings: Sequence[Pending], now: float) -> None:
         """Start calls that belong together: none is sent before all have been accepted.
 
-        Raises: the same as `submit`; then those before must be given up (`cancel`).
+        Raises: the same as `submit`; then the caller must `cancel` those before.
 
         """
 

@@ -27,14 +27,14 @@ __all__ = ["Connection"]
 
 LOGGER = logging.getLogger("trizmq.client")
 
-#: Messages read in one pass; then other tasks have a turn.
+#: The maximum number of messages to read in one pass; then other tasks run.
 MESSAGES_A_PASS: Final = 256
 
 #: After this many seconds of silence, the next call first checks if the connection has ended.
 #: Otherwise a call made just then would be lost without notice.
 QUIET: Final = 0.005
 
-#: How long a goodbye may take to arrive after the client has ended, in seconds.
+#: Seconds that a goodbye may take to arrive after the client has ended.
 GOODBYE_SECONDS: Final = 0.2
 
 
@@ -88,7 +88,7 @@ class Connection(Carrier):
         return self.engine.is_connected
 
     def add(self, endpoint: str) -> None:
-        """Connect to one more broker; does nothing if calls already go there.
+        """Connect to one more broker; do nothing if calls already go there.
 
         Raises:
           ConfigError: if ``endpoint`` is not an endpoint.

@@ -97,7 +97,7 @@ class Client:
     # -- sending calls -----------------------------------------------------------------
 
     def submit(self, pending: Pending, now: float) -> None:
-        """Accept a call. It ends once, unless the caller gives it up (`cancel`).
+        """Accept a call. It ends once, unless the caller cancels it.
 
         Raises:
           Overloaded: if too many calls are already waiting; this one is not accepted.
@@ -120,7 +120,7 @@ class Client:
             self._deadlines.add(pending.deadline, pending)
 
     def cancel(self, pending: Pending) -> None:
-        """Give up a call, because its caller has gone. It has no outcome.
+        """Cancel a call, because its caller has gone. It has no outcome.
 
         A call that was not accepted, or has ended, is not changed.
         """
@@ -140,8 +140,8 @@ class Client:
         link.spoken_to = True
         if pending.weight > LARGE:
             link.note_sent(pending)
-        # Round up, so that the broker does not find the deadline passed before us. (The deadline of
-        # a cancelled scope is minus infinity.)
+        # Round up, so that the deadline does not pass at the broker before it does here.
+        # (The deadline of a cancelled scope is minus infinity.)
         ttl = ceil(max(pending.deadline - now, 0.0) * 1000)
         self._began = self._began or now
         link.outgoing.append(
@@ -294,7 +294,7 @@ class Client:
     def next_tick(self) -> float:
         """The latest time for the next `tick`."""
         if self._waiting.count and self.links.have_room:
-            return float("-inf")  # because of a call that was given up, or a lost link
+            return float("-inf")  # because of a cancelled call, or a lost link
         return min(min(self._deadlines.next, self._pulse.next_beat), self._limits.assumed_at)
 
     def tick(self, now: float) -> None:

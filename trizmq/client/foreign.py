@@ -48,8 +48,8 @@ async def call_foreign(
       deadline: in the time of Trio's clock.
 
     Raises:
-      Unreachable: no connection was made by the deadline, or it ended before the reply.
-      DeadlineExceeded: no reply came by the deadline.
+      Unreachable: no connection was made by the deadline, or it ended before the reply arrived.
+      DeadlineExceeded: no reply arrived by the deadline.
       LocalProtocolError: the dialect cannot express ``call``.
       RemoteProtocolError: the reply is not valid in this dialect.
       ConfigError: ``connect`` is not one endpoint.
@@ -83,7 +83,7 @@ def _the_one(connect: str) -> str:
 
 
 async def _receive(dealer: Dealer) -> list[bytes]:
-    """Return the next message; raise Unreachable if the connection ends before it comes."""
+    """Return the next message; raise Unreachable if the connection ends before it arrives."""
     frames: list[bytes] | None = None
 
     async def read() -> None:

@@ -39,7 +39,7 @@ UNKNOWN_WEIGHT: Final = 1 << 40
 
 
 def nobody() -> None:
-    """Do nothing: the waiter of a call before its caller waits, and after."""
+    """Do nothing: the waiter of a call while its caller does not wait."""
 
 
 class LinkState(Enum):
@@ -85,15 +85,15 @@ class Link:
     heard_at: float = 0.0
     #: The `Hello.instance` of the last broker that has sent a hello.
     broker: str = ""
-    #: The driver must end the connection and ignore its messages.
+    #: Whether the driver must end the connection and ignore its messages.
     is_lost: bool = False
     spoken_to: bool = False
     #: The broker's limits, from its hello; a call with a weight up to ``small`` fits.
     limits: Takes | None = None
     small: int = SMALL
     message_bytes: int = TOGETHER
-    #: The limit on bytes of large calls that the broker has not processed: those that it has not
-    #: read occupy its memory, without any other limit.
+    #: The limit on bytes of large calls that the broker has not processed: unread calls occupy its
+    #: memory, and no other limit applies to them.
     window: int = UNBOUNDED
     on_their_way: int = 0
     #: Their ids and sizes, in the order of sending.

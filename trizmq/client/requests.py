@@ -73,7 +73,7 @@ class RequestMaker:
     def make(
         self, method: str, target: str, details: Details, deadline: float, is_timed: bool
     ) -> Pending:
-        """Return a call that ends by ``deadline``; its waiter is not set yet.
+        """Return a call that ends by ``deadline`` and has no waiter yet.
 
         Raises:
           LocalProtocolError: if target, query, headers or body are invalid.

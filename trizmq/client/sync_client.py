@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SyncClient", "SyncDetails"]
 
-#: How long ``with`` waits for the thread to start.
+#: Seconds that ``with`` waits for the thread to start.
 START_SECONDS: Final = 10.0
 
 

@@ -32,10 +32,10 @@ LOGGER = logging.getLogger("trizmq.client")
 #: The remains of each Trio that died in its thread, kept permanently.
 _REMAINS: Final[list[BaseException | None]] = []
 
-#: How long a caller waits after its deadline for the thread to report that it has passed.
+#: Seconds that a caller waits after its deadline for the thread to report that it has passed.
 GRACE: Final = 1.0
 
-#: How long the thread may take to end; after that it continues by itself, without calls.
+#: Seconds that the thread may take to end; after that it continues by itself, without calls.
 STOP_SECONDS: Final = 5.0
 
 
@@ -236,7 +236,7 @@ def _words(error: BaseException) -> str:
 def _keep(error: BaseException | None) -> None:
     """Keep the remains of a Trio, which ``error`` refers to, past the end of the interpreter.
 
-    There they would be garbage-collected after the modules that they need, and crash.
+    Otherwise they would be garbage-collected after the modules that they need, and crash.
     """
     if not _REMAINS:
         pythonapi.Py_IncRef(py_object(_REMAINS))

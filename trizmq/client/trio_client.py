@@ -125,7 +125,7 @@ class Client:
         return [_response(pending) for pending in pendings]
 
     async def _wait_for(self, pendings: Sequence[Pending]) -> None:
-        """Park until all have ended; give them all up if cancelled."""
+        """Wait until all calls have ended; if cancelled, cancel all of them."""
         left = [pending for pending in pendings if not pending.ended]
         if not left:
             await cancel_shielded_checkpoint()
@@ -180,7 +180,7 @@ def _checked(call: Any) -> tuple[Any, Any, Details]:
 
 
 def _deadline(now: float) -> tuple[float, bool]:
-    """Return the deadline of a call, and whether we must enforce it; else a cancel scope does."""
+    """Return the deadline of a call, and whether we enforce it instead of a cancel scope."""
     scope = _current_effective_deadline()
     if scope - now <= MAX_SECONDS:
         return scope, False
@@ -207,5 +207,5 @@ def _response(pending: Pending) -> Response:
     outcome, pending.outcome = pending.outcome, None
     if isinstance(outcome, _RESPONSE):
         return outcome
-    assert outcome is not None  # it has ended, and we have not given it up
+    assert outcome is not None  # it has ended, and was not cancelled
     raise outcome

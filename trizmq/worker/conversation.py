@@ -56,7 +56,7 @@ class WorkerOutbox:
     #: End the connection before anything is sent, and make another one (RFC 18: a worker that
     #: receives a DISCONNECT starts again on a new socket).
     reopen: bool = False
-    #: The reason with which the broker has refused this worker.
+    #: The broker's reason for refusing this worker.
     refused: str = ""
 
 
@@ -76,7 +76,7 @@ class Conversation(ABC):
     keeps its slot until it is informed.
     """
 
-    #: How long the broker may be silent. Our own brokers may be busy for any time, because the
+    #: Seconds that the broker may be silent. Our own brokers may be busy for any time, because the
     #: connection shows that they exist.
     _patience: float = float("inf")
     #: Whether heartbeats are sent even if other messages are sent, too.
@@ -112,11 +112,11 @@ class Conversation(ABC):
 
     @abstractmethod
     def _say_stopped(self, job: Job) -> None:
-        """Report the end of a job without a response: the worker has room again."""
+        """Report the end of a job without a response, which frees its slot at the broker."""
 
     @abstractmethod
     def part(self, job: Job, body: Body) -> None:
-        """Send a part of a response, ahead of its end; nothing if the job has ended."""
+        """Send a part of a response, ahead of its end; do nothing if the job has ended."""
 
     @abstractmethod
     def _beat(self) -> None:
@@ -225,7 +225,7 @@ class Conversation(ABC):
         self._outbox.reopen = True
 
     def stop_all(self) -> None:
-        """Stop every job: no broker is waiting for them any more, or for a report about them."""
+        """Stop every job without a report: no broker is waiting for them any more."""
         for job in self.jobs.values():
             self._stop(job)
         self.jobs.clear()
@@ -236,7 +236,7 @@ class Conversation(ABC):
         return min(self._deadlines.next, self._pulse.next_beat)
 
     def tick(self, now: float) -> None:
-        """Process the time: stop overdue jobs, send heartbeats, give up a silent broker."""
+        """Process the time: stop overdue jobs, send heartbeats, disconnect from a silent broker."""
         for job in self._deadlines.due(now):
             self._stop(job)  # the broker ends the call by itself
         if self._pulse.beats(now):
@@ -258,7 +258,7 @@ class Conversation(ABC):
         lag = self._lag.of(job.sent_at, now)
         job.deadline = now + job.ttl / 1000 - lag
         if lag and job.deadline <= now:
-            self._say_stopped(job)  # its caller gave up while it waited in our socket
+            self._say_stopped(job)  # its deadline passed while it waited in our socket
         elif token not in self.jobs:
             self.jobs[token] = job
             self._deadlines.add(job.deadline, job)

@@ -28,10 +28,10 @@ __all__ = ["WorkerLoop"]
 
 LOGGER = logging.getLogger("trizmq.worker")
 
-#: Messages read in one pass; then other tasks have a turn.
+#: The maximum number of messages to read in one pass; then other tasks run.
 MESSAGES_A_PASS: Final = 256
 
-#: Explanations of the reasons with which a broker refuses a worker.
+#: Explanations of a broker's reasons for refusing a worker.
 REFUSALS: Final = {
     "frontend": "this port is for clients: connect to the endpoint of its --backend",
     "services": "this worker offers an invalid service name",
@@ -39,7 +39,7 @@ REFUSALS: Final = {
     "version": "it uses another version of the native dialect: install the same trizmq",
 }
 
-#: How long a goodbye may take to arrive, in seconds.
+#: Seconds that a goodbye may take to arrive.
 GOODBYE_SECONDS: Final = 0.5
 
 
@@ -178,7 +178,7 @@ class WorkerLoop:
         self._lines = Lines()
         self._talks: list[_Talk] = []
         self._talk_of: dict[Conversation, _Talk] = {}
-        # Conversations with news only: a worker at another broker has hundreds.
+        # Only conversations that have actions to take: at another broker, there are hundreds.
         self._touched: dict[_Talk, None] = {}
         self._faults = Faults(LOGGER)
         self._ticker = Ticker(self, self.act, self._faults)
@@ -296,7 +296,7 @@ class WorkerLoop:
             self._touched[talk] = None
 
     def touch(self, talk: _Talk) -> None:
-        """Act, because there is news for ``talk``."""
+        """Carry out the actions of ``talk`` soon."""
         self._touched[talk] = None
         self.act()
 

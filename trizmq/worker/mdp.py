@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["MDP_PATIENCE", "MDPConversation", "conversations"]
 
 
-#: How long a broker may be silent to a waiting MDP worker, unless it is set: the brokers of the
-#: zguide and of majortomo send a heartbeat every 2.5 s.
+#: Seconds that a broker may be silent while an MDP worker waits, unless the setting is given: the
+#: brokers of the zguide and of majortomo send a heartbeat every 2.5 s.
 MDP_PATIENCE: Final = 7.5
 
 
@@ -40,7 +40,7 @@ MDP_PATIENCE: Final = 7.5
 class MDPConversation(Conversation):
     """A conversation with one service and one call at a time, as in MDP (RFC 7, RFC 18)."""
 
-    _beats_regardless = True  # both RFCs: SHOULD NOT; but some brokers accept nothing else
+    _beats_regardless = True  # both RFCs say SHOULD NOT, but some brokers accept nothing else
 
     def __init__(
         self,

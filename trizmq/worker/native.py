@@ -42,7 +42,7 @@ class NativeConversation(Conversation):
         self._is_refused = False
         self._window = sys.maxsize
         self._on_their_way = 0  # bytes of large messages that the broker has not read
-        self._held_back: deque[list[bytes]] = deque()  # messages that wait for that
+        self._held_back: deque[list[bytes]] = deque()  # messages to send when it has
         super().__init__(now)
 
     def _open(self) -> None:
@@ -135,7 +135,7 @@ class NativeConversation(Conversation):
             job.parts += 1
 
     def _beat(self) -> None:
-        # A refused worker asks again at each heartbeat, because the reason may disappear.
+        # A refused worker repeats its hello at each heartbeat, because the reason may disappear.
         self._items.append(self._hello if self._is_refused else Heartbeat())
 
     def _say_draining(self) -> None:

@@ -138,7 +138,7 @@ class WorkerPool(Generic[T]):
         while not (cancelled and scope in cancelled):
             if not ready:
                 post.item = None
-                POSTS.pop(task, None)  # so that nobody looks for items while there are none
+                POSTS.pop(task, None)  # lets `current_item` return at once while no handler runs
                 await self._rest(task)
                 POSTS[task] = post
                 continue

@@ -169,7 +169,7 @@ class LocalWorker(Generic[W]):
         if too_large is None:
             return response
         LOGGER.error(
-            "%s %s: %s; answered 500 (request %s)",
+            "%s %s: %s; the response is a 500 (request %s)",
             request.method,
             request.route,
             too_large,
@@ -181,7 +181,7 @@ class LocalWorker(Generic[W]):
 
     def _start_owing(self, request: Served[W]) -> Later:
         later = Later(partial(self._acknowledge, request), partial(self._answer, request))
-        if request.flight.ended:  # for example in a thread that its call has left behind
+        if request.flight.ended:  # for example in a thread that has outlived its call
             later.is_over = True
         else:
             self._owed[request.flight] = request, later
@@ -198,7 +198,7 @@ class LocalWorker(Generic[W]):
         self._flush()
 
     def _answer(self, request: Served[W], outcome: object) -> None:
-        response = problem(502, "the answer was cancelled", executed="maybe")
+        response = problem(502, "the late response was cancelled", executed="maybe")
         try:
             response = self._app.answer_late(request, outcome)
         finally:  # also if the outcome is a cancellation, which is raised again
