@@ -27,7 +27,7 @@ SUPERVISED: Final = "TRIZMQ_SUPERVISED"
 WORKER_NAME: Final = "TRIZMQ_WORKER_NAME"
 WORKER_SECRET: Final = "TRIZMQ_WORKER_SECRET"  # noqa: S105 (a variable's name)
 
-#: How long the kernel may take to end a killed process, in seconds.
+#: Seconds that the kernel may take to end a killed process.
 REAP_SECONDS: Final = 1.0
 
 
@@ -42,9 +42,9 @@ class Child:
     Attributes:
       secret: known only to this process and the child.
       is_ready: whether the broker has accepted it.
-      ready_at: the time of that on Trio's clock; infinity before.
+      ready_at: the time of its acceptance on Trio's clock; infinity before.
       is_retired: whether another child will replace it.
-      is_leaving: whether it was asked to stop, so that its end does not count as a death.
+      is_leaving: whether it is being stopped, so that its end does not count as a death.
 
     """
 
@@ -64,7 +64,7 @@ class Child:
         return not (self.is_retired or self.is_leaving)
 
     def leave(self) -> None:
-        """Ask it to stop with SIGTERM, which drains a worker. Once, as a second would end it."""
+        """Send SIGTERM, which drains a worker. Only once: a second one would end it immediately."""
         if not self.is_leaving:
             self.is_leaving = True
             self._signal(signal.SIGTERM)
@@ -81,7 +81,7 @@ class Child:
             self._process.send_signal(number)  # has no effect if it has ended
 
     async def live(self, command: Sequence[str]) -> str:
-        """Start the process, wait for its end, and return the reason in words.
+        """Start the process, wait for its end, and return a description of the reason.
 
         If cancelled, the process is killed and reaped.
         """
@@ -102,8 +102,8 @@ class Child:
         return self._how_it_ended(process)
 
     async def _start(self, command: Sequence[str], lifeline: int) -> trio.Process:
-        # A new session, so that Ctrl-C on the terminal reaches only the parent. The parent asks
-        # the children to stop, and a second signal would end them immediately.
+        # A new session, so that Ctrl-C on the terminal reaches only the parent. The parent stops
+        # the children, and a second signal would end them immediately.
         self._process = process = await trio.lowlevel.open_process(
             command,
             stdin=subprocess.DEVNULL,  # not the pipe: a handler may read its stdin

@@ -28,15 +28,15 @@ __all__ = ["open_local_client"]
 
 @contextmanager
 def open_local_client(loop: BrokerLoop, name: str, *, token: str | None = None) -> Iterator[Client]:
-    """Open a client of the broker that ``loop`` drives, for as long as the block lasts.
+    """Open a client of the broker that ``loop`` drives, for the duration of the block.
 
     Its calls meet the same hooks, limits, queues and workers as those of other clients, and
     appear as those of the dialect ``local``. It must be used in the loop's own thread. Calls
     that are in flight at the end of the block are cancelled.
 
     Args:
-      loop: that of a broker; it need not run yet.
-      name: what the broker's ids of its calls begin with.
+      loop: the loop of a broker; it need not run yet.
+      name: the prefix of the broker's ids for its calls.
       token: sent with each call, as `trizmq.open_client` does.
 
     """
@@ -49,7 +49,7 @@ def open_local_client(loop: BrokerLoop, name: str, *, token: str | None = None) 
 
 @final
 class _LocalCarrier(Carrier):
-    """Hands calls to the broker, and its responses back, by function calls."""
+    """Passes calls to the broker, and its responses back, by function calls."""
 
     def __init__(self, loop: BrokerLoop, name: str) -> None:
         self._loop = loop
@@ -79,7 +79,7 @@ class _LocalCarrier(Carrier):
             self._loop.cancel(self._peer, [pending.id for pending in mine])
 
     def close(self) -> None:
-        """Cancel what is in flight, and take no more calls."""
+        """Cancel the calls in flight, and accept no more calls."""
         self._is_closed = True
         self._loop.remove_client(self._peer)
         for pending in list(self._pendings.values()):
@@ -89,8 +89,8 @@ class _LocalCarrier(Carrier):
         pending.id = next(self._ids)
         pending.attempts = 1
         self._pendings[pending.id] = pending
-        # Rounded up: the broker must not be the first to find the deadline passed. (That of
-        # a cancelled scope is minus infinity.)
+        # Round up, so that the deadline does not pass at the broker before it does here. (The
+        # deadline of a cancelled scope is minus infinity.)
         ttl = int(max(pending.deadline - now, 0.0) * 1000) + 1
         headers, body = pending.headers, pending.body
         return Call(pending.id, ttl, pending.method, pending.target, headers, body)

@@ -35,11 +35,11 @@ __all__ = ["check_exposure", "serve", "serve_broker", "serve_with"]
 
 LOGGER = logging.getLogger("trizmq.service")
 
-#: Seconds that a worker process has after the broker's grace, to take its leave of the broker and
-#: to leave the lifespans of its plugins.
+#: Seconds that a worker process has after the broker's grace, to disconnect from the broker and to
+#: leave the lifespans of its plugins.
 GOODBYE_SECONDS: Final = 3.0
 
-#: Possible locations of the directory for the workers' socket, and the length of its path.
+#: Possible locations of the directory for the workers' socket, and the length of the path in them.
 PLACES: Final = ("/tmp", "/var/tmp")  # noqa: S108 (it is made there safely)
 FOLDER_BYTES: Final = len("/trizmq-xxxxxxxx/backend")
 
@@ -60,7 +60,7 @@ async def serve(
     Does not return unless ``handle_signals``; cancel it to stop at once.
 
     Args:
-      worker_command: what each worker process runs, without ``--connect``.
+      worker_command: the command of each worker process, without ``--connect``.
       config: a table for each plugin by its name, as ``[plugin.NAME]`` in ``trizmq.toml``.
       handle_signals: drain and return at SIGINT or SIGTERM; a second one ends it at once;
         SIGHUP replaces the worker processes one after another. Only in the main thread.
@@ -118,7 +118,7 @@ async def serve_with(
     if settings.workers and sys.platform == "win32":
         raise ConfigError("worker processes need a POSIX system: run several `trizmq worker`s")
     if settings.workers and not worker_command:
-        raise ConfigError("workers= needs a worker_command=: what each worker process runs")
+        raise ConfigError("workers= needs worker_command=, the command of each worker process")
     loaded = load(settings.plugins, settings.modules)
     app = _app(loaded, settings, config)
     check_services(app, settings.bounds)
@@ -158,7 +158,7 @@ async def serve_broker(
     """Run a broker alone: clients at ``bind``, workers at ``backend``.
 
     Plugins are loaded for their broker hooks only, and none are loaded unless they are named.
-    ``task_status`` gets the endpoints for clients and for workers. All else is as in `serve`.
+    ``task_status`` gets the endpoints for clients and for workers. Otherwise the same as `serve`.
     """
     backend = settings.backend or DEFAULT_BACKEND
     settings = replace(settings, backend=backend, capacity=0)
@@ -185,7 +185,7 @@ async def serve_on(
     handle_signals: bool = False,
     task_status: trio.TaskStatus[Any] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve ``app`` on ``transport``, which the caller closes; else as `serve`.
+    """Serve ``app`` on ``transport``, which the caller closes; otherwise the same as `serve`.
 
     ``task_status`` gets the value that ``tell`` returns.
     """
@@ -219,7 +219,7 @@ def private_folder() -> TemporaryDirectory[str]:
     """Make a directory with mode 0700 in which the path of a socket is not too long.
 
     Raises:
-      ConfigError: there is no suitable place.
+      ConfigError: if there is no suitable place.
 
     """
     places = [os.environ.get("TMPDIR", ""), os.environ.get("XDG_RUNTIME_DIR", ""), *PLACES]
@@ -237,7 +237,7 @@ def check_services(app: App, limits: Limits) -> None:
     """Refuse plugins that offer more services than this broker may have.
 
     Raises:
-      ConfigError: there are too many; the message has the setting to change.
+      ConfigError: if there are too many; the message names the setting to change.
 
     """
     offered = len(app.services)
@@ -252,7 +252,7 @@ def check_exposure(binds: Iterable[str | None], *, insecure: bool) -> None:
     """Refuse endpoints that other machines can reach, unless ``insecure``; then log a warning.
 
     Raises:
-      ConfigError: an endpoint can be reached, or is not an endpoint.
+      ConfigError: if an endpoint can be reached, or is not an endpoint.
 
     """
     endpoints = [one for bind in binds if bind is not None for one in split_endpoints(bind)]
@@ -261,8 +261,8 @@ def check_exposure(binds: Iterable[str | None], *, insecure: bool) -> None:
     exposed = [endpoint for endpoint in endpoints if not is_local(endpoint)]
     if exposed and not insecure:
         raise ConfigError(
-            f"{exposed[0]} can be reached from other machines, in the clear:"
+            f"{exposed[0]} can be reached from other machines, unencrypted:"
             " bind 127.0.0.1, or use --insecure"
         )
     for endpoint in exposed:
-        LOGGER.warning("insecure: %s can be reached from other machines, in the clear", endpoint)
+        LOGGER.warning("insecure: %s can be reached from other machines, unencrypted", endpoint)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Server", "Staff"]
 
-#: How long sent replies may still take to arrive after the server has ended, in seconds.
+#: Seconds that sent replies may still take to arrive after the server has ended.
 FLUSH_SECONDS = 1.0
 
 

@@ -23,11 +23,11 @@ __all__ = ["Signals", "arm", "end_within", "left_behind", "receiving"]
 
 LOGGER = logging.getLogger("trizmq.service")
 
-#: How long a process may take to unwind after its calls have ended, in seconds; mainly to leave
-#: the plugins' lifespans.
+#: Seconds that a process may take to unwind after its calls have ended; mainly to leave the
+#: plugins' lifespans.
 UNWIND_SECONDS: Final = 10.0
 
-#: How long it may take after a second signal.
+#: Seconds that it may take after a second signal.
 NOW_SECONDS: Final = 5.0
 
 #: The reload signal, which Windows does not have.

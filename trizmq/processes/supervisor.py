@@ -29,7 +29,7 @@ __all__ = [
 
 LOGGER = logging.getLogger("trizmq.supervisor")
 
-#: How long a new child may take to be accepted by the broker, when it replaces another.
+#: Seconds that a child that replaces another may take until the broker accepts it.
 READY_SECONDS: Final = 10.0
 
 
@@ -44,8 +44,8 @@ class Supervisor:
     Args:
       command: the command to run N times.
       count: N.
-      grace: seconds from SIGTERM to SIGKILL for a child. A little more than the grace of its
-        own calls, or it is killed while it says goodbye.
+      grace: seconds from SIGTERM to SIGKILL for a child. Must be a little longer than the
+        grace of its own calls, or it is killed while it disconnects.
       on_exit: called at each end with (name, reason), where the reason is like
         ``"exit status 1"`` or ``"SIGKILL"``; not for children that end because `run` is
         cancelled.
@@ -113,7 +113,7 @@ class Supervisor:
             self._wake()
 
     def note_lost(self, name: str, reason: str) -> None:
-        """Kill the child ``name``, which the broker has given up, because it hangs.
+        """Kill the child ``name``, which hangs, so that the broker considers it lost.
 
         It has no effect if the child has already ended.
         """
@@ -239,14 +239,14 @@ class Supervisor:
         self._changed = trio.Event()
 
 
-#: This many deaths within this many seconds are not accidents.
+#: Restarts are delayed after this number of deaths within this number of seconds.
 BURST: Final = 5
 WINDOW: Final = 60.0
 
-#: The death of a child that served for this many seconds is an accident, and does not count.
+#: Seconds of service after which the death of a child is an accident, and does not count.
 SETTLED: Final = 1.0
 
-#: The length of the pauses, in seconds; each is twice the previous one.
+#: Seconds of the first and of the longest pause; each pause is twice the previous one.
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 30.0
 
@@ -271,14 +271,14 @@ class RestartPolicy:
         """Record a death, which may move `not_before`.
 
         ``served`` is the time for which the child was serving. Pauses are meant for children
-        that cannot work, not for those that are killed by a person.
+        that cannot work, not for children that a person kills.
         """
         if served >= SETTLED:
             return
         if self._deaths and now - self._deaths[-1] >= WINDOW:
             self._pause = 0.0
         self._deaths.append(now)
-        # Deaths at the same time, or during the pause, count as one: no start was tried between.
+        # Deaths at the same time, or during the pause, count as one: no start was tried in between.
         if now >= self.not_before and (self._pause or self._is_burst(now)):
             self._pause = min(2 * self._pause or FIRST_PAUSE, LONGEST_PAUSE)
             self.not_before = now + self._pause

@@ -25,7 +25,7 @@ __all__ = ["Watchdog", "end_with_parent"]
 
 LOGGER = logging.getLogger("trizmq.watchdog")
 
-#: How often the watchdog checks for a round of the loop within its patience.
+#: The number of checks for a round of the loop within the patience of the watchdog.
 LOOKS: Final = 4
 
 #: Code that is not responsible: it only runs other code, or waits.

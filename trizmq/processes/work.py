@@ -75,7 +75,7 @@ async def work_with(
     handle_signals: bool = False,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Work as `work` does, with ``settings``, for the brokers at its ``backend``."""
+    """Do the same as `work`, with ``settings``, for the brokers at its ``backend``."""
     app = App(
         load(settings.plugins, settings.modules),
         config=config,
@@ -104,7 +104,7 @@ async def work_on(
     handle_signals: bool = False,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve ``app`` over ``transport``, which the caller closes; else as `work_with`."""
+    """Serve ``app`` over ``transport``, which the caller closes; otherwise like `work_with`."""
     connect = settings.backend or DEFAULT_BACKEND
     async with app.lifespan():
         with receiving(wanted=handle_signals, patience=settings.grace) as signals:

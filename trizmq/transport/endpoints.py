@@ -25,7 +25,7 @@ __all__ = [
     "split_endpoints",
 ]
 
-#: The maximum time for a name lookup, in seconds.
+#: The maximum duration of a name lookup, in seconds.
 LOOKUP_SECONDS: Final = 5.0
 
 #: The maximum time to wait for a machine to refuse a connection, in seconds.

@@ -53,7 +53,7 @@ class Router(_Socket, Protocol):
 
     @property
     def unsent_bytes(self) -> int:
-        """About how many bytes wait for all peers."""
+        """The approximate number of bytes that wait for all peers."""
 
     @property
     def crowded(self) -> set[bytes]:
@@ -77,9 +77,9 @@ class Router(_Socket, Protocol):
         """Let `wait_gone` report ``peer``, the sender of the last received message."""
 
     def disconnect(self, is_stranger: Callable[[bytes], bool]) -> None:
-        """Disconnect watched peers that are strangers, and have not read what they were sent.
+        """Disconnect watched peers that are strangers and have not read all messages to them.
 
-        This frees the memory of what waits for them.
+        This frees the memory of these messages.
         """
 
     async def wait_gone(self) -> list[bytes]:

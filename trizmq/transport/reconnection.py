@@ -28,10 +28,10 @@ LOCAL_PAUSE: Final = 0.2
 
 LONGEST_PAUSE: Final = 2.0
 
-#: The maximum for a server that ends each connection immediately: it refuses us.
+#: The maximum pause for a server that refuses us, by ending each connection immediately.
 SENT_AWAY_PAUSE: Final = 1.0
 
-#: A connection that ends sooner counts as a failed attempt.
+#: Seconds: a connection that ends sooner counts as a failed attempt.
 STEADY: Final = 1.0
 
 #: The maximum duration of an attempt, in seconds. Transports have shorter limits of their own.
@@ -52,16 +52,16 @@ class Talk(Protocol):
         """Read received messages; return whether there may be more."""
 
     def ending(self) -> None:
-        """Handle that the server has closed the connection: sent messages are lost."""
+        """Handle the closing of the connection by the server: sent messages are lost."""
 
     def lost(self) -> None:
         """Handle the end of the connection; everything received on it has been read."""
 
     def missed(self) -> bool:
-        """Handle a failed attempt; return whether to find out if the failure is final."""
+        """Handle a failed attempt; return whether to check if the failure is final."""
 
     def refused(self) -> None:
-        """Handle that there is no server at the endpoint: the previous one has ended."""
+        """Handle the absence of a server at the endpoint: the previous one has ended."""
 
 
 @final

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Unsent"]
 
-#: Mark a frame after this many bytes to one peer. Up to this many bytes per peer are not counted.
+#: The bytes sent to one peer after which a frame is marked. Up to as many per peer are not counted.
 MARK_EVERY: Final = 1024 * 1024
 
-#: This many bytes may exceed a bound, for messages that explain why no others are sent.
+#: The bytes by which messages that explain why no others are sent may exceed a bound.
 GRACE: Final = 4 * MARK_EVERY
 
-#: A peer that has read nothing for this many seconds counts as not reading.
+#: The seconds without reading anything after which a peer counts as not reading.
 STALLED: Final = 1.0
 
 #: The number of peers to remember even though none of their data is outstanding.
@@ -63,7 +63,7 @@ class Unsent:
     def bound(self, each: int, together: int, beside: Callable[[], int]) -> None:
         """Set how many bytes a stalled peer, and all peers together, may be behind.
 
-        What ``beside`` returns is taken off the bound of all peers.
+        The result of ``beside`` is subtracted from the bound of all peers.
         """
         self._each, self._all, self._beside = each, together, beside
 
@@ -95,7 +95,7 @@ class Unsent:
 
     @property
     def total(self) -> int:
-        """How many bytes all peers are behind now."""
+        """The number of bytes that all peers are behind now."""
         for peer in list(self._behind):
             self.settle(peer)
         return sum(account.bytes for account in self._behind.values())
@@ -117,7 +117,7 @@ class Unsent:
         self._behind[peer] = account
 
     def settle(self, peer: bytes) -> int:
-        """Return how many bytes ``peer`` is behind now."""
+        """Return the number of bytes that ``peer`` is behind now."""
         account = self._behind.get(peer)
         if account is None:
             self.crowded.discard(peer)

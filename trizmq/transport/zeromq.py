@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["CONNECTED", "ENDS", "ZmqDealer", "ZmqTransport"]
 
 
-#: The events for the end of a connection, or of an attempt to make one; and for its beginning.
+#: The events for the end of a connection, or of an attempt to make one; and for its start.
 ENDS: Final = int(zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED)
 
 CONNECTED: Final = int(zmq.EVENT_CONNECTED)
@@ -122,7 +122,7 @@ NEVER: Final = 1_000_000_000
 #: exceed the number of calls that a client may have in flight.
 UNREAD: Final = 4_096
 
-#: Milliseconds between two checks of the other end, and until the connection is given up: within
+#: Milliseconds between two checks of the other end, and until the connection is closed: within
 #: one machine, and between machines, where a large frame takes longer than that to transfer.
 BEAT: Final = 500
 
@@ -130,10 +130,10 @@ LOCAL_SILENCE: Final = 1_500
 
 SILENCE: Final = 3_000
 
-#: Messages that may wait for one peer of a router. `Unsent` limits their bytes.
+#: The maximum number of messages that wait for one peer of a router. `Unsent` limits their bytes.
 HIGH_WATER_MARK: Final = 20_000
 
-#: How long `ZmqTransport.aclose` waits for libzmq to finish, in seconds.
+#: Seconds that `ZmqTransport.aclose` waits for libzmq to finish.
 TERM_SECONDS: Final = 2.0
 
 
@@ -214,7 +214,7 @@ class ZmqTransport(trio.abc.AsyncResource):
             await trio.to_thread.run_sync(self._context.destroy, abandon_on_cancel=True)
 
     def abandon(self) -> None:
-        """Close all sockets at once, without Trio: it has died in this thread."""
+        """Close all sockets at once, without Trio, which has died in this thread."""
         if not self._is_closing:
             self._context.destroy(linger=0)
 
@@ -249,7 +249,7 @@ def _bind(socket: zmq.Socket[bytes], endpoint: str) -> str:
 def _let_beat(socket: zmq.Socket[bytes], address: str) -> None:
     socket.setsockopt(zmq.HEARTBEAT_IVL, BEAT)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, LOCAL_SILENCE if is_local(address) else SILENCE)
-    socket.setsockopt(zmq.HEARTBEAT_TTL, SILENCE)  # the other end gives us up in the same way
+    socket.setsockopt(zmq.HEARTBEAT_TTL, SILENCE)  # the other end closes it in the same way
 
 
 def _bound_send_buffer(socket: zmq.Socket[bytes], endpoint: str) -> None:
