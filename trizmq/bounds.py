@@ -32,10 +32,10 @@ __all__ = [
 #: The minimum of the limit on a body (`limits`): a body of this size exceeds no limit.
 MIN_BODY_BYTES: Final = 1024
 
-#: More than there ever is of anything. Compiled code compares it at once, unlike `sys.maxsize`.
+#: A number larger than any size or count. Compiled code compares it faster than `sys.maxsize`.
 UNBOUNDED: Final = 1 << 60
 
-#: The least that every peer accepts, whatever its hello contains.
+#: The minimum of each limit of a peer, whatever its hello contains.
 LEAST: Final = Takes(MIN_BODY_BYTES, 32 * 1024, 1024, 8, 1024, 1024)
 
 #: The overhead of a call beyond its bytes, so that no call is free in a queue bounded in bytes.

@@ -39,7 +39,7 @@ def current_item() -> Any:
 
 
 def current_deadline() -> float:
-    """Return when the call ends that the current task handles, infinity if it handles none."""
+    """Return the deadline of the call that the current task handles; infinity if there is none."""
     item = current_item()
     if item is None:
         return inf

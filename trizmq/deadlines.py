@@ -22,7 +22,7 @@ T = TypeVar("T", bound=_Ends)
 #: The heap is not swept below this size.
 SMALL: Final = 64
 
-_push: Final = heappush  # a name of this module, which compiled code finds at once
+_push: Final = heappush  # a name in this module, which compiled code finds faster
 
 
 @final
@@ -47,7 +47,7 @@ class Deadlines(Generic[T]):
         self._live += 1
 
     def forget(self) -> None:
-        """Note that one of the items has ended, and is marked accordingly."""
+        """Record that one of the items has ended, and is marked accordingly."""
         self._live -= 1
         if len(self._heap) > 2 * self._live + SMALL:
             self._heap = [entry for entry in self._heap if not entry[2].ended]

@@ -1,4 +1,4 @@
-"""One setting, as a Struct declares it: its type, default, bounds and help.
+"""One setting, declared as a field of a Struct: its type, default, bounds and help.
 
 `Settings` and `Limits` are the Structs. A value is read and checked here, whether it comes from a
 flag, a variable, a file or a keyword argument.
@@ -16,7 +16,7 @@ from msgspec.structs import FieldInfo, fields
 
 __all__ = ["Field", "did_you_mean", "fields_of"]
 
-#: Words for the kinds of value.
+#: Descriptions of the kinds of value.
 WORDS: Final = {
     bool: "true or false",
     float: "a number",
@@ -104,7 +104,7 @@ class Field(msgspec.Struct, frozen=True):
         return self.check(number)
 
     def check(self, value: Any) -> Any:
-        """Return ``value`` as the setting has it.
+        """Return ``value``, converted to the type of the setting.
 
         Raises:
           ValueError: "must be ..., not ..."

@@ -28,10 +28,10 @@ HEARTBEAT: Final = 1.0
 
 
 class Peer(Protocol):
-    """What a record of a peer must have.
+    """The attributes of a peer's record.
 
     Attributes:
-      heard_at: when the last message came from it, whatever that was.
+      heard_at: the time of the last message from it, of any kind.
       spoken_to: whether anything was sent to it since the last beat.
 
     """
@@ -42,10 +42,10 @@ class Peer(Protocol):
 
 @final
 class Pulse:
-    """Tells when heartbeats are due; ``interval`` is the time from one to the next."""
+    """Determines when heartbeats are due; ``interval`` is the time from one to the next."""
 
     def __init__(self, now: float, interval: float = HEARTBEAT) -> None:
-        #: When to call `beats`, at the latest.
+        #: The latest time to call `beats`.
         self.next_beat = now + interval
         self._interval = interval
         self._late = 0.0
@@ -60,14 +60,14 @@ class Pulse:
 
     def renew(self, peer: Peer) -> bool:
         """Begin a peer's next interval; return whether nothing was sent to it in the last one."""
-        # If we come late, we did not listen meanwhile: that is not the peer's silence.
+        # If this call is late, we received nothing meanwhile; do not count that as silence.
         peer.heard_at += self._late
         was_quiet = not peer.spoken_to
         peer.spoken_to = False
         return was_quiet
 
     def start(self, now: float) -> None:
-        """Let the first interval begin, if there is none."""
+        """Begin the first interval, unless one has begun."""
         if self.next_beat == inf:
             self.next_beat = now + self._interval
 
@@ -77,5 +77,5 @@ class Pulse:
 
 
 def is_silent(peer: Peer, now: float, patience: float) -> bool:
-    """Return whether nothing has come from a peer for more than ``patience`` seconds."""
+    """Return whether no message has come from a peer for more than ``patience`` seconds."""
     return now - peer.heard_at > patience

@@ -28,13 +28,13 @@ __all__ = [
     "settings_of",
 ]
 
-#: Where `trizmq broker` takes workers, and `trizmq worker` goes, if nothing else is set.
+#: The default endpoint at which `trizmq broker` accepts workers, and `trizmq worker` connects.
 DEFAULT_BACKEND: Final = "tcp://127.0.0.1:5556"
 
-#: More seconds are reduced to an hour, as for the deadline of a call.
+#: The maximum number of seconds; more are reduced to it, as for the deadline of a call.
 HOUR: Final = 3600.0
 
-#: More would be a typing error, and would use up the memory before anyone noticed.
+#: The maximum numbers of calls and of workers: more would be a mistake that uses up the memory.
 MOST_CALLS: Final = 65_536
 MOST_WORKERS: Final = 1024
 
@@ -43,7 +43,7 @@ _SECONDS: Final = {"unit": "seconds", "most": HOUR}
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """All settings, of whatever role. Made by `settings_of`, which checks them."""
+    """All settings, for all roles. Created by `settings_of`, which checks them."""
 
     plugins: Annotated[
         tuple[object, ...] | None,
@@ -211,16 +211,16 @@ def settings_of(given: Mapping[str, object], known: Collection[str] = ()) -> Set
     """Return the defaults, except for the keyword arguments that are ``given``.
 
     Raises:
-      TypeError: a keyword is not ``known``; by default every setting is.
-      ConfigError: a value has the wrong type, or is out of bounds; the message has what is
-        allowed.
+      TypeError: if a keyword is not ``known``; by default all settings are known.
+      ConfigError: if a value has the wrong type, or is out of bounds; the message contains the
+        allowed values.
 
     """
     checked: dict[str, Any] = {}
     known = known or SETTINGS
     for name, value in given.items():
         if name not in known:
-            raise TypeError(f"{name!r} is no keyword argument here{did_you_mean(name, known)}")
+            raise TypeError(f"{name!r} is not a keyword argument{did_you_mean(name, known)}")
         try:
             checked[name] = SETTINGS[name].check(value)
         except ValueError as error:

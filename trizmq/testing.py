@@ -99,8 +99,8 @@ async def open_app(
       state_dir: a directory for the persistent data of plugins; None creates a directory that
         is removed at the end.
       token: sent with each call of the client.
-      principal: the caller, if no token determines it; auth plugins treat it like one that they
-        have verified. See `as_principal` for a single call.
+      principal: the caller, if no token determines it; auth plugins treat it like a verified
+        caller. See `as_principal` for a single call.
       capacity: how many handlers may run at once.
 
     Raises:

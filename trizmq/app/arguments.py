@@ -87,7 +87,7 @@ def compile_arguments(route: Route, resources: Resources) -> Arguments:
 
     Args:
       route: a route of a loaded plugin.
-      resources: what the lifespans yield.
+      resources: the values that the lifespans yield.
 
     Raises:
       PluginError: if a source cannot be found; the error names the route and the parameter.

@@ -1,7 +1,7 @@
 """The hooks that a broker calls while it serves, each compiled into one function.
 
-They run in the broker's loop, between a call and its worker: none ever raises an exception, and
-an error in a plugin never lets a call or a response pass.
+They run in the broker's loop, between a call and its worker: they never raise an exception, and an
+error in a plugin never lets a call or a response pass.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ __all__ = ["Admit", "OnEvent", "compile_admit", "compile_admit_reply", "compile_
 
 LOGGER = logging.getLogger("trizmq.app")
 
-# Names of this module, which compiled code finds at once; others it looks up for each call.
+# Names in this module, which compiled code finds faster than a lookup for each call.
 _FORWARD: Final = Forward
 _PRINCIPAL: Final = Principal
 
-#: Calls every plugin's hook with a call. Raises nothing but KeyboardInterrupt on Ctrl-C.
+#: Calls every plugin's hook with a call. Raises only KeyboardInterrupt on Ctrl-C.
 Admit: TypeAlias = "Callable[[AdmittedCall], Verdict]"
 
-#: Calls every plugin's hook with an event. Raises nothing else either.
+#: Calls every plugin's hook with an event. Raises only KeyboardInterrupt on Ctrl-C.
 OnEvent: TypeAlias = "Callable[[Event], None]"
 
 #: Calls one plugin's hook.
@@ -73,7 +73,7 @@ def _asking(hooks: Sequence[tuple[Implementation, _Ask]]) -> Admit | None:
             if not isinstance(verdict, Forward):
                 return _aimed(verdict, principal)
             if verdict.principal is not None:
-                if len(steps) == 1:  # there is no other plugin to see it
+                if len(steps) == 1:  # no other plugin receives it
                     return verdict
                 principal = verdict.principal
                 call = msgspec.structs.replace(call, principal=principal)

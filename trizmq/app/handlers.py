@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Endpoint", "compile_endpoint", "compile_guard"]
 
-#: Raises nothing but Cancelled and Ctrl-C. Returns None if the response comes later.
+#: Raises only Cancelled, and KeyboardInterrupt on Ctrl-C. Returns None if it will respond later.
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response | None]]
 
 
@@ -42,7 +42,7 @@ def compile_endpoint(
       preconditions: in the order in which to call them.
       threads: the limiter for ``def`` handlers. It is a separate limiter, because a thread
         that was abandoned by its call keeps its place until it ends.
-      resources: what the lifespans yield.
+      resources: the values that the lifespans yield.
 
     Raises:
       PluginError: if the handler cannot be called; the error names the route.

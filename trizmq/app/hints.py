@@ -36,7 +36,7 @@ __all__ = [
     "without_alias",
 ]
 
-#: The broker determines the caller. A caller must not be able to, not even in part of a body.
+#: The broker determines the caller. A client must not be able to, not even in part of a body.
 _NOT_ALONE: Final = (
     "a Principal or a Request is never read from what a caller sends: the whole annotation is "
     "`Principal`, `Principal | None` or `Request`, not a class derived from one, and not a part "

@@ -148,7 +148,7 @@ def check_hooks(name: str, plugin: object) -> None:
     except pluggy.PluginValidationError as error:
         raise PluginError(" ".join(str(error).split())) from error
     except BaseException as error:  # for example from a property or `__dir__`
-        raise PluginError(f"its hooks cannot be looked at: {one_line(error)}") from error
+        raise PluginError(f"its hooks cannot be read: {one_line(error)}") from error
 
 
 def _check(name: str, plugin: object) -> None:
@@ -165,7 +165,7 @@ def _check(name: str, plugin: object) -> None:
 
 
 def _check_version(plugin: object) -> None:
-    # Before all else: a newer hook would be refused as unknown, which explains less.
+    # Checked first: a newer hook would be refused as unknown, which explains less.
     wanted = getattr(plugin, "trizmq_hooks", None)
     if wanted is None:
         return

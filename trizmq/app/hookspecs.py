@@ -6,7 +6,7 @@ their results compiled; only `trizmq_admit`, `trizmq_admit_reply` and `trizmq_on
 while serving.
 """
 
-# Keep this module light: the command line reads it before it knows which command will run.
+# Keep this module light: the command line loads it before it knows which command will run.
 
 from __future__ import annotations
 

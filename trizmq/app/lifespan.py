@@ -32,7 +32,7 @@ __all__ = ["LEAVE_SECONDS", "lifespan"]
 
 LOGGER = logging.getLogger("trizmq.app")
 
-#: The time that a lifespan has to finish when it is left; then it is cancelled.
+#: Seconds that a lifespan has to finish when it is left; then it is cancelled.
 LEAVE_SECONDS: Final = 5.0
 
 
@@ -42,14 +42,14 @@ async def lifespan(
 ) -> AsyncIterator[None]:
     """Enter the results of the plugins' `trizmq_lifespan`, one after another.
 
-    They are left whatever ends the block, its end, an error or a cancellation, and do not see
-    which. If a task of one fails, the block is cancelled.
+    They are left whatever ends the block: its end, an error or a cancellation, which they cannot
+    distinguish. If a task of one fails, the block is cancelled.
 
     Args:
       hooks: the hooks of the loaded plugins.
       configs: the plugins' settings, by plugin.
       state_dir: for plugins that keep files. None means the user's own, created on demand.
-      resources: filled with what the lifespans yield.
+      resources: filled with the values that the lifespans yield.
 
     Raises:
       PluginError: if a plugin did not return an async context manager.

@@ -1,4 +1,4 @@
-"""Describes an error of a plugin in one line. The command line needs it: it loads no Trio."""
+"""Describe an error of a plugin in one line. Does not load Trio: the command line uses it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["one_line"]
 
-#: Places where an error of a plugin cannot be: trizmq itself, and the standard library.
+#: Places where an error of a plugin cannot originate: trizmq itself, and the standard library.
 _OURS: Final = str(Path(__file__).parents[1])
 _LIBRARY: Final = str(Path(os.__file__).parent)  # `sysconfig` knows it too, but takes 5 ms
 

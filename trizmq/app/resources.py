@@ -1,7 +1,7 @@
-"""Resources: what the lifespans yield, for arguments that are annotated with its type."""
+"""Resources: the values that lifespans yield, for arguments annotated with their types."""
 
 # The type that a lifespan yields is read from its annotation, at start, because handlers are
-# compiled before any lifespan is entered. Arguments of other types are not looked at again.
+# compiled before any lifespan is entered. Arguments of other types are not examined again.
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HOLDERS: Final = (AsyncGenerator, AsyncIterator, AbstractAsyncContextManager)
 #: Available in annotations even if a linter has moved them under `if TYPE_CHECKING`.
 _KNOWN: Final = {kind.__name__: kind for kind in _HOLDERS}
 
-#: The types here are not a plugin's own: an argument of such a type comes from the request.
+#: Types that are not a plugin's own: arguments of these types come from the request.
 _COMMON: Final = frozenset(
     {"abc", "builtins", "collections.abc", "contextlib", "msgspec", "typing"}
 )
@@ -36,7 +36,7 @@ _OURS: Final = (Headers, Principal, Request, Response)
 
 @final
 class Resource:
-    """What one lifespan yields.
+    """The value that one lifespan yields.
 
     Attributes:
       plugin: the name of the plugin.
@@ -53,7 +53,7 @@ class Resource:
         self._is_entered = False
         self._takers: list[tuple[dict[str, Any], str]] = []
 
-    def __getattr__(self, name: str) -> Any:  # only for what is not set
+    def __getattr__(self, name: str) -> Any:  # only called for an attribute that is not set
         raise RuntimeError(f"the lifespan of plugin {self.plugin!r} is not entered")
 
     def keep(self, value: object) -> None:
@@ -70,7 +70,7 @@ class Resource:
             del arguments[name]
 
     def fill(self, arguments: dict[str, Any], name: str) -> None:
-        """Let ``arguments`` contain the value as ``name``, while there is one."""
+        """Set ``name`` in ``arguments`` to the value while the lifespan is entered."""
         self._takers.append((arguments, name))
         if self._is_entered:
             arguments[name] = self.value

@@ -44,8 +44,8 @@ def result_writer(*, returns_nothing: bool) -> Callable[[object], Response]:
       HTTPError: from the returned function, 404 for None.
 
     """
-    # The type of the last value that was JSON: to find out that a value is no Response costs as
-    # much as to write a small one.
+    # The type of the last value that was JSON: detecting that a value is not a Response costs as
+    # much as encoding a small one.
     plain: type | None = None
 
     def write(value: object) -> Response:

@@ -1,4 +1,4 @@
-"""The router, with which plugins register their routes."""
+"""The router, which plugins use to register their routes."""
 
 from __future__ import annotations
 

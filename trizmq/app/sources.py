@@ -41,12 +41,12 @@ Kind: TypeAlias = Literal["body", "path", "principal", "query", "request", "reso
 
 _MISSING: Final = inspect.Parameter.empty
 
-#: How many mismatched names a 422 lists: a caller may have sent millions of them.
+#: The maximum number of mismatched names in a 422: a caller may have sent millions of them.
 _NAMES_AT_MOST: Final = 10
 _NAME_AT_MOST: Final = 100
 _TEXT_AT_MOST: Final = 1000
 
-#: How many values of a body are examined for them, because the loop waits in the meantime.
+#: The maximum number of values of a body to examine for them, because the loop waits meanwhile.
 _LOOKED_AT: Final = 2000
 
 
@@ -69,7 +69,7 @@ def from_path(parameter: Parameter, hint: Any) -> Source:
 
 
 def from_resource(resource: Resource) -> Source:
-    """Return the source of what a lifespan yields."""
+    """Return the source of a value that a lifespan yields."""
     return lambda _, __: resource.value
 
 

@@ -1,4 +1,4 @@
-"""`trizmq routes`, `plugins`, `services` and `health`: what would be served, and what is."""
+"""`trizmq routes`, `plugins`, `services` and `health`: listings, and the state of a broker."""
 
 from __future__ import annotations
 

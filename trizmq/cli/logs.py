@@ -45,7 +45,7 @@ class _Named(logging.Filter):
 
 
 class TextFormatter(logging.Formatter):
-    """``12:30:01 warning trizmq.app: message key=value``, and a traceback where there is one."""
+    """``12:30:01 warning trizmq.app: message key=value``, and a traceback if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line. Text from callers is escaped before it reaches the terminal."""
@@ -55,7 +55,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JSONFormatter(logging.Formatter):
-    """One object a line: ``time``, ``level``, ``logger``, ``message``, and every extra."""
+    """One object per line: ``time``, ``level``, ``logger``, ``message``, and every extra."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line; a value that JSON cannot represent is written as its ``str``."""
@@ -107,5 +107,5 @@ def _traceback(record: logging.LogRecord) -> str:
 def _encoded(document: dict[str, Any]) -> str:
     try:
         return orjson.dumps(document, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
-    except TypeError:  # a lone surrogate, or an integer over 64 bits: rare, and never a lost line
+    except TypeError:  # a lone surrogate, or an integer over 64 bits: the line must not be lost
         return json.dumps(document, default=str)

@@ -162,7 +162,7 @@ def _note(ctx: click.Context, option: click.Parameter, value: Any) -> None:
 
 
 def find_here(modules: tuple[str, ...]) -> tuple[str, ...]:
-    """Return ``modules``; if there are any, they can be in the current directory."""
+    """Return ``modules``, and let Python find them in the current directory."""
     # `python -m trizmq` looks in the current directory, so `trizmq` does it, too; but last, so
     # that no file there hides an installed module.
     if modules:

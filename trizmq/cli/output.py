@@ -98,7 +98,7 @@ def open_missing() -> None:
 
 
 def settle() -> None:
-    """Flush the streams; one that fails must not fail again when Python exits."""
+    """Flush the streams, and silence any that fails, so that it does not fail again at exit."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -25,7 +25,7 @@ __all__ = ["ReadyLine", "stay"]
 
 logger = logging.getLogger("trizmq.cli")
 
-#: How long Python may take to exit: it waits for threads that are not daemons, for executors
+#: Seconds that Python may take to exit: it waits for threads that are not daemons, for executors
 #: and for child processes, and handlers may have left some of them.
 EXIT_SECONDS: Final = 2.0
 
@@ -34,7 +34,7 @@ def stay(ctx: click.Context, start: Callable[..., Awaitable[None]], ready: Ready
     """Run ``start`` until a signal ends it; another exception is logged, with exit code 1.
 
     Raises:
-      ConfigError, PluginError: a mistake of the user; the group makes it a line and exit code 2.
+      ConfigError, PluginError: for a mistake of the user: one line and exit code 2.
 
     """
     tables = plugin_tables(ctx)
@@ -72,7 +72,7 @@ class ReadyLine:
     else runs.
 
     Args:
-      words: returns the line, given the value of ``started``. None: nothing is printed.
+      words: returns the line for the value of ``started``; None to print nothing.
 
     """
 

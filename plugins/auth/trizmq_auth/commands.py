@@ -72,7 +72,7 @@ state_dir_option = click.option(
     "--state-dir",
     type=click.Path(path_type=Path, file_okay=False),
     envvar="TRIZMQ_STATE_DIR",
-    help="Where tokens are kept.  [default: the user's state directory]",
+    help="Directory of the tokens.  [default: the user's state directory]",
 )
 
 
@@ -82,14 +82,14 @@ def token() -> None:
 
 
 @token.command
-@click.option("--principal", type=principal, required=True, metavar="NAME", help="Who it is for.")
+@click.option("--principal", type=principal, required=True, metavar="NAME", help="The caller.")
 @click.option(
     "--scope",
     "scopes",
     type=scope,
     multiple=True,
     metavar="S",
-    help="What it may do; may be repeated; * is everything.",
+    help="A scope; can be repeated; * includes all others.",
 )
 @click.option(
     "--expires", type=expiry, metavar="T", help="30d, 12h, or an ISO date (UTC).  [default: never]"
@@ -103,7 +103,7 @@ def new(
     text = store.add(principal, scopes, expires)
     try:
         click.echo(text)
-    except OSError:  # the user has not seen it
+    except OSError:  # the token was not printed
         store.revoke(text.partition(".")[0])
         raise
 

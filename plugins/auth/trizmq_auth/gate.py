@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["trizmq_admit", "trizmq_precondition", "verifier_of"]
 
 #: The response is the same for missing, unknown, expired and revoked tokens, at the broker and at
-#: the worker, so that guesses learn nothing from it.
+#: the worker, so that it reveals nothing to an attacker.
 UNAUTHORIZED: Final = Reject(
     401,
     "a valid token is required: authorization: Bearer TOKEN",
@@ -84,7 +84,7 @@ def trizmq_precondition(route: Route) -> Precondition:
 
 
 def _greet(request: Request, *, verifier: Verifier) -> None:
-    """Let every caller in, and set the principal if it is known."""
+    """Let every caller pass, and set the principal if it is known."""
     request.principal = _identify(request, verifier)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Stamp", "Token", "TokenStore", "digest_of"]
 
-#: Identifies one state of the file: modification time, inode, size.
+#: The identity of one state of the file: modification time, inode, size.
 Stamp: TypeAlias = tuple[int, int, int] | None
 
 

@@ -17,7 +17,7 @@ __all__ = ["LOOK_EVERY", "Verifier"]
 
 logger = logging.getLogger("trizmq.auth")
 
-#: Seconds for which the content of the file is trusted. A look costs 2 us, a call 16.
+#: Seconds between checks of the file. A check costs 2 us, a call 16.
 LOOK_EVERY: Final = 0.02
 
 #: The number of verified tokens to remember; beyond it, all are forgotten and verified again.
@@ -28,7 +28,7 @@ UNREACHABLE: Final = Token(id="", digest="0" * 64, principal="")
 
 
 class Verifier:
-    """Knows the tokens of one store, and notices changes within `LOOK_EVERY`."""
+    """Keeps the tokens of one store in memory, and detects changes within `LOOK_EVERY`."""
 
     # Uses the system's clock, not Trio's: the file changes in real time, whatever the clock of a
     # test does.
@@ -61,7 +61,7 @@ class Verifier:
 
     def _look(self) -> None:
         self._look_again = monotonic() + LOOK_EVERY
-        # Read the stamp first: changes after it are found at the next look.
+        # Read the stamp first: changes after it are found at the next check.
         stamp = self._store.stamp()
         if stamp != self._stamp:
             self._stamp = stamp
