@@ -1,8 +1,8 @@
-"""The broker's calls: one record for each, and the states that it passes through.
+"""The calls of the broker: a record for each, and its states.
 
-Rules. Everything about where a call stands is decided here: no other module sets its state, its
-worker, or what is counted of it. Each method of `Calls` is one step of `TRANSITIONS`; a step that
-is not in that table is a fault of the broker's, and raises.
+Rules. Only this module changes the state and the worker of a call, and the counts of calls and
+bytes. Each method of `Calls` is one transition of `TRANSITIONS`. A transition that is not in that
+table is a bug in the broker, and raises.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ _ENDED: Final = 4
 
 
 class CallState(IntEnum):
-    """Where a call stands in the broker.
+    """The state of a call in the broker.
 
     =========  ========================================================================
-    OPEN       it was read, and neither waits nor is at a worker
+    OPEN       it was read; it is not in a queue, and no worker has it
     QUEUED     it waits for a worker
     ASSIGNED   a worker has it
-    LINGERING  its caller has had its outcome, or has gone; its worker still has it
-    ENDED      nothing is left to be done
+    LINGERING  its caller has its outcome, or has gone; its worker still has it
+    ENDED      nothing is left to do
     =========  ========================================================================
 
-    The room of a worker comes back only when the worker says so: a handler that ignores its
-    cancellation keeps its room, and so its call lingers.
+    A call counts against its worker's capacity until the worker has reported its end: a handler
+    that ignores its cancellation still runs, so its call lingers.
     """
 
     OPEN = _OPEN
@@ -57,7 +57,7 @@ class CallState(IntEnum):
     ENDED = _ENDED
 
 
-#: The states that may follow each state, by the method of `Calls` that leads there.
+#: For each state, the methods of `Calls` that may change it, and the state that follows.
 TRANSITIONS: Final[Mapping[CallState, Mapping[str, CallState]]] = {
     CallState.OPEN: {
         "queue": CallState.QUEUED,
@@ -69,7 +69,7 @@ TRANSITIONS: Final[Mapping[CallState, Mapping[str, CallState]]] = {
         "end": CallState.ENDED,
     },
     CallState.ASSIGNED: {
-        "release": CallState.OPEN,  # its worker was lost, or never got it
+        "release": CallState.OPEN,  # its worker was lost, or did not get it
         "end": CallState.LINGERING,
     },
     CallState.LINGERING: {
@@ -78,7 +78,7 @@ TRANSITIONS: Final[Mapping[CallState, Mapping[str, CallState]]] = {
     CallState.ENDED: {},
 }
 
-#: The same as bits, for each state in its order.
+#: The same as bits, one integer for each state.
 _MAY_BECOME: Final = [
     sum(1 << following for following in TRANSITIONS[state].values()) for state in CallState
 ]
@@ -86,24 +86,24 @@ _MAY_BECOME: Final = [
 
 @final
 class Flight(Queued):
-    """One call in flight, from its being read to its end.
+    """A call, from the moment that it is read to its end.
 
     Attributes:
       peer: the client that made it.
-      return_path: how to answer it, in a dialect where that is not the same for all calls.
+      return_path: the way back to its client, in dialects where it differs between calls.
       worker: the worker that has it, or had it last.
-      token: what that worker knows it by.
-      wanted: the one worker that may have it, if a hook has said so.
-      attempts: how often it was given to a worker.
-      given_at: when it was given to its worker.
+      token: its id at that worker.
+      wanted: the only worker that may have it, if a hook chose one.
+      attempts: the number of times that it was dispatched.
+      given_at: the time when it was dispatched last.
       is_measured: whether the time that its worker takes counts for the service's estimate.
-      held: bytes of its body, as long as they are counted.
-      parts: how many parts of its response its caller was sent; ``sent``: how many bytes.
-      gathered: frames of parts that wait for the end.
+      held: the bytes of its body; 0 when they no longer count.
+      parts: the number of parts sent to the client; ``sent``: the number of bytes.
+      gathered: frames of parts that are kept until the response ends.
 
     """
 
-    # Written out, not a dataclass: one is made for each call.
+    # Not a dataclass, because one is made for each call.
     def __init__(
         self,
         peer: Peer,
@@ -132,7 +132,7 @@ class Flight(Queued):
 
     @property
     def state(self) -> CallState:
-        """Where it stands."""
+        """The state of the call."""
         return CallState(self._state)
 
     @property
@@ -142,12 +142,12 @@ class Flight(Queued):
 
     @property
     def has_worker(self) -> bool:
-        """Whether a worker has it, even though its caller may have gone."""
+        """Whether a worker has it, even if its caller has gone."""
         return self._state == _ASSIGNED or self._state == _LINGERING
 
     @property
     def may_be_repeated(self) -> bool:
-        """Whether a second worker may be given it: it is idempotent, and nothing was sent."""
+        """Whether another worker may get it: it is idempotent, and no part was sent."""
         is_idempotent = self.method in IDEMPOTENT_METHODS or "idempotency-key" in self.headers
         return is_idempotent and not self.parts
 
@@ -157,7 +157,7 @@ class Flight(Queued):
         return self.service.queue if self.wanted is None else self.wanted.queue
 
     def become(self, state: int) -> None:
-        """Change its state; for `Calls` alone."""
+        """Change its state. Only `Calls` may call this."""
         if not _MAY_BECOME[self._state] >> state & 1:
             raise RuntimeError(f"a call that is {self.state.name} cannot become {state}")
         self._state = state
@@ -165,14 +165,14 @@ class Flight(Queued):
 
 @final
 class Calls:
-    """Moves each call from state to state, and counts calls and bytes.
+    """Changes the states of calls, and counts calls and bytes.
 
     Attributes:
-      in_flight: calls that have not ended for their callers.
-      queued_bytes: about how many bytes the calls keep that wait.
-      held_bytes: bytes of the bodies of calls that wait, or that workers have.
-      unsent_bytes: bytes that were sent to clients and not read by them, as last noted.
-      deadlines: when each call that has not ended is due.
+      in_flight: the number of calls that have not ended for their callers.
+      queued_bytes: about the number of bytes that the waiting calls occupy.
+      held_bytes: the bytes of the bodies of calls that wait, or that workers have.
+      unsent_bytes: the bytes that clients had not read yet when this was last recorded.
+      deadlines: the deadline of each call that has not ended.
 
     """
 
@@ -184,7 +184,7 @@ class Calls:
         self.deadlines: Deadlines[Flight] = Deadlines()
 
     def open(self, flight: Flight) -> None:
-        """Take in a call; from now on it ends exactly once."""
+        """Record a new call. From now on, it ends exactly once."""
         peer = flight.peer
         peer.flights[flight.id] = flight
         flight.connection.calls += 1
@@ -196,7 +196,7 @@ class Calls:
         self.in_flight += 1
 
     def queue(self, flight: Flight, *, at_front: bool = False) -> None:
-        """Let it wait for a worker: behind all others of its connection, or before all."""
+        """Put a call at the end of its connection's line, or at the front of the queue."""
         flight.become(_QUEUED)
         flight.size = size_of(flight)
         self.queued_bytes += flight.size
@@ -206,11 +206,11 @@ class Calls:
             flight.queue.push(flight)
 
     def take(self, queue: RequestQueue[Flight]) -> Flight | None:
-        """Take the next call out of its queue, or return None if none waits."""
+        """Remove and return the next call of ``queue``; None if none waits."""
         return self._took(queue.pop())
 
     def take_suspect(self, queue: RequestQueue[Flight]) -> Flight | None:
-        """Likewise, of the calls that are given to a worker alone."""
+        """Remove and return the next suspect of ``queue``; None if none waits."""
         return self._took(queue.pop_suspect() if queue.has_suspects else None)
 
     def _took(self, flight: Flight | None) -> Flight | None:
@@ -220,7 +220,7 @@ class Calls:
         return flight
 
     def assign(self, flight: Flight, worker: Worker) -> None:
-        """Note that ``worker`` is given it."""
+        """Record that ``worker`` gets the call."""
         flight.become(_ASSIGNED)
         flight.worker = worker
         flight.attempts += 1
@@ -229,14 +229,14 @@ class Calls:
         worker.held += flight.held
 
     def release(self, flight: Flight) -> None:
-        """Note that its worker does not have it any more.
+        """Record that the worker does not have the call any more.
 
-        If its caller still waits it is open again, and another worker may have it.
+        If the caller still waits, the call is open again, and another worker may get it.
         """
         worker = flight.worker
         assert worker is not None
         flight.become(_ENDED if flight.ended else _OPEN)
-        if worker.flights:  # a worker in this process needs no tokens
+        if worker.flights:  # a worker in this process has no tokens
             worker.flights.pop(flight.token, None)
         worker.busy -= 1
         worker.held -= flight.held
@@ -245,7 +245,7 @@ class Calls:
             self._drop_body(flight)
 
     def end(self, flight: Flight) -> None:
-        """Note that its caller has had its outcome, or has gone."""
+        """Record that the caller has the outcome of the call, or has gone."""
         if flight.ended:
             raise RuntimeError("a call ends once for its caller")
         if flight._state == _QUEUED:

@@ -1,4 +1,4 @@
-"""Which call is given to which worker, and what becomes of the calls of one that is lost."""
+"""The dispatcher: gives calls to workers, and takes back the calls of lost workers."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ __all__ = ["Dispatcher"]
 
 @final
 class Dispatcher:
-    """Gives calls to workers with room, and takes them back from workers that are lost.
+    """Gives calls to workers with free capacity, and takes back the calls of lost workers.
 
-    Theory of operation. A call that was opened goes to a worker, or waits for one, and ends
-    once: see `CallState` for the states, and `TRANSITIONS` for the steps between them.
+    Theory of operation. An open call goes to a worker, or waits for one, and ends once:
+    see `CallState` for the states, and `TRANSITIONS` for the transitions between them.
 
     ==========  ==================================================================
     state       ends by
     ==========  ==================================================================
-    QUEUED      expiry 504 (no), cancellation, loss of its client; 503 (no) if it
-                would be answered too late
+    QUEUED      expiry 504 (no), cancellation, loss of its client; 503 (no) if the
+                response would be too late
     ASSIGNED    its response, expiry 504 (maybe), cancellation, loss of its client;
-                if its worker is lost it is QUEUED again, or ends with a 502
+                if its worker is lost, it is QUEUED again, or ends with a 502
     ==========  ==================================================================
 
-    A worker stops a call that ends otherwise than by its response. Its room comes back
-    when it says so, by `release`, and only then.
+    If a call ends without its response, its worker is asked to stop it. The worker's capacity
+    is free again only when the worker has reported the end: see `release`.
 
     ``now`` is the time of the last input; each input of the broker sets it.
     """
@@ -66,7 +66,7 @@ class Dispatcher:
     # -- workers -----------------------------------------------------------------------
 
     def join(self, worker: Worker) -> None:
-        """Let ``worker`` take calls of its services from now on."""
+        """Give ``worker`` calls of its services from now on."""
         worker.most_held = self._worker_bytes
         self.roster.join(worker)
         if any(self.services[name].queue.count for name in worker.services):
@@ -74,25 +74,25 @@ class Dispatcher:
         self._feed(worker)
 
     def retire(self, worker: Worker) -> None:
-        """Give ``worker`` nothing more; what it has it may finish."""
+        """Give ``worker`` no more calls; it may finish the calls that it has."""
         if worker.crew is not None:
             worker.crew.retire(worker)
         for flight in worker.queue.calls():
-            self.replies.refuse(flight, 503, "the worker that was named is gone")
+            self.replies.refuse(flight, 503, "the worker that a hook chose has left")
 
     def note_heard(self, worker: Worker) -> None:
-        """Take note that a worker that others were preferred to has been heard again."""
+        """Record that a quiet ``worker`` has sent a message again."""
         if worker.crew is not None:
             worker.crew.note_heard(worker)
 
     def lose(
         self, worker: Worker, *, is_death: bool = True, undelivered: Collection[Token] = ()
     ) -> None:
-        """Take back what ``worker`` has: it is gone. What may be repeated goes to another.
+        """Take back the calls of ``worker``, which has gone; repeat those that may be repeated.
 
         Args:
-          is_death: it did not say goodbye: what it had may be what ended it.
-          undelivered: tokens of calls that it was certainly never sent.
+          is_death: whether it left without a goodbye: one of its calls may be the cause.
+          undelivered: tokens of calls that were certainly never sent to it.
 
         """
         self.retire(worker)
@@ -129,7 +129,7 @@ class Dispatcher:
     # -- feeding -----------------------------------------------------------------------
 
     def _feed(self, worker: Worker) -> None:
-        """Give a worker that may have room what waits for it."""
+        """Give waiting calls to a worker, as long as it has capacity."""
         if not worker.busy and worker.has_room:
             suspect = self._suspects.take(worker)
             if suspect is not None:
@@ -137,7 +137,7 @@ class Dispatcher:
                 return
         self._fill(worker)
         if worker.has_room and worker.window < worker.capacity:
-            self._newcomers.discard(worker)  # nothing waits: there is nothing to share
+            self._newcomers.discard(worker)  # no call waits: there is nothing to share
 
     def _fill(self, worker: Worker) -> None:
         while worker.has_room and (flight := self._backlog.next_for(worker, self.now)):
@@ -145,14 +145,14 @@ class Dispatcher:
 
     def _feed_services(self, services: Iterable[Service]) -> None:
         for service in services:
-            # Several workers may have room: each has its turn, not one of them all.
+            # Several workers may have capacity: they take turns.
             while service.queue.count and (worker := service.pick(self.now)):
                 if not self._feed_once(worker):
                     break
             self._suspects.seek(service, self.now)
 
     def _feed_once(self, worker: Worker) -> bool:
-        """Give a worker with room one call; return whether there was one."""
+        """Give one call to a worker that has capacity; return whether a call waited."""
         flight = self._suspects.take(worker) or self._backlog.next_for(worker, self.now)
         if flight is not None:
             self._assign(flight, worker)
@@ -162,12 +162,12 @@ class Dispatcher:
 
     @property
     def next_tick(self) -> float:
-        """When to call `tick`, at the latest."""
+        """The latest time at which to call `tick`."""
         soon = min(self.calls.deadlines.next, self._newcomers.next_tick)
         return min(soon, min(self._suspects.next_tick, self.roster.next_tick))
 
     def tick(self, now: float) -> None:
-        """Let time pass for calls that wait; deadlines are the caller's to look at."""
+        """Do what is due for waiting calls and workers; the caller checks deadlines."""
         self.now = now
         grown = self._newcomers.tick(now)
         for worker in grown:
@@ -182,18 +182,18 @@ class Dispatcher:
                 self._free(worker)
         self.roster.tick(now)
 
-    # -- a call's way in ---------------------------------------------------------------
+    # -- the start of a call -----------------------------------------------------------
 
     def open(self, flight: Flight) -> None:
-        """Take in a call; from now on it ends exactly once."""
+        """Record and count a new call. From now on, it ends exactly once."""
         self.calls.open(flight)
         self._counters.calls += 1
 
     def reopen(self, flight: Flight) -> Flight:
-        """Take in a call again whose worker's answer a hook did not let pass.
+        """Open a call again, because a hook has sent it to another worker.
 
-        The same call under the same deadline, but a new record: the old one is the
-        worker's until its room is free.
+        The call and the deadline are the same, but the record is new: the old one belongs to
+        the first worker until it has released it.
         """
         call = Call(flight.id, 0, flight.method, flight.target, flight.headers, flight.body)
         again = Flight(flight.peer, call, flight.deadline, flight.service, flight.return_path)
@@ -205,7 +205,7 @@ class Dispatcher:
         return again
 
     def place(self, flight: Flight) -> None:
-        """Give an open call to a worker that has room, or let it wait for one."""
+        """Give an open call to a worker that has capacity, or let it wait for one."""
         wanted = flight.wanted
         if wanted is None:
             worker = flight.service.pick(self.now)
@@ -228,12 +228,12 @@ class Dispatcher:
             crew.note(worker)
         worker.assign(flight, self.now)
 
-    # -- a call's way out --------------------------------------------------------------
+    # -- the end of a call -------------------------------------------------------------
 
     def release(self, flight: Flight, *, was_stopped: bool = False) -> None:
-        """Take note that its worker is done with ``flight``: there is room again.
+        """Record that the worker of ``flight`` has finished, and give it the next call.
 
-        ``was_stopped``: it was not done to its end.
+        ``was_stopped``: whether the worker stopped the call before its end.
         """
         worker = flight.worker
         assert worker is not None
@@ -251,25 +251,25 @@ class Dispatcher:
             self._feed(worker)
 
     def _free(self, worker: Worker, *, had_suspect: bool = False) -> None:
-        """Let a worker that was reserved for suspects have what waits; then again suspects."""
+        """Give waiting calls to a worker that was reserved for suspects; then reserve again."""
         service = self._suspects.free(worker)
         if had_suspect and worker.capacity > 1:
-            # The others first: there may be many suspects, and it could do many of these.
+            # Other calls first: there may be many suspects, and it can have many others at once.
             self._fill(worker)
         self._feed(worker)
         if service is not None:
             self._suspects.seek(service, self.now)
 
     def part(self, flight: Flight, body: Body) -> None:
-        """Pass on a part of a response, or keep it where the client's dialect has none."""
+        """Send a part of a response, or keep it if the client's dialect has no parts."""
         if not flight.ended and (outcome := self.replies.part(flight, body)):
             self._counters.lost += 1
             self.stop(flight, outcome)
 
     def stop(self, flight: Flight, outcome: Outcome | None = None) -> None:
-        """End a call from outside, and cancel it at its worker.
+        """End a call before its worker has responded, and cancel it at the worker.
 
-        ``outcome``: the caller's response; None if the caller has gone.
+        ``outcome``: the response for the caller; None if the caller has gone.
         """
         if outcome is not None:
             self.replies.answer(flight, outcome)
@@ -279,12 +279,12 @@ class Dispatcher:
             flight.worker.cancel(flight)
 
     def give_up(self, flight: Flight) -> None:
-        """End a call whose caller has gone, or has cancelled it."""
+        """End a call whose caller has gone or has cancelled it."""
         self._counters.cancelled += 1
         self.stop(flight)
 
     def give_up_all_of(self, peer: Peer) -> None:
-        """Stop and answer every call of a client: no more of them will be served here."""
+        """End every call of a client with a 502 or 503: this broker will serve none of them."""
         for flight in list(peer.flights.values()):
             if flight.attempts:
                 self._counters.lost += 1

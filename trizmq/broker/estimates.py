@@ -1,4 +1,4 @@
-"""How long calls usually take: the mean of a service, and of each of its routes."""
+"""The mean duration of calls, for each service and for each of its routes."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ if TYPE_CHECKING:
 __all__ = ["Estimate", "Estimates"]
 
 
-#: So many ends are an estimate; fewer are an accident.
+#: The number of finished calls after which the mean counts as an estimate.
 KNOWN: Final = 8
 
-#: How much one end counts.
+#: The weight of one finished call in the mean.
 WEIGHT: Final = 0.1
 
-#: The number of routes of one service with estimates of their own.
+#: The maximum number of routes of a service that have their own estimates.
 MOST: Final = 256
 
 
 @final
 class Estimate:
-    """A mean in which the past fades."""
+    """A moving mean, in which older values count less."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
         self.count = 0
-        #: Whether enough has been seen.
+        #: Whether there were enough calls for an estimate.
         self.is_known = False
 
     def add(self, seconds: float) -> None:
-        """Take in one end."""
+        """Add the duration of a finished call."""
         self.count += 1
         self.is_known = self.count >= KNOWN
         self.seconds += (seconds - self.seconds) * max(WEIGHT, 1 / self.count)
@@ -41,11 +41,11 @@ class Estimate:
 
 @final
 class Estimates:
-    """Of one service: the mean of all its calls, and that of each route.
+    """The mean durations of one service: of all its calls, and of each route.
 
-    The broker does not match routes. It tells them apart by the method and the segments of
-    the path, where each segment that is not literally in some route of a worker counts as a
-    parameter. A service of MDP workers, which tell no routes, is one route.
+    The broker does not match routes. It distinguishes them by the method and the segments of
+    the path, where each segment that is not a literal of any route of a worker counts as a
+    parameter. A service of MDP workers, which announce no routes, has only one.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Estimates:
         self._has_routes = False
 
     def note_routes(self, service: str, routes: Sequence[str]) -> None:
-        """Note the routes of a new worker, like ``"GET /users/{user_id:int}"``."""
+        """Record the routes of a new worker, like ``"GET /users/{user_id:int}"``."""
         paths = [route.partition(" ")[2].split("/")[1:] for route in routes[:MOST]]
         own = [path for path in paths if path[:1] == [service]]
         self._has_routes = bool(own)
@@ -69,9 +69,9 @@ class Estimates:
         return f"{call.method} {'/'.join(shape)}"
 
     def add(self, call: Work, seconds: float, *, was_stopped: bool) -> None:
-        """Take in the end of a call: its worker had it for so long.
+        """Add a finished call that its worker had for ``seconds``.
 
-        ``was_stopped``: it would have taken longer, by an unknown time.
+        ``was_stopped``: whether it was stopped; it would have taken longer.
         """
         estimates = [self.whole]
         if self._has_routes:
@@ -84,6 +84,6 @@ class Estimates:
                 estimate.add(seconds)
 
     def usual(self, call: Work) -> float:
-        """Return how long a call like this usually takes; 0 if that is not known."""
+        """Return the estimated duration of a call in seconds; 0 if it is not known."""
         estimate = self._routes.get(self._route(call)) if self._has_routes else self.whole
         return estimate.seconds if estimate is not None and estimate.is_known else 0.0

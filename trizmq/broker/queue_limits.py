@@ -1,4 +1,4 @@
-"""Limits of the queue: which calls may wait, and which are refused when too many do."""
+"""The limits of queues: which calls may wait, and which are refused if too many wait."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 __all__ = ["Backlog", "Shedding"]
 
 
-#: How much of the time that a call has may be spent in the queue: nearly all of it; but once
-#: a service is overloaded, so much of it that what is estimated may be wrong.
+#: The maximum fraction of a call's remaining time that it may wait in the queue: usually, and
+#: while the service is overloaded. The second is lower, because estimates may be wrong.
 USUALLY: Final = 0.9
 
 OVERLOADED: Final = 0.25
 
-#: One in so many is served all the same, so that an estimate that has become wrong recovers.
+#: One refusal in this many is skipped, so that an estimate that has become wrong recovers.
 SPARED: Final = 50
 
-#: MDP has no word for a deadline. Of a connection whose calls would wait for so many seconds
-#: the newest is served first: its caller may still wait. With a whole second a third of the
-#: capacity was spent on callers that had gone, where these wait for 0.3 s and the load is 1.2
-#: times what can be served: there it takes five seconds until the queue is so long.
+#: MDP has no deadlines. If the calls of an MDP connection would wait for more seconds than this,
+#: the newest is served first, because its caller may still wait. With callers that wait for 0.3 s
+#: and a load of 1.2 times the capacity, a value of 1.0 spent a third of the capacity on callers
+#: that had gone: the queue needs five seconds to become that long.
 PATIENCE: Final = 0.25
 
-#: Of the calls that did not have to wait one in so many is measured, and each that comes so many
-#: seconds after the last. (A prime: calls of two routes that come in turn are both measured.)
+#: One in `MEASURED` of the calls that did not wait is measured, and each that comes `UNMEASURED`
+#: seconds after the last. (A prime, so that calls of two routes in turn are both measured.)
 MEASURED: Final = 31
 
 UNMEASURED: Final = 0.01
@@ -43,25 +43,25 @@ UNMEASURED: Final = 0.01
 
 @final
 class Shedding:
-    """Decides by the time that a call has, the calls before it, and how long these take.
+    """Refuses calls that would be late, by their deadlines and the estimates of their service.
 
-    Theory of operation. More calls than can be served are no harm as long as those are
-    refused that could not be served in time. Then the workers serve only callers that still
-    wait, and a refused caller knows it at once, and can go elsewhere. So:
+    Theory of operation. Overload is harmless if the broker refuses the calls that could not be
+    served in time. Then the workers serve only callers that still wait, and a refused caller
+    knows immediately that it should try elsewhere. So:
 
-    1. A call that has to wait is refused if the calls before it need longer than it has.
-       From then until its queue has been empty the service is *overloaded*, and a call may
-       spend a quarter of its time in the queue, not all: estimates are wrong at times, and
-       a queue as long as the deadline makes of each mistake a call that was served in vain.
-    2. A call whose turn it is, and that has less time left than its route usually needs, is
-       refused: something is worse than was estimated. With it go the oldest calls of its
-       connection that would be too late were they served last. So the newest that can still
-       make it are next, not those that miss their deadlines one after another.
-    3. MDP has no deadlines. Where calls of a connection would wait for more than `PATIENCE`,
+    1. A call that has to wait is refused if the calls before it need more time than it has.
+       From then until its queue has been empty, the service is *overloaded*, and a call may
+       spend only a quarter of its time in the queue. Estimates are sometimes wrong, and if the
+       queue is as long as the deadline, each error means a call that is served in vain.
+    2. The next call is refused if it has less time left than its route usually needs: the wait
+       was longer than estimated. The oldest calls of its connection that would be too late if
+       they were served last are refused, too. So the newest calls that can still be in time are
+       next, and the calls do not miss their deadlines one after another.
+    3. MDP has no deadlines. If the calls of a connection would wait for more than `PATIENCE`,
        the newest goes first, until none of them waits.
 
-    A call that finds a free worker is never refused here, and what is not known is not
-    estimated: the first calls of a service are all taken.
+    A call for which a worker is free is never refused here. As long as there is no estimate, as
+    for the first calls of a service, no call is refused.
     """
 
     def __init__(self, services: Mapping[str, Service]) -> None:
@@ -71,7 +71,7 @@ class Shedding:
         self._measured_at = 0.0
 
     def note_start(self, flight: Flight, now: float) -> None:
-        """Note that a worker is given a call, and decide whether it is measured."""
+        """Record that a worker gets a call, and decide whether it is measured."""
         flight.given_at = now
         self._unmeasured += 1
         if (
@@ -84,13 +84,13 @@ class Shedding:
             flight.is_measured = True
 
     def note_end(self, flight: Flight, now: float, *, was_stopped: bool) -> None:
-        """Note that a worker is done with a call."""
+        """Record that a worker has finished a call."""
         if flight.is_measured:
             seconds = max(0.0, now - flight.given_at)
             flight.service.estimates.add(flight, seconds, was_stopped=was_stopped)
 
     def wait(self, flight: Flight, before: int) -> float:
-        """Return how long a call is likely to wait; 0 if that is not known."""
+        """Return the estimated wait of a call in seconds; 0 if it is not known."""
         service = flight.service
         usual = service.estimates.whole
         if not (usual.is_known and before):
@@ -98,13 +98,13 @@ class Shedding:
         capacity = 0
         for crew in service.crews:
             capacity += crew.capacity
-            for name in crew.services:  # their calls take turns with ours
+            for name in crew.services:  # their calls take turns with these
                 if name != service.name:
                     before += min(before, self._services[name].queue.count)
         return before * usual.seconds / capacity if capacity else 0.0
 
     def refuses(self, flight: Flight, now: float) -> float:
-        """Tell whether a call should not wait: after how many seconds it may; 0: it should."""
+        """Return 0 if a call may wait, else the seconds after which it should be retried."""
         service, connection = flight.service, flight.connection
         if flight.wanted is not None:
             return 0.0
@@ -113,7 +113,7 @@ class Shedding:
             return 0.0
         spare = flight.deadline - now - service.estimates.usual(flight)
         if wait > spare * (OVERLOADED if service.is_overloaded else USUALLY):
-            service.is_overloaded |= spare > 0.0  # else its route is slow, not the queue long
+            service.is_overloaded |= spare > 0.0  # else the route is slow, and the queue not long
             return 0.0 if self._spares() else wait
         if wait > PATIENCE and flight.peer.pipelines:
             line = service.queue.line(connection)
@@ -122,7 +122,7 @@ class Shedding:
         return 0.0
 
     def is_too_late(self, flight: Flight, now: float, wait: float = 0.0) -> bool:
-        """Tell whether it is too late to give a call to a worker, ``wait`` seconds from now."""
+        """Return whether a call would end too late if a worker got it in ``wait`` seconds."""
         usual = flight.service.estimates.usual(flight)
         return bool(usual) and flight.deadline - now - wait < usual and not self._spares()
 
@@ -136,7 +136,7 @@ class Shedding:
 
 @final
 class Backlog:
-    """Fills and empties the queues of services, within the limits, and within the deadlines."""
+    """Adds calls to the queues of services and removes them, within limits and deadlines."""
 
     def __init__(
         self, limits: Limits, services: Mapping[str, Service], calls: Calls, replies: Replies
@@ -170,13 +170,13 @@ class Backlog:
         )
 
     def wait_again(self, flight: Flight) -> None:
-        """Let a call wait, before all others, whose worker was lost."""
+        """Put a call whose worker was lost at the front of its queue."""
         flight.wanted = None
         flight.gathered.clear()
         self._calls.queue(flight, at_front=True)
 
     def next_for(self, worker: Worker, now: float) -> Flight | None:
-        """Take the next call for ``worker`` that can still be answered in time."""
+        """Remove and return the next call for ``worker`` that can still end in time."""
         while flight := self._take(worker):
             if not self.shedding.is_too_late(flight, now):
                 return flight
@@ -196,7 +196,7 @@ class Backlog:
             turn = (crew.turn + step) % len(names)
             service = self._services[names[turn]]
             if flight := self._calls.take(service.queue):
-                crew.turn = (turn + 1) % len(names)  # next time the others are first
+                crew.turn = (turn + 1) % len(names)  # next time, start with the others
                 return flight
             service.is_overloaded = False
         return None

@@ -1,4 +1,4 @@
-"""The calls that wait for a worker: clients take turns."""
+"""Queues of calls that wait for a worker; clients take turns."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "Line", "Queued", "RequestQueue"]
 
-#: Where a queue is full, among so many lines the longest is looked for.
+#: The maximum number of lines to search for the longest one if a queue is full.
 LOOKED_AT: Final = 8
 
 
 @final
 @dataclass(eq=False)
 class Connection:
-    """What all clients behind one routing id share: their limits, and their turn."""
+    """The state that all clients behind one routing id share: they share limits and turns."""
 
     calls: int = 0
     queued_bytes: int = 0
-    #: Bytes of the bodies of its calls that wait, or that workers have.
+    #: The bytes of the bodies of its calls that wait, or that workers have.
     held: int = 0
     lag: Lag = field(default_factory=Lag)
 
@@ -35,10 +35,10 @@ class Queued(Work):
     """A call that can wait in a queue.
 
     Attributes:
-      connection: it takes turns with the other connections.
-      client: on its connection it takes turns with the calls of other clients; any object.
-      size: how many bytes it keeps while it waits.
-      deaths: how many workers were lost while they had it.
+      connection: its connection, which takes turns with the other connections.
+      client: its client, any object; the clients of a connection take turns.
+      size: the number of bytes that it occupies while it waits.
+      deaths: the number of workers that were lost while they had it.
 
     """
 
@@ -57,19 +57,19 @@ Q = TypeVar("Q", bound=Queued)
 
 @final
 class Line(Generic[Q]):
-    """The calls of one connection. Behind a queue device are many clients: these take turns, too.
+    """The calls of one connection. Its clients take turns; behind a queue device, there are many.
 
     Attributes:
-      count: how many calls wait.
-      newest_first: whether the newest call goes first: the wait is long, and deadlines are unknown.
+      count: the number of calls that wait.
+      newest_first: whether the newest call goes first, because the wait is long without deadlines.
 
     """
 
     def __init__(self) -> None:
         self.count = 0
         self.newest_first = False
-        # Ordered dicts, because a call can leave from anywhere in its line, and at once:
-        # were it only marked, a client that calls and cancels could fill the memory.
+        # Ordered dicts, because a call can leave immediately from anywhere in its line. If it
+        # were only marked, a client that calls and cancels could fill the memory.
         self._peers: OrderedDict[object, OrderedDict[Q, None]] = OrderedDict()
 
     def push(self, call: Q, *, at_front: bool) -> None:
@@ -84,7 +84,7 @@ class Line(Generic[Q]):
         self.count += 1
 
     def next(self) -> Q:
-        """Return the call whose turn it is."""
+        """Return the call that is next; then it is another client's turn."""
         peer = next(iter(self._peers))
         self._peers.move_to_end(peer)
         calls = self._peers[peer]
@@ -101,7 +101,7 @@ class Line(Generic[Q]):
         return next(reversed(self._peers[next(reversed(self._peers))]))
 
     def leave(self, call: Q) -> None:
-        """Take out a call."""
+        """Remove a call."""
         calls = self._peers[call.client]
         del calls[call]
         if not calls:
@@ -109,7 +109,7 @@ class Line(Generic[Q]):
         self.count -= 1
 
     def calls(self) -> list[Q]:
-        """Return all that waits."""
+        """Return all calls that wait."""
         return [call for calls in self._peers.values() for call in calls]
 
 
@@ -120,8 +120,8 @@ class RequestQueue(Generic[Q]):
     One client with a thousand calls delays another's single call by one call, not by a
     thousand (RFC 7: the broker SHOULD be fair).
 
-    Apart from them wait the *suspects*: calls whose worker was lost while it had them. Each
-    goes to a worker that has nothing else, so `pop` does not return them.
+    The *suspects* wait separately: calls whose worker was lost while it had them. Each goes to a
+    worker that has no other call, so `pop` does not return them.
     """
 
     def __init__(self) -> None:
@@ -136,7 +136,7 @@ class RequestQueue(Generic[Q]):
         self._count(call, 1)
 
     def push_front(self, call: Q) -> None:
-        """Put ``call`` before all others: it has waited its turn once already."""
+        """Put ``call``, which has already waited once, before all others."""
         if call.deaths:
             self._suspects[call] = None
             self._suspects.move_to_end(call, last=False)
@@ -153,7 +153,7 @@ class RequestQueue(Generic[Q]):
         return line
 
     def pop(self) -> Q | None:
-        """Take a call of the connection whose turn it is, or None."""
+        """Remove and return a call of the connection whose turn it is; None if none waits."""
         if not self._lines:
             return None
         connection = next(iter(self._lines))
@@ -164,21 +164,21 @@ class RequestQueue(Generic[Q]):
 
     @property
     def has_suspects(self) -> bool:
-        """Whether calls wait that are to be given to a worker alone."""
+        """Whether suspects wait."""
         return bool(self._suspects)
 
     def pop_suspect(self) -> Q:
-        """Take the first of the calls that are to be given to a worker alone."""
+        """Remove and return the first suspect."""
         call = next(iter(self._suspects))
         self.leave(call)
         return call
 
     def line(self, connection: Connection) -> Line[Q] | None:
-        """Return what waits of one connection."""
+        """Return the waiting calls of a connection; None if none waits."""
         return self._lines.get(connection)
 
     def before(self, connection: Connection) -> int:
-        """Return how many calls go before one that would be pushed now."""
+        """Return the number of calls before one that would be pushed now."""
         line = self._lines.get(connection)
         if line is None or line.newest_first:
             return len(self._suspects) + len(self._lines)
@@ -186,10 +186,10 @@ class RequestQueue(Generic[Q]):
         return len(self._suspects) + min(turns, self.count - len(self._suspects))
 
     def surplus(self, connection: Connection) -> Q | None:
-        """Return a call that should make room for one of ``connection``, which has few here.
+        """Return a call to refuse in favor of one of ``connection``, if that has few calls here.
 
-        It is the one that would be the last of its line, the longest of some that were looked
-        at: there may be many.
+        It is the call that would be the last of its line, which is the longest of the first
+        `LOOKED_AT` lines.
         """
         line = self._lines.get(connection)
         few = line.count if line is not None else 0
@@ -199,7 +199,7 @@ class RequestQueue(Generic[Q]):
         return longest.oldest if longest.newest_first else longest.newest
 
     def leave(self, call: Q) -> None:
-        """Take out a call that was pushed: it is dispatched, or has ended."""
+        """Remove a call that was pushed: it is dispatched, or has ended."""
         if call in self._suspects:
             del self._suspects[call]
         else:
@@ -211,7 +211,7 @@ class RequestQueue(Generic[Q]):
         self._count(call, -1)
 
     def calls(self) -> list[Q]:
-        """Return all that waits."""
+        """Return all calls that wait."""
         waiting = [call for line in self._lines.values() for call in line.calls()]
         return [*self._suspects, *waiting]
 

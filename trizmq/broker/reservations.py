@@ -1,4 +1,4 @@
-"""Workers that are kept free: for suspect calls, and for other workers' share."""
+"""Reservations: workers that are kept free for suspects, and the limits of new workers."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_DEATHS", "Newcomers", "Suspects"]
 
-#: A call that has lost so many workers is given to no other.
+#: The number of lost workers after which a call is not dispatched again.
 MAX_DEATHS: Final = 2
 
-#: Seconds until a suspect is given to a worker that still has other calls in hand.
+#: Seconds after which a suspect is given to a worker that still has other calls.
 PATIENCE: Final = 1.0
 
 
 @final
 class Suspects:
-    """Sees to it that each suspect is given to a worker that has nothing else in hand.
+    """Ensures that each suspect is given to a worker that has no other call.
 
-    So the call that ends its workers takes no other with it, except for those that its first
-    worker had. Workers that are empty are given suspects first. If all have calls in hand, one
-    of them is *reserved*: it is given nothing more until it is empty; but not for long, for
-    what it has may be calls that last. Of the workers of a service half are reserved at most.
+    So a call that kills its workers affects no other calls, except those that its first worker
+    had. Idle workers get suspects first. If all workers have calls, one of them is *reserved*: it
+    gets no more calls until it is idle, but not for long, because its calls may take long. At
+    most half of the workers of a service are reserved.
     """
 
     def __init__(self, services: Mapping[str, Service], calls: Calls) -> None:
         self._services = services
         self._calls = calls
-        # Workers that are reserved, for which service, and when that has been long enough.
+        # The reserved workers, with the service, and the time when the reservation ends.
         self._reserved: dict[Worker, tuple[Service, float]] = {}
 
     def take(self, worker: Worker) -> Flight | None:
-        """Return a suspect that an empty ``worker`` should have now; it is reserved for that."""
+        """Reserve an idle ``worker`` for a suspect, and return the suspect; else return None."""
         if worker.crew is None or worker.busy:
             return None
         for name in worker.crew.services:
@@ -51,7 +51,7 @@ class Suspects:
         return None
 
     def seek(self, service: Service, now: float) -> None:
-        """Reserve a worker if suspects of ``service`` wait, and none is reserved for them."""
+        """Reserve a worker if suspects of ``service`` wait, and not too many are reserved."""
         if service.queue.has_suspects and self._may_reserve(service):
             worker = service.least_busy()
             if worker is not None and worker not in self._reserved:
@@ -68,7 +68,7 @@ class Suspects:
             worker.crew.note(worker)
 
     def free(self, worker: Worker) -> Service | None:
-        """Give ``worker`` back to all; return the service for which it was reserved."""
+        """End the reservation of ``worker``; return the service for which it was reserved."""
         found = self._reserved.pop(worker, None)
         worker.is_reserved = False
         if worker.crew is not None:
@@ -77,13 +77,13 @@ class Suspects:
 
     @property
     def next_tick(self) -> float:
-        """When to call `overdue` again, at the latest."""
-        if not self._reserved:  # nearly always
+        """The latest time at which to call `overdue` again."""
+        if not self._reserved:  # the usual case
             return NEVER
         return min(until for _, until in self._reserved.values())
 
     def overdue(self, now: float) -> list[tuple[Worker, Flight | None]]:
-        """Return workers that did not become empty in time, each with the suspect to be given."""
+        """Return workers that did not become idle in time, with the suspect for each, if any."""
         found: list[tuple[Worker, Flight | None]] = []
         for worker, (service, until) in list(self._reserved.items()):
             if until > now:
@@ -96,17 +96,17 @@ class Suspects:
         return found
 
 
-#: Calls that a newcomer is given at once; twice as many after each interval in seconds.
+#: The number of calls that a new worker gets at once; it doubles every `INTERVAL` seconds.
 FIRST: Final = 8
 INTERVAL: Final = 0.05
 
 
 @final
 class Newcomers:
-    """Lets a newcomer's share of the queue grow, so that those that come next have theirs.
+    """Limits the calls of a new worker at first, so that the workers after it get some, too.
 
-    Processes that were started together say hello one after another. Were the first given all
-    that it can take, it would sit on calls that the others could do.
+    Processes that were started together send their hellos one after another. If the first got
+    calls up to its capacity, it would hold calls that the others could serve.
     """
 
     def __init__(self) -> None:
@@ -114,14 +114,14 @@ class Newcomers:
         self.next_tick = float("inf")
 
     def add(self, worker: Worker, now: float) -> None:
-        """Bound what ``worker`` may have."""
+        """Limit the number of calls that ``worker`` may have."""
         if worker.capacity > FIRST:
             worker.window = FIRST
             self._workers[worker] = None
             self.next_tick = min(self.next_tick, now + INTERVAL)
 
     def discard(self, worker: Worker) -> None:
-        """Let ``worker`` have all that it can take, or forget it."""
+        """End the limit of ``worker``, because no calls wait or it has gone."""
         if self._workers.pop(worker, None) is None and worker.window >= worker.capacity:
             return
         worker.window = UNBOUNDED
@@ -129,7 +129,7 @@ class Newcomers:
             self.next_tick = float("inf")
 
     def tick(self, now: float) -> list[Worker]:
-        """Let time pass; return those that may have more now."""
+        """Double the limits that are due; return the workers that may have more calls now."""
         if now < self.next_tick:
             return []
         grown = list(self._workers)

@@ -1,4 +1,4 @@
-"""Services: their workers, their queue, and the roster of all of them."""
+"""Services, with their workers and queues, and the roster of all services."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ __all__ = ["Roster", "Service"]
 class Service:
     """A name, the workers that offer it now, and the calls that wait for one.
 
-    What workers have announced ends with them. The name alone is remembered for a while,
-    because calls may wait for the next worker; it does not count against the limit.
+    What a worker has announced is forgotten when it leaves. Only the name is remembered for a
+    while, because calls may wait for the next worker; it does not count against the limit.
 
     Attributes:
-      was_offered: a worker has offered it, or is expected to: calls wait for the next one.
-      is_expected: the process that serves it starts workers for it by itself.
-      is_suspended: there is no worker, and none will come soon.
-      is_overloaded: calls were refused because they would have waited for too long, and the
-        queue has not been empty since.
-      deserted_at: when its last worker left; infinity while it has one.
+      was_offered: whether a worker has offered it, or is expected to; if so, calls wait for one.
+      is_expected: whether this process itself starts workers for it.
+      is_suspended: whether it has no worker, and none is expected soon.
+      is_overloaded: whether calls were refused because they would have waited for too long, and
+        the queue has not been empty since.
+      deserted_at: the time when its last worker left; infinity while it has one.
 
     """
 
@@ -47,16 +47,16 @@ class Service:
         self.is_suspended = False
         self.is_overloaded = False
         self.deserted_at = float("inf")
-        #: All its workers have announced a public route, or it is the broker's own: no hook has
-        #: to know the caller.
+        #: Whether anyone may call some path of it: all its workers have announced a public route,
+        #: or it is the broker's own service.
         self.has_public_routes = is_mmi(name)
-        self._is_public = False  # as expected, while there is no worker
+        self._is_public = False  # the expected value, while there is no worker
         self._workers: dict[Worker, None] = {}
         self._crews: list[Crew] = []
 
     @property
     def workers(self) -> int:
-        """How many workers offer it, busy ones included."""
+        """The number of workers that offer it, including busy ones."""
         return len(self._workers)
 
     @property
@@ -65,7 +65,7 @@ class Service:
         return bool(self._workers) or self.is_expected
 
     def expect(self, *, is_public: bool) -> None:
-        """Note that this process starts workers for it, with public routes if ``is_public``."""
+        """Expect workers that this process starts, with public routes if ``is_public``."""
         self.was_offered = self.is_expected = True
         self._is_public = is_public
         self._note_workers()
@@ -81,7 +81,7 @@ class Service:
         self._note_workers()
 
     def leave(self, worker: Worker, crew: Crew, now: float) -> None:
-        """Take out a worker."""
+        """Remove a worker."""
         self._workers.pop(worker, None)
         if not crew.workers and crew in self._crews:
             self._crews.remove(crew)
@@ -99,11 +99,11 @@ class Service:
 
     @property
     def crews(self) -> list[Crew]:
-        """Its workers, those together that offer the same."""
+        """Its workers, grouped by the services that they offer."""
         return self._crews
 
     def pick(self, now: float) -> Worker | None:
-        """Return the worker that should have the next call, or None if none has room."""
+        """Return the worker for the next call; None if no worker has capacity."""
         crews = self._crews
         if len(crews) == 1:
             return crews[0].first(now)
@@ -117,27 +117,27 @@ class Service:
         return best
 
     def least_busy(self) -> Worker | None:
-        """Return the worker that is likely to be the first to have nothing in hand."""
+        """Return the worker with the fewest calls, which is likely to be idle first."""
         staying = [worker for worker in self._workers if not worker.is_leaving]
         return min(staying, key=lambda worker: worker.busy, default=None)
 
 
 @final
 class Roster:
-    """Services by name; those that no worker offers are remembered, for a while."""
+    """Services by name; those that no worker offers are remembered for a while."""
 
     def __init__(self, limits: Limits) -> None:
         self.services: dict[str, Service] = {}
-        #: How many workers there are.
+        #: The number of workers.
         self.workers = 0
         self._limits = limits
         self._quiet_after = 1.5 * limits.heartbeat
         self._crews: dict[frozenset[str], Crew] = {}
-        # Services whose last worker has left, in the order in which that was.
+        # Services whose last worker has left, in the order in which they lost it.
         self._deserted: deque[Service] = deque()
 
     def has_room_for(self, names: Collection[str]) -> bool:
-        """Tell whether a worker may offer ``names``: of those that are offered now."""
+        """Return whether the services would be within the limit if a worker offered ``names``."""
         known = self.services
         new = sum(name not in known or not known[name].takes_a_place for name in set(names))
         return new + sum(one.takes_a_place for one in known.values()) <= self._limits.services
@@ -157,7 +157,7 @@ class Roster:
             self.services[name].join(worker, crew)
 
     def leave(self, worker: Worker, now: float) -> None:
-        """Take a worker out of its services."""
+        """Remove a worker from its services."""
         crew = worker.crew
         if crew is None:
             return
@@ -174,20 +174,20 @@ class Roster:
 
     @property
     def next_tick(self) -> float:
-        """When to call `tick`, at the latest."""
+        """The latest time at which to call `tick`."""
         if not self._deserted:
             return NEVER
         return self._deserted[0].deserted_at + self._limits.remembered
 
     def tick(self, now: float) -> None:
-        """Forget services that were deserted long ago, or too many of them."""
+        """Forget services without workers: those deserted long ago, and those over the limit."""
         most = 2 * self._limits.services
         while self._deserted and (now >= self.next_tick or len(self.services) > most):
             service = self._deserted.popleft()
             if service.deserted_at == float("inf") or service.is_expected:
-                continue  # there is a worker again
+                continue  # it has a worker again
             if service.queue.count:
-                service.deserted_at = now  # calls wait for it: remember it again
+                service.deserted_at = now  # calls wait for it: remember it for longer
                 self._deserted.append(service)
                 return
             if self.services.get(service.name) is service:

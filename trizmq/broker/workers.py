@@ -1,4 +1,4 @@
-"""Workers, as the broker sees them, and the choice between those with the same services."""
+"""The broker's view of workers, and the choice between workers with the same services."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ if TYPE_CHECKING:
 __all__ = ["Crew", "Token", "Worker"]
 
 
-#: What a worker knows a call by: an id in the native dialect; in MDP a client address that
-#: was minted for this one dispatch, so that a routing id is never seen, nor of use.
+#: The id of a call at its worker: an integer in the native dialect; in MDP, a client address that
+#: is made for one dispatch, so that workers never see a routing id and could not use one.
 Token: TypeAlias = int | bytes
 
 
 class Worker(ABC):
-    """A port by which the broker reaches a worker, with what the dispatcher knows of it.
+    """A port through which the broker reaches a worker, with the dispatcher's data about it.
 
     The calls are `calls.Flight`; they are `Any` here because a flight knows its worker, and
     imports run one way.
 
     Attributes:
-      name: for people.
-      dialect: what it speaks, for people: ``"local"``, ``"native"``, ``"mdp02"`` ...
-      public: those of its services that have public routes.
-      routes: for people: ``"GET /users/{user_id:int}"``.
-      busy: how many calls it has.
-      flights: the calls that it has, by token; a worker in this process needs no token.
-      queue: calls that wait for this worker and no other.
-      is_leaving: it is given nothing more.
-      takes: how large a call may be, if that is less than what the broker takes.
-      checks_sizes: whether it holds its responses against the limits itself.
-      crew: those that offer the same services.
-      level: where its crew keeps it: by how many calls it has; -1 if it has no room.
-      is_quiet: it was silent for so long that others are given calls first.
-      is_reserved: it is given nothing, because it has a suspect, or is to have one when it
-        is empty.
-      held: bytes of the bodies of its calls; ``most_held``: it is given no more than that.
-      window: how many calls it may have now: it came while many waited, and others may be
-        coming.
+      name: its name, for display.
+      dialect: its dialect, for display: ``"local"``, ``"native"``, ``"mdp02"`` ...
+      public: its services that have public routes.
+      routes: its routes, for display and estimates: ``"GET /users/{user_id:int}"``.
+      busy: the number of calls that it has.
+      flights: the calls that it has, by token; a worker in this process has no tokens.
+      queue: the calls that wait for this worker only.
+      is_leaving: whether it gets no more calls.
+      takes: the largest call that it accepts, if that is less than the broker accepts.
+      checks_sizes: whether it compares its responses to the limits itself.
+      crew: the workers that offer the same services.
+      level: its level in the crew, which is the number of its calls; -1 if it is in no level.
+      is_quiet: whether it was silent for so long that other workers get calls first.
+      is_reserved: whether it gets no calls, because it has a suspect or will get one when it
+        is idle.
+      held: the bytes of the bodies of its calls; at ``most_held``, it gets no more calls.
+      window: the number of calls that it may have now: less than its capacity if it is new, and
+        calls waited when it joined.
 
     """
 
@@ -85,7 +85,7 @@ class Worker(ABC):
 
     @abstractmethod
     def cancel(self, flight: Any) -> None:
-        """Stop a call whose caller has gone, if the dialect has a command for that."""
+        """Stop a call that has ended for its caller, if the dialect has a command for that."""
 
     @abstractmethod
     def beat(self) -> None:
@@ -93,11 +93,11 @@ class Worker(ABC):
 
     @abstractmethod
     def dismiss(self, reason: str) -> None:
-        """Send it away; ``reason`` is a word of the native dialect's goaway."""
+        """Disconnect it; ``reason``: the reason of a goaway in the native dialect."""
 
     @property
     def has_room(self) -> bool:
-        """Whether it can take one call more."""
+        """Whether it can get another call."""
         return (
             self.busy < self.capacity
             and not self.is_leaving
@@ -109,7 +109,7 @@ class Worker(ABC):
 
 @final
 class _Levels:
-    """Workers with room, by how many calls they have; those of one level by when they came."""
+    """Workers with free capacity, by the number of their calls; equals in order of arrival."""
 
     def __init__(self) -> None:
         self._levels: list[OrderedDict[Worker, None]] = []
@@ -139,17 +139,17 @@ class _Levels:
 
 @final
 class Crew:
-    """All workers that offer exactly these services; `first` is the one to be given a call.
+    """All workers that offer exactly these services; `first` returns the one for the next call.
 
-    That is the least busy, and of these the least recently used; but a worker that was
-    silent for too long, as one that hangs is, comes after all others.
+    It is the least busy worker, and among equals the least recently used. But a worker that was
+    silent for too long, perhaps because it hangs, comes after all others.
 
-    Nothing is looked for: a call moves its worker up by a level, its end down by one. With
-    a single worker, the usual case in one process, there are no levels at all.
+    There is no search: a call moves its worker up one level, and its end moves it down again.
+    With a single worker, the usual case in one process, there are no levels.
 
     Args:
-      services: their names.
-      quiet_after: seconds of silence after which a worker is passed over.
+      services: the names of the services.
+      quiet_after: seconds of silence after which other workers get calls first.
 
     """
 
@@ -158,7 +158,7 @@ class Crew:
         #: The index of the service whose turn is next.
         self.turn = 0
         self.workers: dict[Worker, None] = {}
-        #: How many calls all of them can have at once.
+        #: The number of calls that all of them can have at once.
         self.capacity = 0
         self._sole: Worker | None = None
         self._quiet_after = quiet_after
@@ -171,21 +171,21 @@ class Crew:
         self.workers[worker] = None
         self._note_sole()
         self.capacity += worker.capacity
-        if len(self.workers) == 2:  # until now there was no need for an order
+        if len(self.workers) == 2:  # a single worker needs no order
             for one in self.workers:
                 self.note(one)
         else:
             self.note(worker)
 
     def retire(self, worker: Worker) -> None:
-        """Give a worker nothing more, though it has not left yet."""
+        """Give a worker no more calls, although it has not left yet."""
         if not worker.is_leaving:
             worker.is_leaving = True
             self.capacity -= worker.capacity
             self.note(worker)
 
     def leave(self, worker: Worker) -> None:
-        """Take out a worker."""
+        """Remove a worker."""
         self.retire(worker)
         self._take(worker)
         self.workers.pop(worker, None)
@@ -196,7 +196,7 @@ class Crew:
         self._sole = next(iter(self.workers)) if len(self.workers) == 1 else None
 
     def note(self, worker: Worker) -> None:
-        """Take note that the number of its calls, or whether it has room, may have changed."""
+        """Record that the number of its calls, or `has_room`, may have changed."""
         if len(self.workers) == 1:
             return
         self._take(worker)
@@ -208,13 +208,13 @@ class Crew:
             (self._quiet if worker.is_quiet else self._heard).take(worker)
 
     def note_heard(self, worker: Worker) -> None:
-        """Take note that a worker that was quiet has been heard again."""
+        """Record that a quiet worker has sent a message again."""
         self._take(worker)
         worker.is_quiet = False
         self.note(worker)
 
     def first(self, now: float) -> Worker | None:
-        """Return the worker that should have the next call, or None if none has room."""
+        """Return the worker for the next call; None if no worker has capacity."""
         sole = self._sole
         if sole is not None:
             return sole if sole.has_room else None
