@@ -1,4 +1,4 @@
-"""What becomes of a new call: it is checked against limits, offered to hooks, and queued."""
+"""Acceptance of new calls: each is checked against limits, passed to hooks, and dispatched."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ __all__ = ["Acceptance"]
 
 @final
 class Acceptance:
-    """Opens every call at the dispatcher, and decides what becomes of it.
+    """Opens each call at the dispatcher, then refuses it, responds to it or dispatches it.
 
     Args:
-      gate: asks the hooks; None if there are none.
-      answer_mmi: the broker's word about itself.
-      waits: whether workers may come: then a call waits a while for a service that no worker
-        has offered yet, else it is a 404 at once.
+      gate: calls the hooks; None if there are none.
+      answer_mmi: returns the response to a call of the broker's own services.
+      waits: whether workers may connect. If so, a call waits a while for a service that no
+        worker has offered yet; otherwise it ends with a 404 at once.
 
     """
 
@@ -51,13 +51,13 @@ class Acceptance:
     ) -> None:
         self.is_draining = False
         self._limits = limits = context.limits
-        # Those that are looked at for each call: a field of a Struct costs ten times as much.
+        # Copies of what each call needs: reading a field of a Struct costs ten times as much.
         self._max_ttl = limits.max_ttl
         self._header_fields = limits.header_fields
         self._target_bytes = limits.target_bytes
         self._client_calls = limits.client_calls
         self._most_of_one = 2 * limits.client_bytes
-        self._most_of_all = limits.broker_bytes - limits.broker_bytes // 4  # the rest: responses
+        self._most_of_all = limits.broker_bytes - limits.broker_bytes // 4  # rest: responses
         self._counters = context.counters
         self._dispatcher = dispatcher
         self._calls = dispatcher.calls
@@ -65,14 +65,14 @@ class Acceptance:
         self._gate = gate
         self._answer_mmi = answer_mmi
         self._waits = waits
-        self._nowhere = Service("")  # of a call that was not looked at
-        # Calls for services that no worker has offered yet, in the order in which they give up.
+        self._nowhere = Service("")  # for a call whose target has not been read
+        # Calls for services that no worker has offered yet, in the order of their expiry.
         self._impatient: deque[tuple[float, Flight]] = deque()
 
     def take(
         self, peer: Peer, call: Call, return_path: ReturnPath | None, now: float, *, thorough: bool
     ) -> None:
-        """Take in a call; ``thorough``: some part of it may be over a limit in bytes."""
+        """Accept or refuse a call. ``thorough``: a part of it may exceed a limit in bytes."""
         flight = Flight(peer, call, now, self._nowhere, return_path)
         peer.seen = flight.id
         if flight.id in peer.flights:
@@ -81,12 +81,12 @@ class Acceptance:
         dispatcher = self._dispatcher
         dispatcher.now = now
         target = flight.target
-        if target.startswith(peer.service_path):  # as nearly always: it has called it before
+        if target.startswith(peer.service_path):  # the usual case: the same service as before
             name = peer.service_name
         else:
             name = service_of(target) or ""
             path = f"/{name}/"
-            if target.startswith(path):  # else it is escaped, or ends there
+            if target.startswith(path):  # else the name is escaped, or the path ends
                 peer.service_path, peer.service_name = path, name
         flight.service = dispatcher.services.get(name) or Service(name)
         flight.deadline = now + min(flight.ttl / 1000, self._max_ttl)
@@ -101,9 +101,9 @@ class Acceptance:
             self._place(flight)
 
     def _why_not(self, flight: Flight, *, thorough: bool) -> Response | None:
-        """Return the refusal of a call that breaks a limit, or None."""
-        # Empty header fields take no room: a small message may hold too many of them. And a
-        # character may be four bytes.
+        """Return the refusal of a call that is invalid or exceeds a limit, or None."""
+        # A small message can contain too many header fields, if they are empty. A character can
+        # have four bytes.
         if (
             thorough
             or len(flight.headers) > self._header_fields
@@ -122,7 +122,7 @@ class Acceptance:
         return self._find_excess(flight) if flight.held else None
 
     def _find_excess(self, flight: Flight) -> Response | None:
-        """Return the refusal if the bodies in hand have too many bytes; one call always fits."""
+        """Return the refusal if the bodies in flight are too large; one call always fits."""
         calls = self._calls
         if flight.connection.held - flight.held > self._most_of_one:
             return self._replies.busy(flight, 429, "this client has too many bytes in flight")
@@ -132,16 +132,16 @@ class Acceptance:
         return None
 
     def _find_fault(self, flight: Flight) -> str | None:
-        """Bring a native call's names into their normal form; return what is not allowed.
+        """Normalize the names in a native call; return what is invalid, or None.
 
-        In the other dialects the parsers have done so.
+        In the other dialects, the parser has normalized them.
         """
         if not (flight.peer.is_checked or self._is_normal(flight)):
             name = f"{flight.peer.instance}-{flight.id}"
             try:
                 head = check(flight.method, flight.target, flight.headers.items())
             except LocalProtocolError as error:
-                flight.request_id = name  # what it says itself may be anything
+                flight.request_id = name  # the client's own may be invalid
                 return str(error)
             flight.method, flight.target, flight.headers = head
             flight.request_id = flight.headers.get("x-request-id") or name
@@ -153,7 +153,7 @@ class Acceptance:
         headers, peer = flight.headers, flight.peer
         if not is_line_normal(flight.method, flight.target):
             return False
-        if headers == peer.headers:  # as nearly always: a client repeats its token
+        if headers == peer.headers:  # the usual case: a client repeats its token
             return True
         if not are_fields_normal(headers):
             return False
@@ -161,12 +161,12 @@ class Acceptance:
         return True
 
     def _has_too_many(self, peer: Peer, flight: Flight) -> bool:
-        """Tell whether a connection, or one of the clients behind it, has too many calls."""
+        """Return whether a connection, or one of the clients behind it, has too many calls."""
         limits, path = self._limits, flight.return_path
         if path is None or not peer.pipelines:
             return True
-        # MDP clients pipeline, and take each reply for the next one that they wait for. So
-        # they get no other replies than these as long as the service's queue can bear it.
+        # MDP clients pipeline, and match replies to requests by their order. A refusal would
+        # break that order, so their limit is higher: half of the service's queue.
         is_behind_a_queue = len(path.envelope) > 1
         return (is_behind_a_queue and len(peer.flights) > limits.client_calls) or (
             flight.connection.calls > limits.service_calls // 2
@@ -182,7 +182,7 @@ class Acceptance:
             self._counters.answered += 1
             self._replies.respond(flight, self._answer_mmi(flight))
         elif not self._waits:
-            detail = f"no service {service.name!r} here"
+            detail = f"there is no service {service.name!r}"
             self._replies.refuse_with(flight, statuses.refusal(flight, 404, detail))
         else:
             self._await_service(flight)
@@ -195,13 +195,13 @@ class Acceptance:
     # -- services without workers ------------------------------------------------------
 
     def expect(self, services: Iterable[str], public: Collection[str]) -> None:
-        """Let calls of ``services`` wait as if a worker had offered them before."""
+        """Let calls of ``services`` wait, as if a worker had offered these before."""
         for name in services:
             service = self._dispatcher.services.setdefault(name, Service(name))
             service.expect(is_public=name in public)
 
     def suspend(self) -> None:
-        """Refuse calls of services that have no worker, until one comes."""
+        """Refuse calls of services without workers, until a worker offers them."""
         for service in self._dispatcher.services.values():
             if not service.workers:
                 service.is_suspended = True
@@ -209,7 +209,7 @@ class Acceptance:
                     self._replies.refuse_with(flight, self._no_worker(flight))
 
     def _await_service(self, flight: Flight) -> None:
-        """Let a call wait, not for long, for a service that no worker has offered yet."""
+        """Let a call wait for a short time for a service that no worker has offered yet."""
         services = self._dispatcher.services
         if flight.service.name not in services and len(services) >= 2 * self._limits.services:
             self._replies.refuse_with(flight, self._no_worker(flight))
@@ -220,11 +220,11 @@ class Acceptance:
 
     @property
     def next_tick(self) -> float:
-        """When to call `tick`, at the latest."""
+        """The latest time at which to call `tick`."""
         return self._impatient[0][0] if self._impatient else NEVER
 
     def tick(self, now: float) -> None:
-        """Let time pass for calls that wait for services that no worker has offered yet."""
+        """Refuse calls that have waited too long for services that no worker has offered."""
         while self._impatient and self._impatient[0][0] <= now:
             self._lose_patience(self._impatient.popleft()[1])
 
@@ -234,6 +234,6 @@ class Acceptance:
             return
         if not flight.ended:
             self._replies.refuse_with(flight, self._no_worker(flight))
-        # There may be another of that name by now.
+        # Another service may have that name by now.
         if not service.queue.count and services.get(service.name) is service:
             del services[service.name]

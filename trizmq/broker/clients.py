@@ -1,4 +1,4 @@
-"""The broker's clients: the ports by which it answers them, and those of one socket."""
+"""The broker's clients: the ports through which it responds, and the clients of a socket."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 
 __all__ = ["Clients", "ForeignPeer", "LocalPeer", "NativePeer", "Peer"]
 
-#: As much as is kept of what a client calls itself: it is kept as long as the client stays.
+#: The maximum number of characters of a native client's instance; the rest is cut off.
 MAX_INSTANCE: Final = 64
 
 
 class Peer(ABC):
-    """A port by which the broker reaches one client.
+    """A port through which the broker reaches a client.
 
     The calls are `calls.Flight`; they are `Any` here because a flight knows its client, and
     imports run one way.
 
     Attributes:
-      dialect: what it speaks, for people and hooks: ``"native"``, ``"mdp01"``, ``"plain"`` ...
-      instance: what its calls are named after.
-      connection: what it shares with all clients behind the same routing id.
+      dialect: its dialect, for display and hooks: ``"native"``, ``"mdp01"``, ``"plain"`` ...
+      instance: the prefix of the request ids of its calls.
+      connection: the state that all clients behind the same routing id share.
       flights: its calls in flight, by id.
-      takes: how large a response may be.
-      is_checked: whether the names in its calls are in their normal form already.
-      pipelines: whether it takes each response for the next one that it waits for, and tells
-        no deadlines, as MDP clients do.
-      seen: the id of the last call that was looked at.
-      headers: header fields of a call of its that are as they have to be.
-      service_path: how its last call's path began; ``service_name``: of which service that is.
+      takes: the largest response that it accepts.
+      is_checked: whether the names in its calls have been normalized already.
+      pipelines: whether it matches responses to requests by their order, and sends no
+        deadlines, as MDP clients do.
+      seen: the id of the last call that was read.
+      headers: the last header fields of its calls that were found to be normal.
+      service_path: the prefix of an earlier call's path; ``service_name``: its service.
 
     """
 
@@ -58,30 +58,30 @@ class Peer(ABC):
 
     @property
     def is_slow(self) -> bool:
-        """Whether it does not read what it asked for."""
+        """Whether it does not read its responses."""
         return False
 
     @abstractmethod
     def part(self, flight: Any, body: Body) -> str | None:
-        """Send a part of a response, or keep it; return what is wrong with its size, or None."""
+        """Send or keep a part of a response; return what is wrong with its size, or None."""
 
     @abstractmethod
     def end(self, item: Response, return_path: ReturnPath | None) -> None:
-        """Send the end of a call. ``return_path``: the way that its dialect needs, if any."""
+        """Send the end of a call. ``return_path``: the way back, if its dialect needs one."""
 
-    def forget_if_idle(self) -> None:  # noqa: B027 (most are known for longer)
-        """Forget it, if it is known only while it has calls in flight and has none."""
+    def forget_if_idle(self) -> None:  # noqa: B027 (most are kept for longer)
+        """Forget it if it has no calls in flight, and is known only while it has some."""
 
 
 @final
 class NativePeer(Peer):
-    """A client that said hello, reads batches, and gets heartbeats.
+    """A client of the native dialect: it has sent a hello, reads batches, and gets heartbeats.
 
     Attributes:
-      address: its routing id now.
-      key: it is known again by this when it has a new connection.
-      read: how many bytes were read since the last heartbeat that named the calls looked at.
-      spoken_to: something was sent to it since the last heartbeat was due.
+      address: its current routing id.
+      key: identifies it when it comes back on a new connection.
+      read: the bytes read since the last heartbeat with the id of the last call read.
+      spoken_to: whether an item was sent to it since the last heartbeat was due.
 
     """
 
@@ -103,7 +103,7 @@ class NativePeer(Peer):
 
     def part(self, flight: Any, body: Body) -> str | None:
         size = sum(map(len, frames_of(body)))
-        # Our clients gather the parts, so that all of them are one body.
+        # Our clients gather the parts, so the limit applies to all of them together.
         if size + flight.sent > self.takes.body_bytes:
             return f"its parts are larger than {self.takes.body_bytes} bytes"
         self.spoken_to = True
@@ -119,10 +119,10 @@ class NativePeer(Peer):
 
 @final
 class ForeignPeer(Peer):
-    """A client of another dialect. It is known while it has calls in flight.
+    """A client of another dialect. It is known only while it has calls in flight.
 
-    Behind one routing id there may be a queue device with many clients: ``envelope`` tells them
-    apart.
+    Behind a routing id there may be a queue device with many clients: ``envelope`` distinguishes
+    them.
     """
 
     def __init__(
@@ -184,10 +184,10 @@ class LocalPeer(Peer):
 
 
 def _gather(flight: Any, body: Body, most: int) -> str | None:
-    """Keep a part for the end of its call; return what is wrong with the size, or None."""
+    """Keep a part until its call ends; return what is wrong with the size, or None."""
     gathered: list[bytes] = flight.gathered
     gathered += frames_of(body)
-    # Their number too: an empty frame costs memory, and counting all of them time.
+    # The number is limited, too: an empty frame costs memory, and the sum costs time.
     if len(gathered) >= MAX_BODY_FRAMES or sum(map(len, gathered)) > most:
         return f"its parts are too many, or larger than {most} bytes"
     return None
@@ -195,7 +195,7 @@ def _gather(flight: Any, body: Body, most: int) -> str | None:
 
 @final
 class Clients:
-    """The clients at one socket: those that said hello, and others while they have calls."""
+    """The clients at one socket: native clients, and others while they have calls."""
 
     def __init__(self, outbox: SocketOutbox, takes: Takes) -> None:
         self.native: dict[bytes, NativePeer] = {}
@@ -205,30 +205,30 @@ class Clients:
 
     @property
     def count(self) -> int:
-        """How many native clients are connected, and others have calls in flight."""
+        """The number of native clients, and of routing ids of others with calls in flight."""
         return len(self.native) + len(self.foreign)
 
     def all(self) -> list[Peer]:
-        """Return every client."""
+        """Return all clients."""
         foreign = [peer for peers in self.foreign.values() for peer in peers.values()]
         return [*self.native.values(), *foreign]
 
     def at(self, address: bytes) -> list[Peer]:
-        """Return every client at ``address``."""
+        """Return all clients at ``address``."""
         there: list[Peer] = list(self.foreign.get(address, {}).values())
         if address in self.native:
             there.append(self.native[address])
         return there
 
     def forget(self, address: bytes) -> list[Peer]:
-        """Forget every client at ``address``; return them."""
+        """Forget all clients at ``address``; return them."""
         gone = self.at(address)
         self.foreign.pop(address, None)
         self.native.pop(address, None)
         return gone
 
     def foreign_peer(self, address: bytes, return_path: ReturnPath) -> ForeignPeer:
-        """Return the client of another dialect that calls by ``return_path``."""
+        """Return the client of another dialect that has this return path, new or known."""
         peers = self.foreign.setdefault(address, {})
         peer = peers.get(return_path.envelope)
         if peer is None:

@@ -1,4 +1,4 @@
-"""A frontend: one socket for clients, native ones and those of other dialects."""
+"""A frontend: one socket for native clients and clients of other dialects."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Frontend"]
 
-#: A native client may have a quarter of its bytes on the way to us, and gets word when we have read
-#: a quarter of that.
+#: The window of a native client is a quarter of its bytes; it gets a heartbeat when a quarter of
+#: that has been read.
 WINDOWS: Final = 4
 
-#: A name of this module, which compiled code finds at once; others it looks up for each item.
+#: A constant of this module, because compiled code looks up imported names for each item.
 _CALL: Final = Call
 
 
 @final
 class Frontend:
-    """The clients at one socket: their greetings, calls and cancellations, and their end.
+    """Handles the hellos, calls, cancellations and disconnections of the clients at one socket.
 
-    The driver reads the socket and calls the methods; what it should send is in ``outbox``.
+    The driver reads the socket, calls the methods, and sends the contents of ``outbox``.
     """
 
     def __init__(
@@ -71,10 +71,10 @@ class Frontend:
         self._dispatcher = dispatcher
         self._guard = guard
 
-    # -- what clients send -------------------------------------------------------------
+    # -- messages from clients ---------------------------------------------------------
 
     def receive(self, address: bytes, items: Sequence[Item], now: float, size: int) -> None:
-        """Take in one message of a native client: ``size`` bytes, decoded to ``items``."""
+        """Handle a message of a native client: ``size`` bytes, decoded to ``items``."""
         self._dispatcher.now = now
         peer = self.clients.native.get(address)
         if peer is None:
@@ -102,17 +102,17 @@ class Frontend:
         match item:
             case Cancel(id=call_id):
                 flight = peer.flights.get(call_id)
-                if flight is not None:  # else it has just been answered
+                if flight is not None:  # else it has just ended
                     self._dispatcher.give_up(flight)
             case Hello():
-                self.outbox.say(peer.address, self._hello)  # the first may not have reached it
+                self.outbox.say(peer.address, self._hello)  # the first may have been lost
             case Heartbeat():
                 pass
             case _:
                 self._counters.unexpected += 1
 
     def _note_read(self, peer: NativePeer, size: int) -> None:
-        """Count what was read of a native client's large messages; tell it now and then."""
+        """Count the bytes read of a client's large messages; send a heartbeat now and then."""
         peer.read += size
         if peer.read >= self._read_bytes:
             peer.read = 0
@@ -122,7 +122,7 @@ class Frontend:
     def receive_foreign(
         self, address: bytes, call: Call, return_path: ReturnPath, now: float
     ) -> None:
-        """Take in one call of another dialect, to be answered by ``return_path``."""
+        """Handle a call of another dialect; its response goes to ``return_path``."""
         call.id = next(self._context.foreign_ids)
         peer = self.clients.foreign_peer(address, return_path)
         try:
@@ -133,20 +133,20 @@ class Frontend:
     def refuse_malformed(
         self, address: bytes, return_path: ReturnPath, status: int, detail: str
     ) -> None:
-        """Answer a message that is no proper call, though it says how to answer it."""
+        """Respond to a malformed call that has a valid return path."""
         self._counters.malformed += 1
         outcome = problem(status, detail, executed="no")
         item = Response(0, outcome.status, outcome.headers, outcome.body)
         self.outbox.messages.append((address, return_path.encode(item)))
 
-    # -- greetings ---------------------------------------------------------------------
+    # -- hellos ------------------------------------------------------------------------
 
     def _greet(self, address: bytes, items: Sequence[Item], now: float) -> NativePeer | None:
-        """Answer the first message on a new connection; return the client, if it can stay."""
+        """Handle the first message on a connection; return the client, or None if refused."""
         hello = items[0]
         if not isinstance(hello, Hello):
-            # We have given it up, or it speaks to the broker that was here before us: it learns
-            # that we do not know it, and which of its calls were not looked at.
+            # We have abandoned it, or an earlier broker at this endpoint knew it. The goaway
+            # contains the id before the first of these calls, which were not read.
             ids = [item.id for item in items if isinstance(item, Call)]
             self.outbox.say(address, Goaway("unknown", min(ids) - 1 if ids else -1))
             return None
@@ -159,8 +159,8 @@ class Frontend:
             peer = NativePeer(self.outbox, address, hello.instance, self._takes, hello.key)
             peer.seen = self._seen_of(hello)
         else:
-            # The connection before may not be known to have ended: what still comes on it is
-            # a stranger's from now on.
+            # We may not know that the old connection has ended: what still arrives on it is
+            # from an unknown client from now on.
             self.clients.native.pop(peer.address, None)
             peer.address = address
         peer.takes = narrower(hello.takes, self._takes) or self._takes
@@ -173,14 +173,14 @@ class Frontend:
         return peer
 
     def _seen_of(self, hello: Hello) -> int:
-        """Return which calls were looked at of a client that is not known any more."""
+        """Return the id of the last call that was read from a client that is not known now."""
         seen = self._absence.recall(hello.key)
         if seen is None and hello.resumes == self._hello.instance:
-            seen = max(hello.in_flight, default=0)  # any of them may have been
+            seen = max(hello.in_flight, default=0)  # any of them may have been read
         return seen or 0
 
     def _resume(self, peer: NativePeer, hello: Hello) -> None:
-        """Say hello, name the calls that were lost, and send what the client has missed."""
+        """Send a hello with the ids of lost calls, then what the client has missed."""
         kept = self._absence.end(peer)
         if hello.resumes != self._hello.instance:
             self.outbox.say(peer.address, self._hello)
@@ -198,23 +198,23 @@ class Frontend:
         if hello.resumes:
             for flight in list(peer.flights.values()):
                 if flight.id not in hello.in_flight:
-                    self._dispatcher.give_up(flight)  # while it was away its caller has gone
+                    self._dispatcher.give_up(flight)  # its caller has gone meanwhile
 
     @property
     def bytes_elsewhere(self) -> int:
-        """How many bytes calls in hand, and the clients of other frontends, hold already."""
+        """The bytes of calls in flight, and the unread bytes of other frontends' clients."""
         calls = self._dispatcher.calls
         return calls.held_bytes + calls.unsent_bytes - self._unsent_bytes
 
     def note_unsent(self, size: int) -> None:
-        """Note how many bytes wait for clients that have not read them: they are held, too."""
+        """Record the number of bytes that clients have not read; they count as held, too."""
         self._dispatcher.calls.unsent_bytes += size - self._unsent_bytes
         self._unsent_bytes = size
 
     # -- clients that have gone, or do not read ------------------------------------------
 
     def lose(self, address: bytes, now: float) -> None:
-        """Give up the calls of each client at ``address``: it is not connected any more."""
+        """Forget the clients at ``address``, which is disconnected, and cancel their calls."""
         self._dispatcher.now = now
         self._lose(address)
 
@@ -232,7 +232,7 @@ class Frontend:
     def miss(self, address: bytes, items: Iterable[Item], now: float) -> None:
         """Keep ``items``, which could not be sent: nothing is connected at ``address``.
 
-        A native client may come back: its calls go on for a while. Others are lost at once.
+        A native client may come back, so its calls continue for a while. Others are lost at once.
         """
         self._dispatcher.now = now
         peer = self.clients.native.get(address)
@@ -243,10 +243,10 @@ class Frontend:
             self._absence.keep(peer, items)
 
     def give_up_slow(self, address: bytes, now: float, unsent: Sequence[Response] = ()) -> None:
-        """End the calls of a client that does not read: what was sent to it was dropped.
+        """End the calls of a client that does not read: messages to it were dropped.
 
-        Its calls in flight end with a 502, and so do those whose responses are ``unsent``. (A
-        refusal among these is sent again: it is small.)
+        Its calls in flight end with a 502, and so do those whose responses are ``unsent``.
+        (Errors among these are sent again, because they are small.)
         """
         self._dispatcher.now = now
         outcome = problem(502, statuses.UNREAD, executed="maybe")
@@ -260,31 +260,31 @@ class Frontend:
             self.outbox.say(address, item)
 
     def close(self, now: float) -> None:
-        """Give up every client: the socket is closed."""
+        """Abandon every client: the socket is closed."""
         self._dispatcher.now = now
         self.note_unsent(0)
         for address in [*self.clients.native, *self.clients.foreign]:
             self._lose(address)
 
     def message_bytes(self, address: bytes) -> int:
-        """Return how large a message to the native client at ``address`` may be."""
+        """Return the maximum size of a message to the native client at ``address``."""
         peer = self.clients.native.get(address)
         return (self._takes if peer is None else peer.takes).message_bytes
 
-    # -- to all ------------------------------------------------------------------------
+    # -- all clients -------------------------------------------------------------------
 
     def say_draining(self) -> None:
-        """Tell every native client to send its next calls elsewhere."""
+        """Notify every native client that it should send its next calls elsewhere."""
         for address in self.clients.native:
             self.outbox.say(address, Goaway("draining"))
 
     def give_up_all(self) -> None:
-        """Stop and answer every call of the clients here."""
+        """End every call of the clients at this socket with a 502 or 503."""
         for peer in self.clients.all():
             self._dispatcher.give_up_all_of(peer)
 
     def say_goodbye(self, now: float) -> None:
-        """Answer what is in flight; name to native clients the calls that were not looked at."""
+        """End all calls; send native clients the id of their last call that was read."""
         self._dispatcher.now = now
         self.give_up_all()
         for peer in self.clients.native.values():
@@ -292,11 +292,11 @@ class Frontend:
 
     @property
     def next_tick(self) -> float:
-        """When to call `tick`, at the latest."""
+        """The latest time at which to call `tick`."""
         return min(self._pulse.next_beat, self._absence.next_tick)
 
     def tick(self, now: float) -> None:
-        """Let time pass: give up clients that stay away, send heartbeats to the others."""
+        """Abandon clients that were absent for too long; send heartbeats to the others."""
         for peer in self._absence.due(now):
             self._lose(peer.address)
         if not self._pulse.beats(now):

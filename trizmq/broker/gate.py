@@ -1,4 +1,4 @@
-"""What broker hooks say of a call, carried out."""
+"""The gate: calls the broker hooks for a call, and acts on their verdicts."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Gate"]
 
-# Names of this module, which compiled code finds at once; others it looks up for each call.
+# Constants of this module, because compiled code looks up imported names for each call.
 _ADMITTED_CALL: Final = AdmittedCall
 _FORWARD: Final = Forward
 
 
 @final
 class Gate:
-    """Asks ``admit`` about every call, and ``admit_reply`` about every worker's response.
+    """Calls ``admit`` for every call, and ``admit_reply`` for every response of a worker.
 
-    Without an ``admit``, no `admits` is called; without an ``admit_reply``, `respond` is the
-    dispatcher's own. What is not there costs nothing.
+    Without an ``admit``, `admits` is not called; without an ``admit_reply``, the dispatcher's
+    `succeed` is called instead of `respond`. So an absent hook costs nothing.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Gate:
         self._worker_named = worker_named
 
     def admits(self, flight: Flight) -> bool:
-        """Return whether a call that was just opened may go on; if not it has ended."""
+        """Return whether a call that was just opened may continue; if not, it has ended."""
         assert self._admit is not None
         verdict = self._admit(_view(flight))
         if verdict is None:
@@ -65,7 +65,7 @@ class Gate:
         return False
 
     def respond(self, flight: Flight, response: Response) -> None:
-        """End a call with its worker's response, unless a hook has another idea."""
+        """End a call with its worker's response, or as a hook decides."""
         assert self._admit_reply is not None
         verdict = self._admit_reply(_view(flight, response))
         match verdict:
@@ -86,7 +86,7 @@ class Gate:
         self._dispatcher.replies.answer(flight, outcome)
 
     def _aim(self, flight: Flight, verdict: SendTo) -> bool:
-        """Aim a call at another service or worker; refuse it if there is none."""
+        """Redirect a call to another service or worker; refuse it if there is none."""
         services = self._dispatcher.services
         service = services.get(verdict.service) if verdict.service else flight.service
         worker = self._worker_named(verdict.worker) if verdict.worker else None
@@ -96,7 +96,7 @@ class Gate:
             or (verdict.worker and not _may_have(worker, service))
         ):
             self._dispatcher.replies.refuse(
-                flight, 503, "the one it was to be sent to is not there"
+                flight, 503, "the service or worker that a hook chose is not available"
             )
             return False
         if service is not flight.service:
@@ -109,7 +109,7 @@ class Gate:
 
     def _send_again(self, flight: Flight, verdict: SendTo) -> None:
         if flight.attempts >= MAX_ATTEMPTS or flight.parts:
-            self._dispatcher.replies.refuse(flight, 503, "it was sent on too often")
+            self._dispatcher.replies.refuse(flight, 503, "a hook has redirected the call too often")
             return
         again = self._dispatcher.reopen(flight)
         if self._aim(again, verdict):
@@ -117,13 +117,13 @@ class Gate:
 
 
 def _may_have(worker: Worker | None, service: Service) -> bool:
-    """Tell whether ``worker`` may be given calls of ``service`` (promise P10)."""
+    """Return whether ``worker`` may get calls of ``service`` (promise P10)."""
     return worker is not None and not worker.is_leaving and service.name in worker.services
 
 
 def _view(flight: Flight, response: Response | None = None) -> AdmittedCall:
     worker, body = flight.worker, flight.body
-    return _ADMITTED_CALL(  # by position: at half the price, and it is made for each call
+    return _ADMITTED_CALL(  # by position: costs half as much, for each call
         flight.service.name,
         flight.method,
         flight.target,

@@ -1,4 +1,4 @@
-"""The last resort: what our own code fails at ends as one call's 500, and as nothing else."""
+"""The guard: an exception in the broker's own code ends one call with a 500, and no other."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Guard"]
 
-FAULT: Final = "a fault in the broker: its log says where"
+FAULT: Final = "the broker failed: its log shows where"
 
 
 @final
 class Guard:
-    """Ends the call that the broker's own code has failed at, and keeps the fault for the log.
+    """Ends the call for which the broker's code has raised, and records the fault for the log.
 
-    Nothing here raises: an exception while a call is being ended is a fault like the first.
+    Nothing here raises: an exception while a call is being ended is recorded like the first.
     """
 
     def __init__(self, context: Context, dispatcher: Dispatcher) -> None:
@@ -34,14 +34,14 @@ class Guard:
         self._dispatcher = dispatcher
 
     def note(self, error: Exception) -> None:
-        """Keep a fault that belongs to no call."""
+        """Record a fault that belongs to no call."""
         self._counters.faults += 1
         self._outbox.faults.append(error)
 
     def end_item(
         self, peer: Peer, item: Item, return_path: ReturnPath | None, error: Exception
     ) -> None:
-        """Answer what a client sent, if it is a call, after ``error``."""
+        """If ``item`` is a call, end it with a 500, after ``error``."""
         self.note(error)
         if not isinstance(item, Call):
             return
@@ -52,7 +52,7 @@ class Guard:
             self._answer(peer, item.id, return_path)
 
     def end_flight(self, flight: Flight, error: Exception) -> None:
-        """End a call after ``error``, if it has not ended."""
+        """End a call with a 500 after ``error``, if it has not ended."""
         self.note(error)
         if not flight.ended:
             self._stop(flight)

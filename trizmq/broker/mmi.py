@@ -1,4 +1,4 @@
-"""MMI (ZeroMQ RFC 8): what the broker answers itself, about itself."""
+"""MMI (ZeroMQ RFC 8): the broker's own services, which report about the broker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["answer"]
 
-#: RFC 8: 200 a worker is registered, 404 none is, 501 no such MMI service. As a body.
+#: Bodies of RFC 8: 200 a worker is registered; 404 none is; 501 no such MMI service.
 REGISTERED: Final = b"200"
 NOT_REGISTERED: Final = b"404"
 NOT_IMPLEMENTED: Final = b"501"
@@ -44,10 +44,10 @@ class _Broker(Protocol):
 
 
 def answer(flight: Flight, broker: _Broker) -> Response:
-    """Answer a call for which `is_mmi` holds.
+    """Return the response to a call of an MMI service (see `is_mmi`).
 
-    RFC 8 has ``mmi.service``, asked with a service's name as body. All else is our own, in
-    JSON: ``mmi.NAME`` for MDP clients, ``GET /mmi/NAME`` for everybody else.
+    RFC 8 defines ``mmi.service``, with the name of a service as body. The other reports are our
+    own, in JSON: ``mmi.NAME`` for MDP clients, ``GET /mmi/NAME`` for all other clients.
     """
     service = flight.service.name
     if service == "mmi.service":
@@ -58,7 +58,7 @@ def answer(flight: Flight, broker: _Broker) -> Response:
         return _says(NOT_IMPLEMENTED if report is None else orjson.dumps(report(broker)))
     report = REPORTS.get(path_in_service(flight.target).partition("?")[0].removeprefix("/"))
     if report is None:
-        return problem(404, f"the broker has {', '.join(REPORTS)} below /mmi/", executed="no")
+        return problem(404, f"the broker has {', '.join(REPORTS)} under /mmi/", executed="no")
     if flight.method not in ("GET", "HEAD"):
         return problem(405, executed="no", headers={"allow": "GET, HEAD"})
     return _says(b"" if flight.method == "HEAD" else orjson.dumps(report(broker)))
