@@ -103,7 +103,7 @@ async def test_a_worker_with_too_many_services(
         async with running(working):
             await until_said(
                 caplog,
-                "big offers 300 services, and there is no room: [limits] services and workers",
+                "big, with 300 services, exceeds a limit: [limits] services or workers",
                 f"refused by the broker at {server.backend}: it has as many services or workers",
             )
 

@@ -1,4 +1,4 @@
-"""A backend: one socket for workers, native ones and those of MDP (RFC 7, RFC 18)."""
+"""A backend: one socket for native workers and workers of MDP (RFC 7, RFC 18)."""
 
 from __future__ import annotations
 
@@ -36,37 +36,37 @@ if TYPE_CHECKING:
 
 __all__ = ["Backend"]
 
-#: As much as is kept of what a worker calls itself.
+#: The maximum number of characters of a worker's name; the rest is cut off.
 MAX_NAME: Final = 64
 
-#: Why a session ends, for the log, where two places say so.
+#: Reasons for the end of a session, for the log.
 CHANGED: Final = "it changed its dialect"
 GOODBYE: Final = "it said goodbye"
 
 
 @final
 class Backend(Sessions):
-    """Reads what the workers at one socket send. The driver calls its methods.
+    """Handles the messages of the workers at one socket. The driver calls its methods.
 
     ================  ====================================  ============================
-    a worker says     when it is unknown                    when it has a session
+    a worker sends    without a session                     with a session
     ================  ====================================  ============================
     READY, hello      the session begins                    READY: unexpected
-    HEARTBEAT         unexpected                            (it lives)
-    PARTIAL, FINAL    unexpected                            of its own call: passed on;
-                                                            else dropped, and unexpected
-                                                            if it has no call at all
+    HEARTBEAT         unexpected                            it is alive
+    PARTIAL, FINAL    unexpected                            for one of its calls: passed
+                                                            on; else dropped, and
+                                                            unexpected if it has no call
     REQUEST           unexpected                            unexpected
-    what cannot be    DISCONNECT                            DISCONNECT; the session ends,
-    read                                                    an MDP worker's call is a 502
+    a malformed       DISCONNECT                            DISCONNECT; the session ends;
+    message                                                 an MDP worker's call gets 502
     DISCONNECT,       nothing                               the session ends; its calls
-    goaway                                                  go to others
-    silence           -                                     the session ends likewise
+    goaway                                                  go to other workers
+    silence           -                                     as after DISCONNECT
     ================  ====================================  ============================
 
-    *Unexpected*: valid, but not now. It is answered by DISCONNECT, and the session, if
-    there is one, ends (RFC 18: "MUST respond by sending DISCONNECT and then no further
-    commands"). In the native dialect that is goaway ``unknown``: say hello anew.
+    *Unexpected*: valid, but not in this state. The broker sends DISCONNECT and ends the
+    session, if there is one (RFC 18: "MUST respond by sending DISCONNECT and then no further
+    commands"). In the native dialect, it sends goaway ``unknown``: send a new hello.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Backend(Sessions):
     # -- native ------------------------------------------------------------------------
 
     def receive(self, address: bytes, items: Sequence[Item], now: float, size: int = 0) -> None:
-        """Take in one message of a native worker; ``size``: its bytes, if it has several frames."""
+        """Handle a message of a native worker; ``size``: its bytes, if it has several frames."""
         self._dispatcher.now = now
         worker = self.workers.get(address)
         if worker is None:
@@ -115,19 +115,19 @@ class Backend(Sessions):
                         self._part(worker, token, body)
                     case Goaway("draining"):
                         self._dispatcher.retire(worker)
-                        self.outbox.say(address, item)  # nothing was sent after this
+                        self.outbox.say(address, item)  # no call follows it
                     case Goaway():
                         self._lose(address, GOODBYE, is_goodbye=True)
                         return
                     case Heartbeat() | Hello() | Credit():
-                        pass  # it may say hello again until it hears ours
+                        pass  # it may repeat its hello until it gets ours
                     case _:
                         self._counters.unexpected += 1
             except Exception as error:
                 self._survive(worker, item, error)
 
     def _survive(self, worker: RemotePort, item: Item, error: Exception) -> None:
-        """End the call that ``item`` is about, after ``error``."""
+        """End the call that ``item`` belongs to, after ``error``."""
         token = item.id if isinstance(item, Response | Part) else 0
         flight = worker.flights.get(token)
         if flight is None:
@@ -157,7 +157,7 @@ class Backend(Sessions):
         return worker
 
     def _name(self, instance: str) -> str:
-        """Return what to call a worker: only a child has a child's name."""
+        """Return the name of a worker; only a child process gets the name of a child."""
         name = self._context.children.get(instance, "")
         if name:
             return name
@@ -194,13 +194,13 @@ class Backend(Sessions):
     def receive_command(
         self, address: bytes, dialect: str, command: mdp.Command, now: float
     ) -> None:
-        """Take in one command of an MDP worker."""
+        """Handle a command of an MDP worker."""
         self._dispatcher.now = now
         try:
             self._read_command(address, dialect, command, now)
         except Exception as error:
             self._guard.note(error)
-            self._send_away(address, dialect, "the broker failed at what it sent")
+            self._send_away(address, dialect, "the broker failed to handle its message")
 
     def _read_command(self, address: bytes, dialect: str, command: mdp.Command, now: float) -> None:
         worker = self.workers.get(address)
@@ -222,16 +222,16 @@ class Backend(Sessions):
             case mdp.Final(token, body) if port is not None:
                 self._pass_on(port, token, list(body), is_last=True)
             case _:
-                self._send_away(address, dialect, f"{type(command).__name__} was out of place")
+                self._send_away(address, dialect, f"unexpected {type(command).__name__}")
 
     def refuse_unreadable(
         self, address: bytes, dialect: str | None, reason: str, now: float
     ) -> None:
-        """Refuse what could not be read; ``dialect``, if that much could.
+        """Refuse a malformed message; ``dialect``: None if it is not known.
 
-        A worker with a session is sent away, and the call that it had is a 502: its reply may
-        have been in what could not be read. It may come back. A stranger is sent away in its
-        dialect, so that it does not wait for work that never comes.
+        A worker with a session is disconnected, and an MDP worker's call ends with a 502: its
+        reply may have been in that message. The worker may come back. A worker without a session
+        is disconnected if its dialect is known, so that it does not wait for calls in vain.
         """
         self._counters.malformed += 1
         self._dispatcher.now = now
@@ -246,7 +246,7 @@ class Backend(Sessions):
             self._refused.refuse(self.outbox, address, dialect, reason, now)
 
     def _send_away(self, address: bytes, dialect: str, reason: str) -> None:
-        """Send away an MDP worker, with a session or without one."""
+        """Disconnect an MDP worker, with or without a session."""
         worker = self.workers.get(address)
         if worker is not None:
             self.dismiss(worker, reason)
@@ -257,9 +257,9 @@ class Backend(Sessions):
 
     def _welcome_mdp(self, address: bytes, dialect: str, service: str, now: float) -> None:
         if is_mmi(service):
-            reason = f"only the broker answers for {service!r}"
+            reason = f"only the broker offers {service!r}"
         elif not self.has_room_for([service]):
-            reason = f"no room for {service!r}: there are too many workers or services"
+            reason = f"cannot accept {service!r}: there are too many workers or services"
         else:
             name = f"{dialect}-{next(self._context.mdp_numbers)}"
             port = MDPPort(self._context, self.outbox, address, service, name, dialect)
@@ -270,12 +270,12 @@ class Backend(Sessions):
     def _pass_on(self, worker: MDPPort, token: Token, body: list[bytes], *, is_last: bool) -> None:
         flight = worker.flights.get(token)
         if flight is None:
-            # nodejs-mdp02 repeats what it ends a reply with, as a PARTIAL of no call.
+            # nodejs-mdp02 repeats the end of a reply as a PARTIAL that belongs to no call.
             self._counters.forged += 1
             is_forgiven = worker.may_stray and not is_last
             worker.may_stray = False
             if not worker.flights and not is_forgiven:
-                self.dismiss(worker, "it replied to nothing")
+                self.dismiss(worker, "it replied without a call")
         elif is_last:
             worker.beats, worker.may_stray = 0, True
             self.finish(flight, Response(0, 200, {}, body_of(body)))
@@ -288,14 +288,14 @@ def _may_be_offered(service: str) -> bool:
 
 
 def _why(word: str, hello: Hello) -> str:
-    """Say why the native peer that has said ``hello`` is sent away with ``word``."""
+    """Return the reason, for the log, to refuse the peer of ``hello`` with goaway ``word``."""
     if word == "backend":
         return "a client is at the workers' port: clients connect to the endpoint of --bind"
     name = label(hello.instance, MAX_NAME)
     if word == "version":
-        return f"{name} has version {hello.version} of the native dialect, and not {VERSION}"
+        return f"{name} speaks version {hello.version} of the native dialect, not {VERSION}"
     if word == "services":
         wrong = next(one for one in hello.services if not _may_be_offered(one))
-        return f"{name} offers {label(wrong, MAX_NAME)!r}, which is no name of a service"
+        return f"{name} offers {label(wrong, MAX_NAME)!r}, which is not a valid service name"
     offered = len(hello.services)
-    return f"{name} offers {offered} services, and there is no room: [limits] services and workers"
+    return f"{name}, with {offered} services, exceeds a limit: [limits] services or workers"

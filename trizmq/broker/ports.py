@@ -1,4 +1,4 @@
-"""The ports of workers: in this process, and of the native dialect and MDP at a backend."""
+"""The ports of workers: in this process, and at a backend in the native dialect or MDP."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["LocalPort", "MDPPort", "NativePort", "RemotePort"]
 
 @final
 class LocalPort(Worker):
-    """The worker in the broker's own process: function calls."""
+    """The worker in the broker's own process, reached by function calls."""
 
     def __init__(
         self,
@@ -52,8 +52,8 @@ class RemotePort(Worker):
 
     Attributes:
       address: its routing id.
-      spoken_to: something was sent to it since the last heartbeat was due.
-      beats_regardless: whether it gets heartbeats even so.
+      spoken_to: whether a message was sent to it since the last heartbeat was due.
+      beats_regardless: whether it gets heartbeats even then.
 
     """
 
@@ -75,7 +75,7 @@ class RemotePort(Worker):
         self._outbox = outbox
 
     def patience(self, limits: Limits) -> float:
-        """Return how long it may be silent now."""
+        """Return the seconds for which it may be silent now."""
         return limits.heartbeat * limits.liveness
 
 
@@ -83,7 +83,7 @@ class RemotePort(Worker):
 class NativePort(RemotePort):
     """A worker that has sent a hello: many services, many calls at once.
 
-    ``read``: bytes of its large messages that were read, and for which it got no credit yet.
+    ``read``: the bytes of its large messages that were read and for which no credit was sent yet.
     """
 
     read: int = 0
@@ -121,9 +121,9 @@ class MDPPort(RemotePort):
     """A worker that has sent READY: one service, one call at a time.
 
     Attributes:
-      beats_while_busy: it was seen to send heartbeats while it had a call.
-      beats: heartbeats since it was given the call that it has.
-      may_stray: it has just sent a FINAL: one stray PARTIAL behind it is forgiven.
+      beats_while_busy: whether it has sent heartbeats while it had a call.
+      beats: the number of heartbeats since it got its current call.
+      may_stray: whether it has just sent a FINAL: one stray PARTIAL after it is ignored.
 
     """
 
@@ -137,8 +137,8 @@ class MDPPort(RemotePort):
         dialect: str,
     ) -> None:
         super().__init__(context, outbox, address, (service,), 1, name, dialect)
-        # Some MDP workers count HEARTBEAT commands, and nothing else (nodejs-mdp02, C majordomo):
-        # so these go out regardless, though both RFCs say SHOULD NOT.
+        # Some MDP workers count only HEARTBEAT commands as signs of life (nodejs-mdp02, C
+        # majordomo). So the broker always sends these, although both RFCs say SHOULD NOT.
         self.beats_regardless = True
         self.beats_while_busy = False
         self.beats = 0
@@ -146,28 +146,28 @@ class MDPPort(RemotePort):
         self._codec = MDP[dialect]
 
     def patience(self, limits: Limits) -> float:
-        # Old MDP workers are silent while they work. They are judged by the heartbeats that
-        # they were seen to send while busy, else by a longer time. (That their connection has
-        # ended is noticed at once.)
+        # Old MDP workers are silent while they work. Only those that have sent heartbeats while
+        # busy must continue to; the others may be silent for longer. (The end of a connection is
+        # noticed immediately.)
         if self.busy and not self.beats_while_busy:
             return limits.busy_silence
         return max(limits.heartbeat * limits.liveness, limits.mdp_silence)
 
     def note_beat(self) -> None:
-        """Take note of a heartbeat of the worker."""
+        """Record a heartbeat of the worker."""
         if self.busy:
-            # The first may have crossed the REQUEST: only a second was sent while busy.
+            # The first may have crossed the REQUEST; only the second was sent while busy.
             self.beats += 1
             self.beats_while_busy |= self.beats > 1
 
     def assign(self, flight: Flight, now: float) -> None:
-        # The token is no address that a client could have: a routing id is never shown.
+        # The token is not the address of a client: workers never learn a routing id.
         flight.token = token = f"{self._context.instance}{next(self._context.tokens):08x}".encode()
         self.flights[token] = flight
         self._say(mdp.Request(token, tuple(frames_of(flight.body))))
 
     def cancel(self, flight: Flight) -> None:
-        pass  # MDP has no word for it
+        pass  # MDP has no command for it
 
     def beat(self) -> None:
         self._say(mdp.Heartbeat())

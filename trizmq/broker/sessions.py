@@ -1,4 +1,4 @@
-"""The sessions of the workers at one socket: their begin, their end, and the calls they end."""
+"""The sessions of the workers at one socket, and the ends of their calls."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ __all__ = ["RefusedWorkers", "Sessions"]
 
 
 class Sessions:
-    """One session for each worker at one socket; `Backend` reads what the workers send.
+    """A session for each worker at one socket; `Backend` handles the workers' messages.
 
-    ``respond`` ends a call with its worker's response, unless a hook has another idea.
+    ``respond`` ends a call with its worker's response, or as a hook decides.
     """
 
     def __init__(
@@ -54,13 +54,13 @@ class Sessions:
         self._takes = context.limits.takes
 
     def message_bytes(self, address: bytes) -> int:
-        """Return how large a message to the native worker at ``address`` may be."""
+        """Return the maximum size of a message to the native worker at ``address``."""
         worker = self.workers.get(address)
         takes = worker.takes if worker is not None else None
         return (takes or self._takes).message_bytes
 
     def take_back(self, address: bytes, item: Item) -> None:
-        """Take back ``item``, if it is a call: it could not be written for the worker there."""
+        """Take back ``item`` if it is a call: it is too large for the worker at ``address``."""
         worker = self.workers.get(address)
         flight = worker.flights.get(item.id) if worker and isinstance(item, Call) else None
         if flight is not None:
@@ -72,11 +72,11 @@ class Sessions:
             self._dispatcher.release(flight)
 
     def finish(self, flight: Flight, item: Response) -> None:
-        """End a call with what its worker says of it."""
+        """End a call with the response of its worker."""
         if flight.ended:
             self._counters.late += not item.stopped
         elif item.stopped:
-            # By its own clock the deadline has passed: ours would say so in a moment.
+            # By the worker's clock the deadline has passed; by ours, it is about to.
             self._counters.expired += 1
             self._dispatcher.replies.answer(flight, statuses.expiry(flight))
         else:
@@ -88,27 +88,27 @@ class Sessions:
         try:
             fields = _checked(status, item.headers)
         except LocalProtocolError as error:
-            self._fail(flight, f"the worker answered with {error}")
+            self._fail(flight, f"the worker's response is invalid: {error}")
         else:
             frames = frames_of(item.body)
             if status >= 400:
-                flight.gathered.clear()  # what was sent before it failed
-            flight.gathered += frames[:-1]  # so that their boundaries are kept
+                flight.gathered.clear()  # the parts before the failure
+            flight.gathered += frames[:-1]  # to keep their boundaries
             self._respond(flight, Outcome(status, fields, frames[-1]))
 
     def _fail(self, flight: Flight, detail: str) -> None:
-        """End a call with a 502: its worker's answer is of no use."""
+        """End a call with a 502, because its worker's response is invalid."""
         self._counters.lost += 1
         outcome = statuses.refusal(flight, 502, detail, executed="maybe")
         self._dispatcher.replies.answer(flight, outcome)
 
     def has_room_for(self, services: Collection[str]) -> bool:
-        """Tell whether one more worker, with ``services``, is within the limits."""
+        """Return whether another worker, with ``services``, would be within the limits."""
         roster = self._dispatcher.roster
         return roster.workers < self._limits.workers and roster.has_room_for(services)
 
     def note_heard(self, worker: RemotePort, now: float) -> None:
-        """Take note that ``worker`` has sent something."""
+        """Record that ``worker`` has sent a message."""
         worker.heard_at = now
         if worker.is_quiet:
             self._dispatcher.note_heard(worker)
@@ -122,7 +122,7 @@ class Sessions:
         self._dispatcher.join(worker)
 
     def dismiss(self, worker: RemotePort, reason: str) -> None:
-        """Send a worker away: what it sent is out of place."""
+        """Disconnect a worker because of an unexpected or malformed message."""
         self._counters.disconnected += 1
         self._lose(worker.address, reason)
         worker.dismiss("unknown")
@@ -134,11 +134,11 @@ class Sessions:
         reason: str = "it is not connected",
         undelivered: Collection[Token] = (),
     ) -> None:
-        """End the session at ``address``, if there is one; its calls go to others.
+        """End the session at ``address``, if there is one; its calls go to other workers.
 
         Args:
-          reason: for the log.
-          undelivered: tokens of calls that it was certainly never sent.
+          reason: the reason, for the log.
+          undelivered: tokens of calls that were certainly never sent to it.
 
         """
         self._dispatcher.now = now
@@ -152,7 +152,7 @@ class Sessions:
         *,
         is_goodbye: bool = False,
     ) -> None:
-        """As `lose`; ``is_goodbye``: it ends in order, and not because of its calls."""
+        """As `lose`; ``is_goodbye``: whether its end is orderly, not caused by its calls."""
         worker = self.workers.pop(address, None)
         if worker is None:
             return
@@ -166,13 +166,13 @@ class Sessions:
         self._dispatcher.lose(worker, is_death=not is_goodbye, undelivered=undelivered)
 
     def lose_named(self, name: str, reason: str) -> None:
-        """End the sessions of the worker that calls itself ``name``: its process has ended."""
+        """End the sessions of the worker ``name``, whose process has ended."""
         for address, worker in list(self.workers.items()):
             if worker.name == name:
                 self._lose(address, reason)
 
     def say_goodbye(self, now: float) -> None:
-        """Send every worker away, once: the socket is about to be closed."""
+        """Dismiss every worker once, because the socket is about to be closed."""
         self._dispatcher.now = now
         for worker in self.workers.values():
             if not worker.is_leaving:
@@ -200,7 +200,7 @@ class Sessions:
 
     @property
     def next_tick(self) -> float:
-        """When to call `tick`, at the latest."""
+        """The latest time at which to call `tick`."""
         return self._pulse.next_beat
 
     def _note(self, kind: str, worker: RemotePort, reason: str) -> None:
@@ -209,7 +209,7 @@ class Sessions:
 
 def _checked(status: int, headers: dict[str, str]) -> Headers:
     if not 100 <= status <= 599:
-        raise LocalProtocolError(f"the status {status}")
+        raise LocalProtocolError(f"status {status}")
     if not headers:
         return no_headers()
     return Headers(headers if are_fields_normal(headers) else check_fields(headers.items()))
@@ -217,14 +217,14 @@ def _checked(status: int, headers: dict[str, str]) -> Headers:
 
 NOT_FOR_CLIENTS: Final = "this port is for workers: clients connect to the endpoint of --bind"
 
-#: Many workers come back the moment that they are sent away, as often as they are. So many a
-#: second are sent away at once, and the rest at the end of that second.
+#: The number of refused workers per second that get a DISCONNECT at once; the others get it at the
+#: end of that second. Many workers reconnect immediately each time that they get one.
 AT_ONCE: Final = 10
 
-#: Workers that wait to be sent away. More than that get no word.
+#: The maximum number of workers that wait for a DISCONNECT. Any others get none.
 MAX_WAITING: Final = 1024
 
-#: The same reason is logged once in so many seconds, and so many different ones at most.
+#: Seconds between two log lines with the same reason; and the number of different reasons.
 QUIET: Final = 10.0
 
 MAX_REASONS: Final = 100
@@ -232,7 +232,7 @@ MAX_REASONS: Final = 100
 
 @final
 class RefusedWorkers:
-    """Answers by DISCONNECT, at a bounded rate for all sockets together."""
+    """Refuses workers with DISCONNECT, at a limited rate for all sockets together."""
 
     def __init__(self, context: Context) -> None:
         self.next_tick = float("inf")
@@ -244,7 +244,7 @@ class RefusedWorkers:
     def refuse(
         self, outbox: SocketOutbox, address: bytes, dialect: str, reason: str, now: float
     ) -> None:
-        """Send away a worker that speaks ``dialect`` and has no session."""
+        """Refuse a worker that speaks the MDP dialect ``dialect`` and has no session."""
         self._say(dialect, reason, now)
         if self._left:
             self._left -= 1
@@ -255,19 +255,19 @@ class RefusedWorkers:
     def refuse_native(
         self, outbox: SocketOutbox, address: bytes, word: str, reason: str, now: float
     ) -> None:
-        """Send away a native peer, with a goaway of ``word``. It comes back once a second."""
+        """Refuse a native peer with a goaway of ``word``. It reconnects once a second."""
         self._say("native", reason, now)
         self._context.counters.disconnected += 1
         outbox.say(address, Goaway(word))
 
     def answer_client(self, outbox: SocketOutbox, address: bytes, return_path: ReturnPath) -> None:
-        """Answer a client at the workers' port: it may be a REQ socket that waits for that."""
+        """Respond to a client at the workers' port: it may be a REQ socket that waits."""
         outcome = problem(400, NOT_FOR_CLIENTS, executed="no")
         item = Response(0, outcome.status, outcome.headers, outcome.body)
         outbox.messages.append((address, return_path.encode(item)))
 
     def tick(self, now: float) -> None:
-        """Let time pass: send away those that wait for it."""
+        """Once a second, send a DISCONNECT to the workers that wait for one."""
         if now < self.next_tick:
             return
         for (outbox, address), dialect in self._waiting.items():
@@ -282,7 +282,7 @@ class RefusedWorkers:
         outbox.messages.append((address, MDP[dialect].encode_worker(mdp.Disconnect())))
 
     def _say(self, dialect: str, reason: str, now: float) -> None:
-        """Let the log say why a worker is refused, and the time begin that bounds both."""
+        """Log the reason of a refusal, and start the second that limits both rates."""
         if self.next_tick == float("inf"):
             self.next_tick = now + 1.0
         if now - self._said.get(reason, float("-inf")) < QUIET:

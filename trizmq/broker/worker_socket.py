@@ -1,4 +1,4 @@
-"""A socket for workers: what it brings goes to a `Backend`, what that wants sent goes out."""
+"""A socket for workers: passes messages between a router and a `Backend`."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ __all__ = ["WorkerSocket"]
 
 @final
 class WorkerSocket:
-    """Joins one router with one `Backend` of the engine.
+    """Connects a router to a `Backend` of the engine.
 
     Args:
-      drop: called with the error and the time for a message that no dialect knows.
+      drop: called with the error and the time for a message in no known dialect.
       is_shared: whether clients connect to the same router.
 
     """
@@ -52,7 +52,7 @@ class WorkerSocket:
     # -- reading -----------------------------------------------------------------------
 
     def receive(self, address: bytes, frames: list[bytes], now: float) -> None:
-        """Take in one message."""
+        """Handle a message."""
         try:
             received = reading.read_worker(frames, self._reply_frames)
         except MalformedCommand as error:
@@ -75,18 +75,17 @@ class WorkerSocket:
                 self.port.receive(address, received, now, size)
 
     def survive(self, error: Exception, address: bytes, frames: list[bytes]) -> None:
-        """Go on after a fault that a message brought out."""
+        """Record a fault in handling a message."""
         self._broker.note_fault(error)
 
     def lose(self, address: bytes) -> None:
-        """Take note that a native worker is not connected any more."""
+        """Record that a native worker is not connected any more."""
         self.port.lose(address, trio.current_time(), "its connection has ended")
 
     def disconnect_lost(self) -> None:
         """End the connections of workers whose sessions have ended.
 
-        Messages that a worker has not read stay in memory for as long as it is connected, even
-        if it hangs.
+        As long as a worker is connected, even if it hangs, its unread messages stay in memory.
         """
         if not self._is_shared:
             self.router.disconnect(lambda address: address not in self.port.workers)
@@ -94,7 +93,7 @@ class WorkerSocket:
     # -- sending -----------------------------------------------------------------------
 
     def deliver(self) -> None:
-        """Send what the engine wants sent; what a worker cannot be sent goes elsewhere, or ends."""
+        """Send what is in the outbox; calls that cannot be sent go elsewhere, or end."""
         for address, items in self.outbox.take_items().items():
             left_out: list[Item] = []
             most, sent = self.port.message_bytes(address), 0
@@ -111,10 +110,10 @@ class WorkerSocket:
             if reason is not None:
                 self.port.lose(
                     address, trio.current_time(), reason, frames
-                )  # a call's token is one of them
+                )  # one of the frames is the token of a call
 
     def remove(self, now: float) -> None:
-        """Take the port from the engine."""
+        """Remove the port from the engine."""
         self._broker.remove_backend(self.port, now)
 
     def settle(self) -> None:
@@ -122,7 +121,7 @@ class WorkerSocket:
         self.router.settle()
 
     def _send(self, address: bytes, frames: Sequence[bytes]) -> str | None:
-        """Send one message; return why nothing of it could be sent, or None."""
+        """Send one message; return the reason if it certainly was not sent, or None."""
         try:
             self.router.send_nowait(address, frames)
         except trio.WouldBlock:
@@ -133,7 +132,7 @@ class WorkerSocket:
             raise
         except Exception as error:
             self._broker.note_fault(error)
-            self.port.lose(address, trio.current_time(), "the broker failed at sending to it")
+            self.port.lose(address, trio.current_time(), "the broker failed to send to it")
         return None
 
     def _give_up(
@@ -144,7 +143,7 @@ class WorkerSocket:
         sent: int,
         left_out: Sequence[Item],
     ) -> None:
-        """Give up a worker; of ``items``, all but the first ``sent`` it was certainly not given."""
+        """Abandon a worker; of ``items``, only the first ``sent`` were sent to it."""
         written = [item for item in items if not any(item is one for one in left_out)]
         tokens = [item.id for item in written[sent:] if isinstance(item, Call)]
         self.port.lose(address, trio.current_time(), reason, tokens)
