@@ -1,1 +1,1 @@
-"""The broker: its engine, and the loop that joins it with its sockets."""
+"""The broker: its engine, and the loop that connects it to its sockets."""

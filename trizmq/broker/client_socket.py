@@ -1,4 +1,4 @@
-"""A socket for clients: what it brings goes to a `Frontend`, what that wants sent goes out."""
+"""A socket for clients: passes messages between a router and a `Frontend`."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientSocket"]
 
-#: The answer to a message at which the code that reads it has failed.
+#: The detail of the response to a message that the broker failed to handle.
 UNREADABLE: Final = "this message cannot be read"
 
-#: Why a worker is sent away that connects where clients do.
+#: The reason to refuse a worker at a socket for clients.
 MISPLACED: Final = "this port is for clients: workers connect to the endpoint of --backend"
 
 
 @final
 class ClientSocket:
-    """Joins one router with one `Frontend` of the engine.
+    """Connects a router to a `Frontend` of the engine.
 
     Args:
-      drop: called with the error and the time for a message that no dialect knows.
-      workers: the socket for workers, if it is the same (RFC 7 allows one for both).
+      drop: called with the error and the time for a message in no known dialect.
+      workers: the socket for workers, if they share the router, as RFC 7 allows.
 
     """
 
@@ -59,13 +59,13 @@ class ClientSocket:
         self._drop = drop
         self.workers = workers
         self._request_frames = limits.request_frames
-        # Clients that do not read, and were sent in this round that their calls have ended.
+        # Clients that do not read, and whose calls were ended in this round.
         self._told: set[bytes] = set()
 
     # -- reading -----------------------------------------------------------------------
 
     def receive(self, address: bytes, frames: list[bytes], now: float) -> None:
-        """Take in one message."""
+        """Handle a message."""
         if self._is_from_worker(address, frames):
             assert self.workers is not None
             self.workers.receive(address, frames, now)
@@ -112,7 +112,7 @@ class ClientSocket:
             refused.refuse_native(self.outbox, address, "frontend", MISPLACED, now)
 
     def survive(self, error: Exception, address: bytes, frames: list[bytes]) -> None:
-        """Go on after a fault that a message brought out; answer it where that can be done."""
+        """Record a fault in handling a message, and respond to its sender if possible."""
         self._broker.note_fault(error)
         try:
             if not self._is_from_worker(address, frames):
@@ -123,7 +123,7 @@ class ClientSocket:
             self._broker.note_fault(another)
 
     def lose(self, address: bytes) -> None:
-        """Take note that a native peer is not connected any more."""
+        """Record that a native peer is not connected any more."""
         if self.workers is not None and address in self.workers.port.workers:
             self.workers.lose(address)
         else:
@@ -132,7 +132,7 @@ class ClientSocket:
     # -- sending -----------------------------------------------------------------------
 
     def deliver(self) -> None:
-        """Send what the engine wants sent; give up clients that do not read, or have gone."""
+        """Send what is in the outbox; abandon clients that do not read, or have gone."""
         for address, items in self.outbox.take_items().items():
             self._send_items(address, items)
         for address, frames in self.outbox.take_messages():
@@ -144,7 +144,7 @@ class ClientSocket:
                 self._give_up(address, ())
 
     def remove(self, now: float) -> None:
-        """Take the port from the engine."""
+        """Remove the port from the engine."""
         self._broker.remove_frontend(self.port, now)
 
     def settle(self) -> None:
@@ -166,7 +166,7 @@ class ClientSocket:
             sent += count
 
     def _give_up(self, address: bytes, unsent: Sequence[Item]) -> None:
-        """End the calls of a client that does not read; once, even if this cannot be sent."""
+        """End the calls of a client that does not read, once in each round."""
         self._broker.counters.slow += len(unsent) or 1
         if address not in self._told:
             self._told.add(address)
@@ -177,7 +177,7 @@ class ClientSocket:
         """Send one message; return False if nothing is connected at ``address``.
 
         Raises:
-          trio.WouldBlock: a client is, and does not read.
+          trio.WouldBlock: the client does not read.
 
         """
         try:

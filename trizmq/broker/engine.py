@@ -1,4 +1,4 @@
-"""The broker's engine: its ports, what all of them share, and the time."""
+"""The broker's engine: its ports, their shared state, and the time."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ __all__ = ["Broker"]
 
 @final
 class Broker:
-    """Values and the time in; `take_outbox`, and each port's ``outbox``, say what to do.
+    """Receives values and the time; `take_outbox` and each port's ``outbox`` have the results.
 
-    Never waits or raises. The broker reaches its clients and workers through ports, which come
-    and go: a `Frontend` for each socket for clients, a `Backend` for each socket for workers,
-    a `LocalPort` for a worker and a `LocalPeer` for a client in the same process. What they
-    bring becomes calls at the `Acceptance`, which the `Dispatcher` gives to workers.
+    Never waits or raises. The broker reaches its clients and workers through ports, which can be
+    added and removed: a `Frontend` for each socket for clients, a `Backend` for each socket for
+    workers, a `LocalPort` for a worker and a `LocalPeer` for a client in the same process. The
+    `Acceptance` accepts or refuses their calls, and the `Dispatcher` gives these to workers.
 
     Args:
-      limits: every bound.
-      instance: names this life of this broker; 8 characters, never the same twice.
-      accepts_workers: whether workers may come at a backend. If so, a call waits for a service
-        that no worker has offered yet, as `Limits.wait` says; else it is a 404 at once.
+      limits: the limits.
+      instance: identifies this run of this broker; 8 characters, unique.
+      accepts_workers: whether workers may connect to a backend. If so, a call for a service that
+        no worker has offered yet waits for `Limits.wait`; otherwise it ends with a 404 at once.
       admit: called with every call; must not raise.
-      admit_reply: asked about every worker's response; likewise.
+      admit_reply: called with every response of a worker; must not raise.
 
     """
 
@@ -80,12 +80,12 @@ class Broker:
         )
 
     def take_outbox(self) -> Outbox:
-        """Return what the driver should do besides sending, and start anew."""
+        """Return what the driver should do in addition to sending, and empty the outbox."""
         return self.context.outbox.take()
 
     @property
     def counters(self) -> Counters:
-        """What was counted since the start."""
+        """The counters since the start."""
         return self.context.counters
 
     @property
@@ -105,22 +105,22 @@ class Broker:
 
     @property
     def all_workers(self) -> list[Worker]:
-        """These, and those in this process."""
+        """The workers in this process and at backends."""
         return [*self._local_workers, *self.workers]
 
     @property
     def clients(self) -> int:
-        """How many native clients are connected, and others have calls in flight."""
+        """The number of clients: native ones, local ones, and others with calls in flight."""
         return sum(port.clients.count for port in self.frontends) + len(self._local_clients)
 
     @property
     def in_flight(self) -> int:
-        """How many calls have been read and have not ended."""
+        """The number of calls that have been read and have not ended."""
         return self._dispatcher.calls.in_flight
 
     @property
     def queued_bytes(self) -> int:
-        """About how many bytes the calls keep that wait for a worker."""
+        """About the number of bytes that calls waiting for a worker occupy."""
         return self._dispatcher.calls.queued_bytes
 
     def add_frontend(self) -> Frontend:
@@ -130,7 +130,7 @@ class Broker:
         return port
 
     def remove_frontend(self, port: Frontend, now: float) -> None:
-        """Give up every client at ``port``: its socket is closed."""
+        """Abandon all clients at ``port``, whose socket is closed."""
         port.close(now)
         self.frontends.remove(port)
 
@@ -142,7 +142,7 @@ class Broker:
         return port
 
     def remove_backend(self, port: Backend, now: float) -> None:
-        """End the sessions of the workers at ``port``: its socket is closed."""
+        """End the sessions of the workers at ``port``, whose socket is closed."""
         port.close(now)
         self.backends.remove(port)
 
@@ -156,7 +156,7 @@ class Broker:
         public: frozenset[str] = frozenset(),
         routes: tuple[str, ...] = (),
     ) -> LocalPort:
-        """Let this process take ``capacity`` calls of ``services`` at once from now on."""
+        """Add a worker in this process, with ``capacity`` calls of ``services`` at once."""
         names = tuple(services)
         worker = LocalPort(self.context.outbox, names, capacity, public=public, routes=routes)
         self._local_workers.append(worker)
@@ -164,10 +164,10 @@ class Broker:
         return worker
 
     def finish(self, flight: Flight, response: messages.Response | None, now: float) -> None:
-        """Take the end of a call from the worker of this process: it has room again.
+        """Record the end of a call at the worker of this process; its capacity is free again.
 
-        To be called once for each call that was started, also for one that was stopped; the
-        response, None from a handler that was cancelled, is then dropped.
+        Call this once for each call that was started, even if it was stopped; the response is
+        then dropped. ``response``: None if the handler was cancelled.
         """
         self._dispatcher.now = now
         try:
@@ -187,11 +187,11 @@ class Broker:
             self._dispatcher.replies.answer(flight, statuses.lost(flight))
         else:
             if flight.gathered and response.is_error:
-                flight.gathered.clear()  # what was sent before it failed
+                flight.gathered.clear()  # the parts before the failure
             self._respond(flight, response)
 
     def part(self, flight: Flight, body: Body, now: float) -> None:
-        """Send a part of the response of this process's worker ahead of its end."""
+        """Send a part of a response from the worker of this process."""
         self._dispatcher.now = now
         try:
             self._dispatcher.part(flight, body)
@@ -199,50 +199,50 @@ class Broker:
             self._guard.end_flight(flight, error)
 
     def add_client(self, instance: str) -> LocalPeer:
-        """Return a client in this process; ``instance``: what its calls are named after."""
+        """Return a new client in this process; ``instance``: the prefix of its request ids."""
         peer = LocalPeer(self.context.outbox, instance, self.limits.takes)
         self._local_clients.append(peer)
         return peer
 
     def remove_client(self, peer: LocalPeer, now: float) -> None:
-        """Give up the calls of a client in this process."""
+        """Remove a client in this process, and cancel its calls."""
         self._dispatcher.now = now
         for flight in list(peer.flights.values()):
             self._dispatcher.give_up(flight)
         self._local_clients.remove(peer)
 
     def submit(self, peer: LocalPeer, call: Call, now: float) -> None:
-        """Take in a call of a client in this process; the outbox has its response."""
+        """Handle a call of a client in this process; its response goes to the outbox."""
         try:
             self._acceptance.take(peer, call, None, now, thorough=True)
         except Exception as error:
             self._guard.end_item(peer, call, None, error)
 
     def cancel(self, peer: LocalPeer, call_id: int, now: float) -> None:
-        """Give up a call of a client in this process, if it has not ended."""
+        """Cancel a call of a client in this process, if it has not ended."""
         self._dispatcher.now = now
         flight = peer.flights.get(call_id)
         if flight is not None:
             self._dispatcher.give_up(flight)
 
     def expect(self, services: Iterable[str], public: Collection[str] = ()) -> None:
-        """Let calls of ``services`` wait for a worker as if there had been one before.
+        """Let calls of ``services`` wait for a worker, as if one had offered these before.
 
-        ``public``: those of them that have public routes.
+        ``public``: the services that have public routes.
         """
         self._acceptance.expect(services, public)
 
     def suspend(self, now: float) -> None:
-        """Refuse, with 503, calls of services that have no worker: none will come soon."""
+        """Refuse, with 503, calls of services without a worker: none is expected soon."""
         self._dispatcher.now = now
         self._acceptance.suspend()
 
     def expect_child(self, name: str, secret: str) -> None:
-        """Know a worker by ``secret``, which it alone has, and call it ``name``."""
+        """Give the worker that sends ``secret``, which only it has, the name ``name``."""
         self.context.children[secret] = name
 
     def lose_named(self, name: str, reason: str, now: float) -> None:
-        """End the sessions of the worker ``name``: its process has ended."""
+        """End the sessions of the worker ``name``, whose process has ended."""
         self._dispatcher.now = now
         known = self.context.children
         self.context.children = {key: one for key, one in known.items() if one != name}
@@ -250,7 +250,7 @@ class Broker:
             port.lose_named(name, reason)
 
     def note_fault(self, error: Exception) -> None:
-        """Keep an exception that the driver has survived, for the log."""
+        """Record an exception that the driver has caught, for the log."""
         self._guard.note(error)
 
     def _answer_mmi(self, flight: Flight) -> messages.Response:
@@ -263,8 +263,8 @@ class Broker:
 
     @property
     def next_tick(self) -> float:
-        """When to call `tick`, at the latest; infinity if nothing is expected."""
-        # By two, which compiled code compares without a call.
+        """The latest time at which to call `tick`; infinity if nothing is due."""
+        # Two at a time: compiled code compares two numbers without a call.
         soon = min(self._dispatcher.next_tick, self._acceptance.next_tick)
         soon = min(soon, self.refused_workers.next_tick)
         for frontend in self.frontends:
@@ -274,7 +274,7 @@ class Broker:
         return soon
 
     def tick(self, now: float) -> None:
-        """Let time pass: end calls that are due, beat, and give up peers that were silent."""
+        """End calls that are due, send heartbeats, and abandon silent peers."""
         self._dispatcher.now = now
         for flight in self._dispatcher.calls.deadlines.due(now):
             try:
@@ -293,14 +293,14 @@ class Broker:
     # -- the end -----------------------------------------------------------------------
 
     def drain(self) -> None:
-        """Take no new calls from now on, and say so to every native client."""
+        """Refuse new calls from now on, and notify every native client."""
         self._acceptance.is_draining = True
         self.context.outbox.events.append(Event("drain"))
         for port in self.frontends:
             port.say_draining()
 
     def give_up_all(self, now: float) -> None:
-        """Stop and answer every call that is in flight: the time for draining is over."""
+        """End every call in flight with a 502 or 503: the time for draining is over."""
         self._dispatcher.now = now
         for port in self.frontends:
             port.give_up_all()
@@ -308,7 +308,7 @@ class Broker:
             self._dispatcher.give_up_all_of(peer)
 
     def say_goodbye(self, now: float) -> None:
-        """Tell every native client that the last message was read, and every worker to go."""
+        """Send every native client the id of its last call that was read; dismiss workers."""
         for frontend in self.frontends:
             frontend.say_goodbye(now)
         for backend in self.backends:

@@ -1,4 +1,4 @@
-"""The broker, driven: reads its sockets, lets the engine decide, and does what it says."""
+"""The broker's driver: reads the sockets, calls the engine, and acts on its outbox."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ __all__ = ["BrokerLoop", "LocalWorker"]
 
 LOGGER = logging.getLogger("trizmq.broker")
 
-#: Messages read in one pass; then the other tasks have a turn.
+#: The maximum number of messages read before other tasks run.
 MESSAGES_A_PASS: Final = 256
 
-#: Between two log lines about malformed messages, in seconds; the counters have all of them.
+#: Seconds between two log lines about malformed messages; the counters count all of them.
 QUIET: Final = 10.0
 
 _Socket: TypeAlias = ClientSocket | WorkerSocket
 
 
 class LocalWorker(Protocol):
-    """What the broker needs of the worker in its own process."""
+    """The interface of the worker in the broker's own process."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = ...) -> None: ...
     def start(self, flights: Sequence[Any]) -> None: ...
@@ -47,10 +47,10 @@ class LocalWorker(Protocol):
 
 @final
 class BrokerLoop:
-    """Joins the broker's engine with its sockets, and with a worker and clients in this process.
+    """Connects the broker's engine to its sockets, and to a worker and clients in this process.
 
-    The sockets that are there from the start are given to `add_clients`, `add_workers` or
-    `add_both` before `run`. Others may come and go while it runs: see `serve`.
+    Add the first sockets with `add_clients`, `add_workers` or `add_both` before `run`. Others can
+    be added and removed while it runs: see `serve`.
 
     ``observe`` is called with every event.
     """
@@ -102,8 +102,8 @@ class BrokerLoop:
         """Serve ``socket``, which was added while this runs, until cancelled; then remove it.
 
         Calls of its clients that are in flight end with a 502 or 503, and its clients and workers
-        are told to go. Calls that its workers had go to others, where they may. The router stays
-        the caller's to close.
+        get a goaway. Calls of its workers that may be repeated go to other workers. The caller
+        closes the router.
         """
         try:
             async with trio.open_nursery() as nursery:
@@ -127,7 +127,7 @@ class BrokerLoop:
     # -- running -----------------------------------------------------------------------
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled; calls that are in flight then are cancelled, and answered 502."""
+        """Serve until cancelled; then cancel the calls in flight, which end with a 502 or 503."""
         try:
             async with trio.open_nursery() as nursery:
                 if self.local is not None:
@@ -141,17 +141,17 @@ class BrokerLoop:
             self._leave()
 
     def finish(self, flight: Flight, response: messages.Response | None) -> None:
-        """Take the end of a call from the worker of this process."""
-        # The time only where it is looked at: it costs as much as all that the engine does here.
+        """Record the end of a call at the worker of this process."""
+        # Read the clock only if needed: that costs as much as all that the engine does here.
         now = self._clock() if flight.is_measured else self._now
         self.broker.finish(flight, response, now)
 
     def part(self, flight: Flight, body: bytes) -> None:
-        """Take a part of a response from the worker of this process."""
+        """Handle a part of a response of the worker of this process."""
         self.broker.part(flight, body, self._now)
 
     async def drain(self, grace: float) -> None:
-        """Take no new calls; return when the running ones are answered, or cut off.
+        """Refuse new calls; return when the running ones have ended or were cancelled.
 
         Args:
           grace: seconds after which handlers that still run are cancelled.
@@ -182,10 +182,10 @@ class BrokerLoop:
                 await socket.router.wait_readable()
 
     async def _watch(self, socket: _Socket) -> None:
-        """Notice at once that a native peer is not connected any more."""
+        """Notice immediately when a native peer is not connected any more."""
         while True:
             gone = await socket.router.wait_gone()
-            # What they said before counts: a worker's last responses, and its goodbye.
+            # First read their last messages: a worker's responses and its goodbye.
             self._read_some(socket)
             for address in gone:
                 socket.lose(address)
@@ -193,7 +193,7 @@ class BrokerLoop:
             socket.router.settle()
 
     def _read_some(self, socket: _Socket) -> bool:
-        """Take in what is there; return whether there may be more."""
+        """Handle the messages that have arrived; return whether there may be more."""
         self._now = now = trio.current_time()
         take = socket.router.receive_nowait
         receive = socket.receive
@@ -210,7 +210,7 @@ class BrokerLoop:
         return count == MESSAGES_A_PASS
 
     def _drop(self, error: RemoteProtocolError, now: float) -> None:
-        """Count a message that no dialect knows, and log some of them."""
+        """Count a message in no known dialect, and log some of these."""
         self.broker.counters.malformed += 1
         if now >= self._next_complaint:
             self._next_complaint = now + QUIET
@@ -220,33 +220,33 @@ class BrokerLoop:
     # -- clients in this process -------------------------------------------------------
 
     def add_client(self, instance: str, receive: Callable[[Response], None]) -> LocalPeer:
-        """Return a client in this process; ``receive`` is given each response, as it comes."""
+        """Return a new client in this process; ``receive`` is called with each response."""
         peer = self.broker.add_client(instance)
         self._clients[peer] = receive
         return peer
 
     def remove_client(self, peer: LocalPeer) -> None:
-        """Give up the calls of a client in this process: it has ended."""
+        """Remove a client in this process, and cancel its calls."""
         del self._clients[peer]
         self.broker.remove_client(peer, trio.current_time())
         self.act()
 
     def submit(self, peer: LocalPeer, calls: Sequence[Call], now: float) -> None:
-        """Take in calls of a client in this process."""
+        """Handle calls of a client in this process."""
         for call in calls:
             self.broker.submit(peer, call, now)
         self.act()
 
     def cancel(self, peer: LocalPeer, call_ids: Sequence[int]) -> None:
-        """Give up calls of a client in this process."""
+        """Cancel calls of a client in this process."""
         for call_id in call_ids:
             self.broker.cancel(peer, call_id, trio.current_time())
         self.act()
 
-    # -- doing -------------------------------------------------------------------------
+    # -- acting on the outbox ----------------------------------------------------------
 
     def act(self) -> None:
-        """Do what the engine wants done, to the end: doing it may bring it news."""
+        """Empty the outboxes; repeat this, because doing so may fill them again."""
         while self._act_once():
             pass
         for socket in self._sockets:
@@ -256,7 +256,7 @@ class BrokerLoop:
             self._nothing_in_flight.set()
 
     def _act_once(self) -> bool:
-        """Do what there is; return whether there was anything."""
+        """Empty the outboxes once; return whether anything was in them."""
         was_busy = False
         if not self._outbox.is_empty:
             was_busy = True
@@ -282,7 +282,7 @@ class BrokerLoop:
             except Exception as fault:
                 self.broker.note_fault(fault)
         for error in outbox.faults:
-            self._faults.note(error, "taking in a message")
+            self._faults.note(error, "handling a message")
 
     def _note(self, event: Event) -> None:
         if event.kind == "worker-refused":

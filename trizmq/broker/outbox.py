@@ -1,4 +1,4 @@
-"""What the broker wants done, what it has counted, and what all its parts share."""
+"""The outboxes and the counters of the broker, and the state that all its parts share."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["Context", "Counters", "Outbox", "SocketOutbox"]
 
 @final
 class SocketOutbox:
-    """What one socket should send. The driver takes it, and never hands it back.
+    """The messages that one socket should send. The driver takes them, and never returns them.
 
     Attributes:
-      items: to native peers: routing id to items, in order; to be sent in batches.
-      messages: to peers of other dialects: routing id, frames.
-      slow: addresses of peers that do not read what they asked for, kept by the transport.
+      items: for native peers: routing id to items, in order; they are sent in batches.
+      messages: for peers of other dialects: routing ids and frames.
+      slow: addresses of peers that do not read their responses; the transport updates it.
 
     """
 
@@ -38,7 +38,7 @@ class SocketOutbox:
         return not (self.items or self.messages)
 
     def say(self, address: bytes, item: Item) -> None:
-        """Send an item to a native peer."""
+        """Add an item for a native peer."""
         batch = self.items.get(address)
         if batch is None:
             self.items[address] = [item]
@@ -46,12 +46,12 @@ class SocketOutbox:
             batch.append(item)
 
     def take_items(self) -> dict[bytes, list[Item]]:
-        """Return the items, and start anew."""
+        """Return the items, and empty the outbox of them."""
         items, self.items = self.items, {}
         return items
 
     def take_messages(self) -> list[tuple[bytes, list[bytes]]]:
-        """Return the messages, and start anew."""
+        """Return the messages, and empty the outbox of them."""
         messages, self.messages = self.messages, []
         return messages
 
@@ -59,15 +59,15 @@ class SocketOutbox:
 @final
 @dataclass(eq=False)
 class Outbox:
-    """What the driver is to do besides sending. It takes it, and never hands it back.
+    """What the driver should do in addition to sending. It takes this, and never returns it.
 
     Attributes:
-      started: start these calls at the worker in this process; `Broker.finish` is wanted once
+      started: calls to start at the worker in this process; it must call `Broker.finish` once
         for each.
-      stopped: stop these there: they have ended here. (`Broker.finish` is still wanted.)
+      stopped: calls to stop there, because they have ended. (`Broker.finish` is still due.)
       answered: responses to clients in this process, with the `LocalPeer` of each.
-      events: for those that observe.
-      faults: exceptions that were survived, to be logged.
+      events: events for observers.
+      faults: exceptions that were caught, for the log.
 
     """
 
@@ -79,11 +79,11 @@ class Outbox:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to be done."""
+        """Whether there is nothing to do."""
         return not (self.started or self.stopped or self.answered or self.events or self.faults)
 
     def take(self) -> Outbox:
-        """Return what is in it, and empty it."""
+        """Return the contents, and empty the outbox."""
         taken = Outbox(self.started, self.stopped, self.answered, self.events, self.faults)
         self.started, self.stopped, self.answered = [], [], []
         self.events, self.faults = [], []
@@ -93,36 +93,36 @@ class Outbox:
 @final
 @dataclass(eq=False)
 class Counters:
-    """Since the start.
+    """The counters since the start.
 
     ``calls`` is the sum of answered, refused, expired, cancelled, lost and in flight.
     """
 
-    #: Calls that were read, well-formed, whatever became of them.
+    #: Well-formed calls that were read, whatever their outcome.
     calls: int = 0
-    #: Ended by the response of a handler, or by the broker's own about itself.
+    #: Calls that ended with a response of a worker or of the broker's own services.
     answered: int = 0
-    #: Refused by the broker: over a limit, no such service, draining.
+    #: Calls that the broker refused: over a limit, no such service, draining, a hook.
     refused: int = 0
-    #: The deadline passed, in the queue or at a worker.
+    #: Calls whose deadline passed, in the queue or at a worker.
     expired: int = 0
-    #: Given up by the caller, or the caller has gone.
+    #: Calls that the caller cancelled, or whose caller has gone.
     cancelled: int = 0
-    #: Ended by a 502: the worker was lost, or its parts did not fit.
+    #: Calls that ended with a 502 or 500: worker lost, invalid response, fault of the broker.
     lost: int = 0
-    #: Given to another worker, because the first was lost.
+    #: Dispatches to another worker, because the first was lost or a hook requested it.
     redispatched: int = 0
-    #: Replies of workers to calls that were not theirs to answer: dropped.
+    #: Replies of workers to calls that they did not have: dropped.
     forged: int = 0
-    #: Commands of workers that were valid, and out of place: answered by DISCONNECT.
+    #: Workers that were disconnected, most of them because of an unexpected command.
     disconnected: int = 0
-    #: Responses of handlers whose call had ended before: dropped.
+    #: Responses to calls that had already ended: dropped.
     late: int = 0
-    #: Messages that no dialect knows: dropped.
+    #: Messages in no known dialect, which are dropped, and malformed calls and commands.
     malformed: int = 0
-    #: Exceptions in the broker's own code that a message brought out; its call got a 500.
+    #: Exceptions in the broker's own code while it handled a message; its call gets a 500.
     faults: int = 0
-    #: Items that a client has no business to send, or an id in use: dropped.
+    #: Items that a peer must not send, and calls whose id is in use: dropped.
     unexpected: int = 0
     #: Responses to peers that read too slowly: dropped.
     slow: int = 0
@@ -130,19 +130,19 @@ class Counters:
     gone: int = 0
 
     def as_dict(self) -> dict[str, int]:
-        """Return name and count of each."""
+        """Return each counter by its name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @final
 class Context:
-    """What all parts of one broker share.
+    """The state that all parts of one broker share.
 
     Attributes:
-      instance: names this life of it.
-      tokens: no other call, and no other broker's, has had the same (with ``instance`` before it).
-      children: the names of workers that are children of this process, by what these call
-        themselves.
+      instance: identifies this run of the broker.
+      tokens: numbers for tokens; with ``instance`` as prefix, unique among all brokers.
+      children: the names of the workers that are child processes of this one, by the secret that
+        each sends as its instance.
 
     """
 

@@ -1,4 +1,4 @@
-"""How calls end for their callers: with a response, whole or in parts, or with a refusal."""
+"""The ends of calls for their callers: a response, whole or in parts, or a refusal."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ __all__ = [
 ]
 
 
-#: A refused caller is asked to come back after the wait that it was spared, in
-#: milliseconds, but not later than this.
+#: The maximum ``retry-after-ms`` of a call that was refused because it would be late; usually it is
+#: the time that the call would have waited.
 MAX_RETRY_AFTER: Final = 10_000
 
-#: A name of this module, which compiled code finds at once; others it looks up for each call.
+#: A constant of this module, because compiled code looks up imported names for each call.
 _RESPONSE: Final = Response
 
 UNREAD: Final = "the client does not read its responses"
 
-#: Of what a lost worker had in hand, so many calls are named.
+#: The maximum number of calls of a lost worker that the log line names.
 NAMED: Final = 3
 
 
@@ -54,7 +54,7 @@ def refusal(
 ) -> Outcome:
     """Return a problem document about ``flight``.
 
-    ``executed``: if None, what is known: "no" if no worker was ever given it.
+    ``executed``: if None, it is "no" if no worker ever got the call, else "maybe".
     """
     executed = executed or ("maybe" if flight.attempts else "no")
     request_id = flight.request_id
@@ -62,12 +62,12 @@ def refusal(
 
 
 def busy(flight: Flight, status: int, detail: str, *, retry_after_ms: int) -> Outcome:
-    """Return a 429 or 503: try again, in so many milliseconds."""
+    """Return a 429 or 503 that asks the caller to retry after ``retry_after_ms``."""
     return refusal(flight, status, detail, headers={"retry-after-ms": str(retry_after_ms)})
 
 
 def draining(flight: Flight, *, retry_after_ms: int) -> Outcome:
-    """Return the 503 of a broker that is about to end."""
+    """Return the 503 of a draining broker."""
     detail = "this server is draining: call another"
     return busy(flight, 503, detail, retry_after_ms=retry_after_ms)
 
@@ -78,15 +78,15 @@ def expiry(flight: Flight) -> Outcome:
 
 
 def lost(flight: Flight) -> Outcome:
-    """Return the 502 of a call whose worker has gone."""
+    """Return the 502 of a call whose worker was lost."""
     detail = "the worker was lost while it had the call"
     if flight.deaths > 1:
-        detail = f"{flight.deaths} workers were lost while they had the call: no other is given it"
+        detail = f"{flight.deaths} workers were lost while they had the call: no other gets it"
     return refusal(flight, 502, detail, executed="maybe")
 
 
 def in_words(held: Sequence[Flight]) -> str:
-    """Return what a lost worker had in hand: one of these calls may be what ended it."""
+    """Return the calls of a lost worker as text: one of them may have ended the worker."""
     if not held:
         return ""
     named = [
@@ -99,13 +99,13 @@ def in_words(held: Sequence[Flight]) -> str:
 
 
 def unread(flight: Flight) -> Outcome:
-    """Return the 502 of a call whose response its client would not read."""
+    """Return the 502 of a call whose client does not read its responses."""
     return refusal(flight, 502, UNREAD, executed="maybe")
 
 
 @final
 class Replies:
-    """Ends calls, and tells their callers how, through the ports by which they came."""
+    """Ends calls, and sends the responses to the callers through their ports."""
 
     def __init__(self, context: Context, calls: Calls) -> None:
         self._calls = calls
@@ -121,23 +121,23 @@ class Replies:
         *,
         taken: bool = True,
     ) -> None:
-        """End a call with ``outcome``; ``gathered`` are frames ahead of its body."""
+        """End a call with ``outcome``; ``gathered``: frames to send before its body."""
         body = body_of([*gathered, outcome.body]) if gathered else outcome.body
         item = _RESPONSE(flight.id, outcome.status, outcome.headers, body, taken)
         if flight.parts:
-            item.parts = flight.parts  # so that a caller who misses one notices
-        # First the answer, which may fail: a call that is neither in flight nor answered would
-        # leave its caller waiting.
+            item.parts = flight.parts  # so that the client notices if one is missing
+        # Send first, because it may raise: if the call had ended without a response, its caller
+        # would wait.
         flight.peer.end(item, flight.return_path)
         self.close(flight)
 
     def close(self, flight: Flight) -> None:
-        """End a call without a word to its caller, which has gone or is not to have one."""
+        """End a call without a response, because its caller has gone or a hook discards it."""
         self._calls.end(flight)
         flight.peer.forget_if_idle()
 
     def respond(self, flight: Flight, response: Outcome) -> None:
-        """End a call with a response and the parts before it, or a 500 if these are too large."""
+        """End a call with a response and its gathered parts; with a 500 if they are too large."""
         oversize: str | None = None
         worker = flight.worker
         if flight.gathered or worker is None or not worker.checks_sizes:
@@ -151,7 +151,7 @@ class Replies:
             self.answer(flight, refusal(flight, 500, oversize, executed="maybe"))
 
     def part(self, flight: Flight, body: Body) -> Outcome | None:
-        """Send a part of a response; return what ends the call, if it cannot be sent."""
+        """Send a part of a response; return the outcome of the call if that fails, or None."""
         if flight.peer.is_slow:
             return unread(flight)
         fault = flight.peer.part(flight, body)
@@ -165,24 +165,24 @@ class Replies:
         self.refuse_with(flight, self.busy(flight, status, detail))
 
     def refuse_with(self, flight: Flight, outcome: Outcome) -> None:
-        """End a call that was not taken in with ``outcome``."""
+        """End a call with ``outcome``, and count it as refused."""
         self._counters.refused += 1
         self.answer(flight, outcome)
 
     def refuse_late(self, flight: Flight, wait: float) -> None:
-        """End a call that would be answered too late: ``wait`` seconds are before it."""
+        """End a call with a 503: it would wait for ``wait`` seconds, and so end too late."""
         retry = max(self._retry_after_ms, min(int(wait * 1000), MAX_RETRY_AFTER))
-        detail = f"service {flight.service.name} is overloaded: no answer would come in time"
+        detail = f"service {flight.service.name} is overloaded: no response would be in time"
         self.refuse_with(flight, busy(flight, 503, detail, retry_after_ms=retry))
 
     def turn_away(self, flight: Flight) -> None:
-        """End a call that no worker was given: this broker drains, and another may take it."""
+        """End a call that no worker got with a 503: this broker drains, another may accept it."""
         self._counters.refused += 1
         outcome = draining(flight, retry_after_ms=self._retry_after_ms)
         self.answer(flight, outcome, taken=False)
 
     def busy(self, flight: Flight, status: int, detail: str) -> Outcome:
-        """Return a 429 or 503."""
+        """Return a 429 or 503 with the usual ``retry-after-ms``."""
         return busy(flight, status, detail, retry_after_ms=self._retry_after_ms)
 
     def _find_oversize(self, flight: Flight, response: Outcome) -> str | None:
@@ -193,7 +193,7 @@ class Replies:
         return None
 
     def _note_oversize(self, flight: Flight, detail: str) -> None:
-        """Let the log say that a response or a part was too large."""
+        """Report, for the log, that a response or a part was too large."""
         path, _, _ = flight.target.partition("?")
         reason = f"{flight.method} {path}: {detail}; answered 500 (request {flight.request_id})"
         name = flight.worker.name if flight.worker is not None else ""
