@@ -1,4 +1,4 @@
-"""The broker's engine on plain numbers for time: with the local worker, and with a backend."""
+"""Rigs for the broker's engine, with plain numbers for time: with the local worker or a backend."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ OK = messages.Response(200, body=b'"ok"')
 
 
 class BrokerRig:
-    """A broker with one worker, and all that it has said so far.
+    """A broker with one worker, and everything that it has sent so far.
 
-    Every step checks what must always hold: the counters add up, the worker's room is kept.
+    Every step checks the invariants: the counters add up, and the worker's capacity is kept.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class BrokerRig:
         self.stopped: list[Flight] = []
 
     def act(self) -> None:
-        """Collect what the broker wants done, and check it."""
+        """Collect and check the broker's actions."""
         outbox, sent = self.broker.take_outbox(), self.frontend.outbox
         self.items += [(to, item) for to, batch in sent.take_items().items() for item in batch]
         self.messages += sent.take_messages()
@@ -62,13 +62,13 @@ class BrokerRig:
         self.act()
 
     def greet(self, *addresses: bytes) -> None:
-        """Let clients say hello, and forget the answers."""
+        """Let clients send their hellos, and forget the responses."""
         for address in addresses:
             self.receive(Hello(VERSION, address.decode()), address=address)
         self.items.clear()
 
     def call(self, call_id: int, target: str = "/users", **details: Any) -> None:
-        """Send one call; ``address``, ``size`` and any field of `Call` may be given."""
+        """Send a call; ``address``, ``size`` and any field of `Call` can be given."""
         where = {key: details.pop(key) for key in ("address", "size") if key in details}
         fields: dict[str, Any] = {"ttl": 30_000, "method": "POST", "headers": {}, "body": b""}
         self.receive(Call(call_id, target=target, **(fields | details)), **where)
@@ -83,7 +83,7 @@ class BrokerRig:
         self.act()
 
     def answers(self, address: bytes = b"a") -> list[tuple[int, int]]:
-        """Take the responses to ``address`` so far: (call's id, status)."""
+        """Take the responses to ``address`` so far, as (id of the call, status)."""
         return [(response.id, response.status) for response in self.responses(address)]
 
     def responses(self, address: bytes = b"a") -> list[Response]:
@@ -106,10 +106,10 @@ class BrokerRig:
 
 
 class BackendRig:
-    """A broker whose workers are on the backend, and all that it has said so far.
+    """A broker whose workers are on the backend, and everything that it has sent so far.
 
-    The native client ``a`` has said hello. Every step checks what must always hold: the
-    counters add up, and each worker is as busy as it has calls in hand.
+    The native client ``a`` has sent its hello. Every step checks the invariants: the counters
+    add up, and each worker is as busy as it has calls.
     """
 
     def __init__(self, admit: Any = None, admit_reply: Any = None, **limits: Any) -> None:
@@ -131,7 +131,7 @@ class BackendRig:
         self.greet(b"a")
 
     def act(self) -> None:
-        """Collect what the broker wants done, as the driver would write it, and check it."""
+        """Collect the broker's actions, encoded as the driver does it, and check them."""
         self.events += self.broker.take_outbox().events
         sent, told = self.frontend.outbox, self.backend.outbox
         self.items += [(to, item) for to, batch in sent.take_items().items() for item in batch]
@@ -172,7 +172,7 @@ class BackendRig:
         self.act()
 
     def call(self, call_id: int, target: str = "/users", **details: Any) -> None:
-        """Send one call; ``address`` and any field of `Call` may be given."""
+        """Send a call; ``address`` and any field of `Call` can be given."""
         address = details.pop("address", b"a")
         fields: dict[str, Any] = {"ttl": 30_000, "method": "POST", "headers": {}, "body": b""}
         self.receive(Call(call_id, target=target, **(fields | details)), address=address)
@@ -184,32 +184,32 @@ class BackendRig:
         return found
 
     def answers(self, address: bytes = b"a") -> list[tuple[int, int]]:
-        """Take the responses to ``address`` so far: (call's id, status)."""
+        """Take the responses to ``address`` so far, as (id of the call, status)."""
         return [(response.id, response.status) for response in self.responses(address)]
 
     # -- workers -----------------------------------------------------------------------
 
     def say(self, address: bytes, command: mdp.Command, dialect: str = "mdp02") -> None:
-        """Let an MDP worker say something."""
+        """Receive a message from an MDP worker."""
         self.dialects.setdefault(address, dialect)
         frames = MDP[dialect].encode_worker(command)
         self.backend.receive_command(address, dialect, MDP[dialect].decode_worker(frames), self.now)
         self.act()
 
     def refuse(self, address: bytes, reason: str, dialect: str | None) -> None:
-        """Let a worker say what could not be read."""
+        """Receive a message from a worker that could not be read."""
         if dialect is not None:
             self.dialects.setdefault(address, dialect)
         self.backend.refuse_unreadable(address, dialect, reason, self.now)
         self.act()
 
     def work(self, address: bytes, *items: Item) -> None:
-        """Let a native worker say something."""
+        """Receive items from a native worker."""
         self.backend.receive(address, native.decode(native.encode(items)), self.now)
         self.act()
 
     def employ(self, address: bytes, *services: str, capacity: int = 1) -> None:
-        """Let a native worker say hello, and forget the answer."""
+        """Receive the hello of a native worker, and forget the response."""
         self.work(address, Hello(VERSION, address.decode(), capacity, services or ("users",)))
         limits = self.broker.limits
         window = limits.worker_bytes // 4
@@ -217,13 +217,13 @@ class BackendRig:
         self.told.remove((address, hello))
 
     def heard(self, address: bytes) -> list[Item | mdp.Command]:
-        """Take what the worker at ``address`` was told so far."""
+        """Take what the worker at ``address`` has been sent so far."""
         found = [said for to, said in self.told if to == address]
         self.told = [(to, said) for to, said in self.told if to != address]
         return found
 
     def given(self, address: bytes) -> list[Any]:
-        """Take the tokens of what the worker at ``address`` was given; all else is lost."""
+        """Take the tokens of the calls sent to the worker at ``address``; drop everything else."""
         said = self.heard(address)
         return [
             one.id if isinstance(one, Call) else one.client
@@ -244,7 +244,7 @@ class BackendRig:
         self.act()
 
     def pass_time(self, until: float) -> None:
-        """Tick whenever the broker wants to, as the driver does."""
+        """Tick whenever the broker asks for it, as the driver does."""
         while self.broker.next_tick <= until:
             self.tick(max(self.now, self.broker.next_tick))
         self.now = until
@@ -276,13 +276,13 @@ def make_backend() -> MakeBackend:
 
 @pytest.fixture
 def backend() -> BackendRig:
-    """A broker for workers on the backend, and a client ``a`` that has said hello."""
+    """A broker for workers on the backend, and a client ``a`` that has sent its hello."""
     return BackendRig()
 
 
 @pytest.fixture
 def rig() -> BrokerRig:
-    """A broker with one worker that takes one call, and a client ``a`` that has said hello."""
+    """A broker with one worker of capacity 1, and a client ``a`` that has sent its hello."""
     rig = BrokerRig()
     rig.greet(b"a")
     return rig
@@ -290,7 +290,7 @@ def rig() -> BrokerRig:
 
 @pytest.fixture
 def read_problem() -> ReadProblem:
-    """Check that a response is a problem document, and return that."""
+    """Check that a response is a problem document, and return the document."""
 
     def read(response: Response | messages.Response) -> dict[str, Any]:
         assert response.headers["content-type"] == messages.PROBLEM

@@ -1,4 +1,4 @@
-"""Clients that come back on another connection: what the broker has kept, and what it says."""
+"""Clients that come back on another connection: what the broker keeps, and what it reports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INSTANCE = "broker"
 
 @pytest.fixture
 def rig(make_broker: MakeBroker) -> BrokerRig:
-    """A broker with a worker that takes two calls, and a client ``a`` that can come back."""
+    """A broker with a worker of capacity 2, and a client ``a`` that can come back."""
     rig = make_broker(capacity=2)
     rig.receive(Hello(VERSION, "a", key="secret"))
     rig.items.clear()
@@ -25,7 +25,7 @@ def rig(make_broker: MakeBroker) -> BrokerRig:
 
 
 def come_back(rig: BrokerRig, *in_flight: int, at: bytes = b"b", **fields: Any) -> list[Item]:
-    """Let the client say hello on another connection; return what it is told."""
+    """Let the client send its hello on another connection; return what it receives."""
     details: dict[str, Any] = {"key": "secret", "resumes": INSTANCE} | fields
     rig.receive(Hello(VERSION, "a", in_flight=in_flight, **details), address=at)
     told = [item for to, item in rig.items if to == at]
@@ -58,21 +58,21 @@ def test_calls_move_to_the_new_connection(rig: BrokerRig, *, is_noticed: bool) -
     rig.assert_nothing_is_left()
 
 
-def test_what_was_not_looked_at_is_told_by_one_number(rig: BrokerRig) -> None:
+def test_one_number_reports_the_calls_that_were_not_read(rig: BrokerRig) -> None:
     rig.call(1)
     assert said(come_back(rig, 1, 5, 6)).seen == 1
 
 
-def test_what_still_comes_on_the_connection_before_is_a_strangers(rig: BrokerRig) -> None:
+def test_an_item_on_the_previous_connection_is_a_strangers(rig: BrokerRig) -> None:
     rig.call(1)
     come_back(rig, 1, 2)
-    rig.call(2, address=b"a")  # it was in the socket; the client sends it again
+    rig.call(2, address=b"a")  # it was still in the socket; the client sends it again
     assert rig.items == [(b"a", Goaway("unknown", 1))]
     rig.call(3, address=b"b")
     assert len(rig.started) == 2
 
 
-def test_a_response_that_met_nobody_is_kept(rig: BrokerRig) -> None:
+def test_an_undelivered_response_is_kept(rig: BrokerRig) -> None:
     rig.call(1)
     rig.call(2)
     rig.finish(rig.started[0])
@@ -88,15 +88,15 @@ def test_a_response_that_met_nobody_is_kept(rig: BrokerRig) -> None:
     rig.assert_nothing_is_left()
 
 
-def test_a_response_that_was_lost_on_its_way_is_said_to_be(rig: BrokerRig) -> None:
+def test_a_response_that_was_lost_in_transit_is_reported(rig: BrokerRig) -> None:
     rig.call(1)
     rig.call(2)
     rig.finish(rig.started[0])
-    rig.items.clear()  # sent, and never received
+    rig.items.clear()  # sent, but never received
     assert said(come_back(rig, 1, 2)).lost == (1,)
 
 
-def test_what_is_kept_is_bounded_in_bytes(make_broker: MakeBroker) -> None:
+def test_kept_responses_are_bounded_in_bytes(make_broker: MakeBroker) -> None:
     rig = make_broker(capacity=2, client_bytes=10_000)
     rig.receive(Hello(VERSION, "a", key="secret"))
     rig.call(1)
@@ -109,7 +109,7 @@ def test_what_is_kept_is_bounded_in_bytes(make_broker: MakeBroker) -> None:
     assert rig.frontend._absence._bytes == 0
 
 
-def test_calls_that_are_not_listed_are_given_up(rig: BrokerRig) -> None:
+def test_calls_that_the_client_does_not_list_are_cancelled(rig: BrokerRig) -> None:
     rig.call(1)
     rig.call(2)
     come_back(rig, 2)
@@ -117,7 +117,7 @@ def test_calls_that_are_not_listed_are_given_up(rig: BrokerRig) -> None:
     assert rig.broker.counters.cancelled == 1
 
 
-def test_who_does_not_come_back_is_given_up(rig: BrokerRig) -> None:
+def test_the_calls_of_a_client_that_does_not_come_back_are_cancelled(rig: BrokerRig) -> None:
     rig.call(1)
     miss(rig, Response(9, 200, {}, b""))
     rig.tick(PATIENCE - 0.1)
@@ -130,7 +130,7 @@ def test_who_does_not_come_back_is_given_up(rig: BrokerRig) -> None:
     rig.assert_nothing_is_left()
 
 
-def test_who_comes_back_too_late_hears_what_was_looked_at(rig: BrokerRig) -> None:
+def test_a_client_that_comes_back_too_late_receives_what_was_read(rig: BrokerRig) -> None:
     rig.call(1)
     miss(rig)
     rig.tick(PATIENCE)
@@ -138,7 +138,7 @@ def test_who_comes_back_too_late_hears_what_was_looked_at(rig: BrokerRig) -> Non
     assert (hello.seen, hello.lost) == (1, (1,))
 
 
-def test_of_who_is_not_known_any_more_everything_may_have_been_looked_at(rig: BrokerRig) -> None:
+def test_a_forgotten_client_must_assume_that_all_its_calls_were_read(rig: BrokerRig) -> None:
     rig.call(1)
     rig.frontend.lose(b"a", rig.now)
     for number in range(MAX_REMEMBERED):
@@ -149,13 +149,13 @@ def test_of_who_is_not_known_any_more_everything_may_have_been_looked_at(rig: Br
     assert (hello.seen, hello.lost) == (2, (1, 2))
 
 
-def test_to_another_life_of_the_broker_nothing_of_it_is_known(rig: BrokerRig) -> None:
+def test_a_client_of_a_previous_broker_process_has_no_calls_here(rig: BrokerRig) -> None:
     hello = said(come_back(rig, 1, 2, key="another", resumes="the broker before"))
     assert (hello.seen, hello.lost) == (0, ())
 
 
 @pytest.mark.parametrize("key", ["", "secreT", "another"])
-def test_without_the_key_nobody_gets_what_is_anothers(rig: BrokerRig, key: str) -> None:
+def test_without_the_key_a_client_gets_no_responses_of_another(rig: BrokerRig, key: str) -> None:
     rig.call(1)
     miss(rig, Response(1, 200, {}, b"secret"))
     told = come_back(rig, 1, key=key)
@@ -164,20 +164,20 @@ def test_without_the_key_nobody_gets_what_is_anothers(rig: BrokerRig, key: str) 
     assert rig.answers(b"b") == []
 
 
-def test_a_client_without_a_key_is_lost_at_once(rig: BrokerRig) -> None:
+def test_a_client_without_a_key_is_lost_immediately(rig: BrokerRig) -> None:
     rig.receive(Hello(VERSION, "old"), address=b"o")
     rig.call(1, address=b"o")
     miss(rig, address=b"o")
     assert rig.stopped == rig.started
 
 
-def test_so_is_one_that_says_goodbye(rig: BrokerRig) -> None:
+def test_a_client_that_says_goodbye_is_lost_immediately(rig: BrokerRig) -> None:
     rig.call(1)
     rig.receive(Goaway("closing"))
     assert rig.stopped == rig.started
 
 
-def test_the_last_word_of_a_broker_tells_what_it_has_looked_at(rig: BrokerRig) -> None:
+def test_the_goodbye_of_a_broker_reports_what_it_has_read(rig: BrokerRig) -> None:
     rig.call(7)
     rig.broker.drain()
     rig.broker.give_up_all(0.0)
@@ -188,13 +188,13 @@ def test_the_last_word_of_a_broker_tells_what_it_has_looked_at(rig: BrokerRig) -
     assert rig.items == [(b"a", Goaway("closing", 7))]
 
 
-def test_a_stranger_hears_which_of_its_calls_were_not_looked_at(rig: BrokerRig) -> None:
+def test_a_stranger_is_notified_which_of_its_calls_were_not_read(rig: BrokerRig) -> None:
     calls = [Call(one, 1000, "POST", "/users", {}, b"") for one in (8, 9)]
     rig.receive(Heartbeat(), *calls, address=b"s")
     assert rig.items == [(b"s", Goaway("unknown", 7))]
 
 
-def test_a_worker_whose_connection_has_ended_is_lost_at_once(backend: BackendRig) -> None:
+def test_a_worker_whose_connection_has_ended_is_lost_immediately(backend: BackendRig) -> None:
     backend.employ(b"w1")
     backend.call(1, method="GET")
     backend.employ(b"w2")

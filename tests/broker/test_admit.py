@@ -1,4 +1,4 @@
-"""What broker hooks say is done, and who is not known to the auth plugin reaches no worker."""
+"""The verdicts of broker hooks are carried out, and unauthenticated calls reach no worker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Things:
-    """A plugin that says who calls, and writes down what reaches the worker."""
+    """A plugin that returns the caller's name, and records the calls that reach the worker."""
 
     def __init__(self, service: str = "things") -> None:
         self.reached = list[str]()
@@ -42,14 +42,14 @@ class Things:
 
 
 class Others(Things):
-    """Another."""
+    """Another plugin."""
 
     def __init__(self) -> None:
         super().__init__("others")
 
 
 class Open(Things):
-    """Another, with a public route."""
+    """Another plugin, with a public route."""
 
     def __init__(self) -> None:
         super().__init__("open")
@@ -78,7 +78,7 @@ class Says:
 # -- verdicts --------------------------------------------------------------------------
 
 
-async def test_trizmq_admit_forward_says_who_calls() -> None:
+async def test_trizmq_admit_forward_sets_the_principal() -> None:
     hook = Says(trizmq.Forward(trizmq.Principal("ada")))
     async with open_app([Things(), hook]) as client:
         assert (await client.get("/things/private?a=1", headers={"X-A": "b"})).json() == "ada"
@@ -91,7 +91,7 @@ async def test_trizmq_admit_forward_says_who_calls() -> None:
     assert answered.response.json() == "ada"
 
 
-async def test_trizmq_admit_reject_answers_and_nothing_is_reached() -> None:
+async def test_trizmq_admit_reject_responds_and_no_handler_is_reached() -> None:
     things, hook = Things(), Says(trizmq.Reject(403, "not today", {"x-why": "so"}))
     async with open_app([things, hook]) as client:
         response = await client.get("/things/private")
@@ -102,7 +102,7 @@ async def test_trizmq_admit_reject_answers_and_nothing_is_reached() -> None:
     assert things.reached == []
 
 
-async def test_trizmq_admit_reject_takes_the_place_of_a_response() -> None:
+async def test_trizmq_admit_reject_replaces_a_response() -> None:
     things, hook = Things(), Says(None, trizmq.Reject(502, "not fit to be seen"))
     async with open_app([things, hook]) as client:
         response = await client.get("/things/private")
@@ -111,7 +111,7 @@ async def test_trizmq_admit_reject_takes_the_place_of_a_response() -> None:
 
 
 @pytest.mark.parametrize("verdicts", [(trizmq.Discard(), None), (None, trizmq.Discard())])
-async def test_trizmq_admit_discard_lets_the_caller_wait(
+async def test_trizmq_admit_discard_leaves_the_caller_without_a_response(
     verdicts: tuple[Any, Any], autojump_clock: Any
 ) -> None:
     async with open_app([Things(), Says(*verdicts)]) as client:
@@ -122,11 +122,11 @@ async def test_trizmq_admit_discard_lets_the_caller_wait(
 async def test_trizmq_admit_send_to_another_service() -> None:
     things, hook = Things(), Says(trizmq.SendTo("others"))
     async with open_app([things, Others(), hook]) as client:
-        assert (await client.get("/things/private")).status == 404  # None: nobody is known
+        assert (await client.get("/things/private")).status == 404  # None: there is no principal
     assert things.reached == ["/others/private"]
 
 
-async def test_trizmq_admit_a_broken_hook_lets_nobody_pass(
+async def test_trizmq_admit_rejects_every_call_if_the_hook_is_broken(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     things = Things()
@@ -151,7 +151,7 @@ def things() -> Things:
 
 @pytest.fixture
 def opened(tmp_path: Path, things: Things) -> Any:
-    """Serve auth, a private service and an open one; the first asked is auth."""
+    """Serve auth, a private service and an open one; auth is called first."""
     return partial(open_app, ["auth", things, Open()], state_dir=tmp_path)
 
 
@@ -159,7 +159,7 @@ def bearing(token: str) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"}
 
 
-async def test_who_is_not_known_reaches_no_worker(
+async def test_calls_without_a_valid_token_reach_no_worker(
     store: TokenStore, things: Things, opened: Any
 ) -> None:
     store.add("ada", [])
@@ -173,7 +173,7 @@ async def test_who_is_not_known_reaches_no_worker(
     assert things.reached == []
 
 
-async def test_who_is_known_is_believed_and_held_against_scopes(
+async def test_calls_with_a_valid_token_have_its_principal_and_scopes(
     store: TokenStore, opened: Any
 ) -> None:
     reader, other = store.add("ada", ["read"]), store.add("bob", [])
@@ -197,7 +197,7 @@ async def test_a_service_with_public_routes_is_reached_and_guards_the_others(
     token = store.add("ada", [])
     documents = set()
     async with opened() as client:
-        assert (await client.get("/open/public")).status == 404  # None: nobody is known
+        assert (await client.get("/open/public")).status == 404  # None: there is no principal
         assert (await client.get("/open/public", headers=bearing(token))).json() == "ada"
         assert (await client.get("/open/public", headers=bearing("wrong"))).status == 401
         for path in ("/open/private", "/things/private"):  # refused by worker, by broker
@@ -206,7 +206,7 @@ async def test_a_service_with_public_routes_is_reached_and_guards_the_others(
     assert len(documents) == 1
 
 
-async def test_a_revoked_token_is_refused_at_once(store: TokenStore, opened: Any) -> None:
+async def test_a_revoked_token_is_refused_immediately(store: TokenStore, opened: Any) -> None:
     token = store.add("ada", [])
     async with opened(token=token) as client:
         assert (await client.get("/things/private")).status == 200
@@ -215,21 +215,21 @@ async def test_a_revoked_token_is_refused_at_once(store: TokenStore, opened: Any
         assert (await client.get("/things/private")).status == 401
 
 
-async def test_the_broker_says_what_is_served_to_everybody(opened: Any) -> None:
+async def test_everyone_can_list_the_services(opened: Any) -> None:
     async with opened() as client:
         services = (await client.get("/mmi/services")).json()
         assert {service["name"] for service in services} == {"auth", "things", "open"}
         assert (await client.get("/mmi/services", headers=bearing("wrong"))).status == 401
 
 
-async def test_what_another_plugin_says_is_believed(tmp_path: Path, things: Things) -> None:
+async def test_the_principal_of_another_plugin_is_accepted(tmp_path: Path, things: Things) -> None:
     hook = Says(trizmq.Forward(trizmq.Principal("ada", frozenset({"read"}))))
     async with open_app([hook, "auth", things], state_dir=tmp_path) as client:
         assert (await client.get("/things/scoped")).json() == "ada"
         assert (await client.get("/things/scoped", headers=bearing("wrong"))).status == 401
 
 
-async def test_on_real_sockets_too(serving: Any, tmp_path: Path, things: Things) -> None:
+async def test_auth_works_on_real_sockets(serving: Any, tmp_path: Path, things: Things) -> None:
     (tmp_path / "state").mkdir()
     token = TokenStore(tmp_path / "state").add("ada", [])
     async with serving("auth", things) as endpoint:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.broker.conftest import BrokerRig, MakeBroker, ReadProblem
 
 
-def test_a_call_is_dispatched_and_its_response_goes_back_with_its_id(rig: BrokerRig) -> None:
+def test_a_call_is_dispatched_and_its_response_has_its_id(rig: BrokerRig) -> None:
     rig.call(7, "/users/1?x=2", headers={"a": "b"}, body=b"body")
     [flight] = rig.started
     assert (flight.id, flight.target, flight.body) == (7, "/users/1?x=2", b"body")
@@ -29,7 +29,7 @@ def test_a_call_is_dispatched_and_its_response_goes_back_with_its_id(rig: Broker
     rig.assert_nothing_is_left()
 
 
-def test_what_does_not_fit_waits_and_goes_in_order(rig: BrokerRig) -> None:
+def test_calls_beyond_the_capacity_wait_and_go_in_order(rig: BrokerRig) -> None:
     for call_id in (1, 2, 3):
         rig.call(call_id)
     assert [flight.id for flight in rig.started] == [1]
@@ -50,7 +50,7 @@ def test_the_worker_that_was_picked_longest_ago_is_next(make_broker: MakeBroker)
     assert rig.broker.services["users"].workers == 2
 
 
-def test_a_worker_that_joins_takes_what_waits(rig: BrokerRig) -> None:
+def test_a_worker_that_joins_takes_waiting_calls(rig: BrokerRig) -> None:
     for call_id in range(4):
         rig.call(call_id)
     other = rig.broker.add_worker(["users"], 2)
@@ -70,7 +70,7 @@ def test_expired_in_the_queue(rig: BrokerRig, read_problem: ReadProblem) -> None
     assert (response.id, response.status, document["executed"]) == (2, 504, "no")
     assert document["request_id"] == "r-2"
     rig.finish(rig.started[0])
-    assert len(rig.started) == 1  # never given to a worker
+    assert len(rig.started) == 1  # no worker has received it
     assert rig.broker.counters.expired == 1
     rig.assert_nothing_is_left()
 
@@ -84,7 +84,7 @@ def test_expired_at_the_worker(rig: BrokerRig, read_problem: ReadProblem) -> Non
     assert (response.id, response.status, document["executed"]) == (1, 504, "maybe")
     assert document["request_id"] == "a-1"  # the client's instance, the call's id
     assert rig.stopped == rig.started == rig.stopped[:1]
-    # A handler that does not stop keeps its room until it says that it is done.
+    # A handler that does not stop keeps its slot until it reports that it has ended.
     assert (rig.worker.busy, len(rig.started)) == (1, 1)
     rig.finish(rig.started[0])
     assert rig.answers() == []
@@ -118,7 +118,7 @@ def test_no_call_lasts_longer_than_the_cap(make_broker: MakeBroker) -> None:
     assert rig.started[0].deadline == 60.0
 
 
-def test_cancelled_in_the_queue(rig: BrokerRig) -> None:
+def test_a_call_that_is_cancelled_in_the_queue_reaches_no_worker(rig: BrokerRig) -> None:
     rig.call(1)
     rig.call(2)
     rig.receive(Cancel(2))
@@ -129,19 +129,19 @@ def test_cancelled_in_the_queue(rig: BrokerRig) -> None:
     rig.assert_nothing_is_left()
 
 
-def test_cancelled_at_the_worker(rig: BrokerRig) -> None:
+def test_a_call_that_is_cancelled_at_the_worker_is_stopped(rig: BrokerRig) -> None:
     rig.call(1)
     rig.receive(Cancel(1))
     assert rig.stopped == rig.started
     assert rig.worker.busy == 1
-    rig.receive(Cancel(1))  # once more: it is not there
+    rig.receive(Cancel(1))  # a second time: the call no longer exists
     rig.finish(rig.started[0])
     assert rig.answers() == []
     assert (rig.broker.counters.cancelled, rig.broker.counters.late) == (1, 1)
     rig.assert_nothing_is_left()
 
 
-def test_cancelled_too_late(rig: BrokerRig) -> None:
+def test_a_cancellation_that_comes_too_late_does_nothing(rig: BrokerRig) -> None:
     rig.call(1)
     rig.finish(rig.started[0])
     rig.receive(Cancel(1), Cancel(99))
@@ -160,7 +160,7 @@ def test_an_id_in_use_is_dropped_and_counted(rig: BrokerRig) -> None:
     assert rig.answers() == [(1, 200), (1, 200)]
 
 
-def test_ids_are_each_clients_own(make_broker: MakeBroker) -> None:
+def test_clients_may_use_the_same_ids(make_broker: MakeBroker) -> None:
     rig = make_broker(capacity=2)
     rig.greet(b"a", b"b")
     rig.call(1, address=b"a")
@@ -171,7 +171,7 @@ def test_ids_are_each_clients_own(make_broker: MakeBroker) -> None:
     assert rig.stopped == [rig.started[0]]
 
 
-def test_a_worker_that_was_stopped_is_a_502(rig: BrokerRig, read_problem: ReadProblem) -> None:
+def test_a_call_that_its_worker_stopped_is_a_502(rig: BrokerRig, read_problem: ReadProblem) -> None:
     rig.call(1)
     rig.finish(rig.started[0], None)
     [response] = rig.responses()
@@ -179,7 +179,7 @@ def test_a_worker_that_was_stopped_is_a_502(rig: BrokerRig, read_problem: ReadPr
     rig.assert_nothing_is_left()
 
 
-def test_a_principal_is_never_taken_from_a_client(rig: BrokerRig) -> None:
+def test_a_principal_is_never_accepted_from_a_client(rig: BrokerRig) -> None:
     rig.call(1, principal=Principal("root", frozenset({"*"})))
     assert rig.started[0].principal is None
 
@@ -197,7 +197,7 @@ def end_by_expiry(rig: BrokerRig) -> None:
 
 
 @pytest.mark.parametrize("end", [end_by_answer, end_by_cancel, end_by_expiry])
-def test_a_body_is_not_kept_when_its_call_has_ended(
+def test_a_body_is_released_when_its_call_has_ended(
     rig: BrokerRig, end: Callable[[BrokerRig], None]
 ) -> None:
     # The record stays in the heap of deadlines for a while: 64 bodies of 16 MiB for an hour.

@@ -1,4 +1,4 @@
-"""Callers that speak other dialects: answered in theirs, along their envelope, then forgotten."""
+"""Callers in other dialects: each gets responses in its own, with its envelope; then no trace."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 Frames = list[bytes]
 
-#: dialect and depth of the envelope: a call of /users, what comes before the body of its
-#: reply. What `plain` answers is one JSON document instead.
+#: dialect and depth of the envelope: a call of /users, and what precedes the body of its
+#: reply. The reply of `plain` is one JSON document instead.
 CALLS: dict[str, tuple[Frames, Frames]] = {
     "mdp01": ([b"", b"MDPC01", b"users", b"{}"], [b"", b"MDPC01", b"users"]),
     "mdp01, queued": (
@@ -44,7 +44,7 @@ def ask(rig: BrokerRig, frames: Frames, address: bytes = b"f") -> None:
 
 
 @pytest.mark.parametrize(("frames", "opening"), CALLS.values(), ids=CALLS)
-def test_the_answer_goes_back_the_way_the_call_came(
+def test_the_response_returns_the_way_the_call_came(
     make_broker: MakeBroker, frames: Frames, opening: Frames
 ) -> None:
     rig = make_broker()
@@ -68,7 +68,7 @@ def test_so_does_a_refusal(make_broker: MakeBroker, frames: Frames, opening: Fra
     rig.assert_nothing_is_left()
 
 
-def test_plain(make_broker: MakeBroker) -> None:
+def test_plain_calls_and_responses_are_json(make_broker: MakeBroker) -> None:
     rig = make_broker()
     ask(rig, [b"q", *PLAIN])
     rig.finish(rig.started[0], Response(200, body=b"[1]"))
@@ -90,7 +90,7 @@ def test_plain(make_broker: MakeBroker) -> None:
         problem(500, "é"),
     ],
 )
-def test_any_response_can_be_answered(
+def test_any_response_can_be_expressed(
     make_broker: MakeBroker, frames: Frames, response: Response
 ) -> None:
     rig = make_broker()
@@ -99,7 +99,7 @@ def test_any_response_can_be_answered(
     assert len(rig.messages) == 1
 
 
-def test_expiry_and_loss(make_broker: MakeBroker) -> None:
+def test_expiry_and_loss_are_problem_documents(make_broker: MakeBroker) -> None:
     rig = make_broker(capacity=2)
     ask(rig, CALLS["mdp01"][0], b"f")
     ask(rig, CALLS["mdp02"][0], b"g")
@@ -116,12 +116,12 @@ def test_expiry_and_loss(make_broker: MakeBroker) -> None:
     rig.assert_nothing_is_left()
 
 
-def test_clients_behind_one_queue_are_told_apart(make_broker: MakeBroker) -> None:
+def test_clients_behind_one_queue_are_distinguished(make_broker: MakeBroker) -> None:
     rig = make_broker(capacity=9, client_calls=2)
     behind = CALLS["mdp01"][0]
     for client in (b"1", b"1", b"2", b"1", b"2"):
         ask(rig, [client, *behind])
-    assert [frames[0] for _, frames in rig.messages] == [b"1"]  # the third of one: 429
+    assert [frames[0] for _, frames in rig.messages] == [b"1"]  # the third call of one client: 429
     assert [flight.id for flight in rig.started] == [1, 2, 3, 5]
     for flight in rig.started:
         rig.finish(flight)
@@ -129,7 +129,7 @@ def test_clients_behind_one_queue_are_told_apart(make_broker: MakeBroker) -> Non
     rig.assert_nothing_is_left()
 
 
-def test_the_end_of_draining_is_answered_too(make_broker: MakeBroker) -> None:
+def test_the_end_of_draining_responds_to_foreign_calls_too(make_broker: MakeBroker) -> None:
     rig = make_broker()
     ask(rig, CALLS["mdp01"][0])
     ask(rig, PLAIN)
@@ -141,7 +141,7 @@ def test_the_end_of_draining_is_answered_too(make_broker: MakeBroker) -> None:
     rig.assert_nothing_is_left()
 
 
-def test_drain_and_heartbeats_are_not_for_them(make_broker: MakeBroker) -> None:
+def test_foreign_clients_get_no_goaway_and_no_heartbeats(make_broker: MakeBroker) -> None:
     rig = make_broker()
     ask(rig, PLAIN)
     rig.broker.drain()
@@ -149,7 +149,7 @@ def test_drain_and_heartbeats_are_not_for_them(make_broker: MakeBroker) -> None:
     assert (rig.messages, rig.items) == ([], [])
 
 
-def test_a_malformed_call_is_answered_and_counted(make_broker: MakeBroker) -> None:
+def test_a_malformed_call_gets_a_response_and_is_counted(make_broker: MakeBroker) -> None:
     rig = make_broker()
     with pytest.raises(MalformedCall) as caught:
         dialects.read([b"q", b"", b"MDPC01", b"GET /a b", b""])

@@ -1,7 +1,7 @@
-"""What broker hooks say of a call is done: on its way in, and on its worker's response.
+"""The verdicts of broker hooks are carried out: on calls, and on the responses of workers.
 
-Whatever they say, the sums add up (the rig looks after every step), a worker is never given
-a call of a service that it does not offer, and nothing goes round for ever.
+Whatever they are, the counters add up (the rig checks this after every step), a worker never
+receives a call of a service that it does not offer, and no call circulates forever.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ADA = Principal("ada")
 
 
 class Hooks:
-    """Says what it was told to say, in turn, and keeps what it was asked."""
+    """Returns the given verdicts, in turn, and records its arguments."""
 
     def __init__(self, *verdicts: Any) -> None:
         self.verdicts = list(verdicts)
@@ -36,11 +36,11 @@ def answer(backend, address: bytes, body: bytes = b"") -> None:
     backend.work(address, Response(token, 200, {}, body))
 
 
-# -- on the way in -------------------------------------------------------------------------
+# -- verdicts on calls ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("verdict", [None, Forward(), Forward(ADA)], ids=repr)
-def test_forward_lets_it_pass_and_says_who_calls(make_backend, verdict) -> None:
+def test_forward_passes_a_call_on_and_sets_the_principal(make_backend, verdict) -> None:
     hooks = Hooks(verdict)
     backend = make_backend(hooks)
     backend.employ(b"n")
@@ -52,7 +52,7 @@ def test_forward_lets_it_pass_and_says_who_calls(make_backend, verdict) -> None:
     assert (asked.worker, asked.response, asked.principal) == ("", None, None)
 
 
-def test_reject_answers_at_once(make_backend, read_problem) -> None:
+def test_reject_responds_immediately(make_backend, read_problem) -> None:
     backend = make_backend(Hooks(Reject(451, "no", {"x-why": "law"})))
     backend.employ(b"n")
     backend.call(1)
@@ -64,7 +64,7 @@ def test_reject_answers_at_once(make_backend, read_problem) -> None:
     assert backend.broker.counters.refused == 1
 
 
-def test_discard_says_nothing(make_backend) -> None:
+def test_discard_sends_no_response(make_backend) -> None:
     backend = make_backend(Hooks(Discard()))
     backend.employ(b"n")
     backend.call(1)
@@ -94,7 +94,7 @@ def test_send_to_a_service_of_any_name(make_backend) -> None:
     assert backend.broker.services["a/b c"].in_flight == 1
 
 
-def test_send_to_a_worker_waits_for_that_one(make_backend) -> None:
+def test_send_to_a_worker_waits_for_that_worker(make_backend) -> None:
     backend = make_backend(Hooks(None, SendTo(worker="m"), SendTo(worker="m")))
     backend.employ(b"n", capacity=9)
     backend.call(0)
@@ -119,7 +119,7 @@ def test_send_to_a_worker_waits_for_that_one(make_backend) -> None:
     ],
     ids=repr,
 )
-def test_who_is_not_there_or_does_not_do_that_is_a_503(make_backend, read_problem, verdict) -> None:
+def test_an_absent_or_unsuitable_worker_is_a_503(make_backend, read_problem, verdict) -> None:
     backend = make_backend(Hooks(verdict))
     backend.employ(b"n", "users")
     backend.employ(b"other", "orders")
@@ -131,7 +131,7 @@ def test_who_is_not_there_or_does_not_do_that_is_a_503(make_backend, read_proble
     assert backend.given(b"n") == backend.given(b"other") == []
 
 
-def test_who_is_about_to_go_is_not_there(make_backend) -> None:
+def test_a_draining_worker_counts_as_absent(make_backend) -> None:
     backend = make_backend(Hooks(SendTo(worker="n")))
     backend.employ(b"n")
     backend.work(b"n", Goaway("draining"))
@@ -140,7 +140,7 @@ def test_who_is_about_to_go_is_not_there(make_backend) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_when_the_named_worker_goes_so_do_those_that_wait_for_it(make_backend, method) -> None:
+def test_calls_for_a_named_worker_end_when_it_leaves(make_backend, method) -> None:
     backend = make_backend(Hooks(SendTo(worker="n"), SendTo(worker="n")))
     backend.employ(b"n")
     backend.employ(b"m")
@@ -148,14 +148,14 @@ def test_when_the_named_worker_goes_so_do_those_that_wait_for_it(make_backend, m
     backend.call(2, method=method)
     backend.backend.lose(b"n", backend.now)
     backend.act()
-    if method == "GET":  # the one that it had may go to any other
+    if method == "GET":  # the call that the worker had may go to any other worker
         answer(backend, b"m")
         assert backend.answers() == [(2, 503), (1, 200)]
     else:
         assert backend.answers() == [(2, 503), (1, 502)]
 
 
-def test_the_broker_s_own_services_are_asked_about_as_well(make_backend) -> None:
+def test_the_hook_is_called_for_the_brokers_own_services(make_backend) -> None:
     hooks = Hooks(Reject(403))
     backend = make_backend(hooks)
     backend.call(1, "/mmi/workers", method="GET")
@@ -163,7 +163,7 @@ def test_the_broker_s_own_services_are_asked_about_as_well(make_backend) -> None
     assert hooks.asked[0].service == "mmi"
 
 
-def test_what_is_refused_anyway_is_not_asked_about(make_backend) -> None:
+def test_the_hook_is_not_called_for_a_call_that_is_refused_anyway(make_backend) -> None:
     hooks = Hooks()
     backend = make_backend(hooks, target_bytes=10)
     backend.call(1, "/users/" + "x" * 20)
@@ -172,10 +172,10 @@ def test_what_is_refused_anyway_is_not_asked_about(make_backend) -> None:
     assert hooks.asked == []
 
 
-# -- on a response -------------------------------------------------------------------------
+# -- verdicts on responses -----------------------------------------------------------------
 
 
-def test_a_hook_sees_who_answered_what(make_backend) -> None:
+def test_a_hook_receives_the_worker_and_its_response(make_backend) -> None:
     hooks = Hooks()
     backend = make_backend(admit_reply=hooks)
     backend.employ(b"n")
@@ -205,7 +205,7 @@ def test_a_response_can_be_discarded(make_backend) -> None:
 
 
 @pytest.mark.parametrize("verdict", [SendTo(service="users"), SendTo(worker="m")], ids=repr)
-def test_a_response_can_be_asked_for_elsewhere(make_backend, verdict) -> None:
+def test_a_response_can_be_requested_from_another_worker(make_backend, verdict) -> None:
     backend = make_backend(admit_reply=Hooks(verdict))
     backend.employ(b"n")
     backend.employ(b"m")
@@ -219,7 +219,7 @@ def test_a_response_can_be_asked_for_elsewhere(make_backend, verdict) -> None:
     assert (counts.calls, counts.answered, counts.redispatched) == (1, 1, 1)
 
 
-def test_the_same_worker_may_be_asked_again(make_backend) -> None:
+def test_a_response_can_be_requested_from_the_same_worker_again(make_backend) -> None:
     backend = make_backend(admit_reply=Hooks(SendTo(worker="n")))
     backend.employ(b"n")
     backend.call(1)
@@ -229,7 +229,7 @@ def test_the_same_worker_may_be_asked_again(make_backend) -> None:
 
 
 @pytest.mark.parametrize("dialect", ["mdp01", "mdp02"])
-def test_nothing_goes_round_for_ever(make_backend, read_problem, dialect) -> None:
+def test_a_call_goes_to_three_workers_at_most(make_backend, read_problem, dialect) -> None:
     backend = make_backend(admit_reply=Hooks(*[SendTo(service="users")] * 9))
     backend.say(b"w", Ready("users"), dialect)
     backend.call(1)
@@ -242,7 +242,7 @@ def test_nothing_goes_round_for_ever(make_backend, read_problem, dialect) -> Non
     assert backend.broker.in_flight == 0
 
 
-def test_a_deadline_holds_through_all_of_it(make_backend) -> None:
+def test_the_deadline_of_a_call_applies_to_all_its_attempts(make_backend) -> None:
     backend = make_backend(admit_reply=Hooks(SendTo(worker="m")))
     backend.employ(b"n")
     backend.employ(b"m")
@@ -252,7 +252,7 @@ def test_a_deadline_holds_through_all_of_it(make_backend) -> None:
     assert backend.answers() == [(1, 504)]
 
 
-def test_a_foreign_client_is_answered_in_its_dialect(make_backend) -> None:
+def test_a_foreign_client_gets_a_rejection_in_its_dialect(make_backend) -> None:
     hooks = Hooks(Reject(403))
     backend = make_backend(hooks)
     backend.employ(b"n")

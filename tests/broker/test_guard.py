@@ -1,4 +1,4 @@
-"""A fault of our own code ends one call, with a 500, and nothing else."""
+"""An exception in the broker's own code ends one call, with a 500, and has no other effect."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PATHS = {
 
 
 def broken(call: AdmittedCall) -> None:
-    """Fail where a hook never may: the application catches what plugins raise."""
+    """Fail where no hook can fail: the application catches the exceptions of plugins."""
     if "broken" in call.target:
         raise ZeroDivisionError("our own fault")
 
@@ -37,7 +37,7 @@ def faults(rig: Any) -> int:
     return rig.broker.counters.faults
 
 
-def test_a_native_call_and_not_its_neighbours(make_backend: MakeBackend, read_problem) -> None:
+def test_a_fault_ends_one_native_call_alone(make_backend: MakeBackend, read_problem) -> None:
     rig = make_backend(admit=broken)
     rig.employ(b"w", capacity=4)
     rig.receive(call(1), call(2, "/users/broken"), call(3))
@@ -52,17 +52,17 @@ def test_a_native_call_and_not_its_neighbours(make_backend: MakeBackend, read_pr
 
 
 @pytest.mark.parametrize("dialect", PATHS)
-def test_a_call_of_another_dialect_is_answered_in_it(make_backend: MakeBackend, dialect) -> None:
+def test_a_fault_in_a_foreign_call_is_a_500(make_backend: MakeBackend, dialect) -> None:
     rig = make_backend(admit=broken)
     for target in ["/users/broken", "/users/broken/again"]:
         rig.frontend.receive_foreign(b"f", call(0, target), PATHS[dialect], rig.now)
         rig.act()
     assert [address for address, _ in rig.messages] == [b"f", b"f"]
     assert all(b"500" in b"".join(frames) for _, frames in rig.messages)
-    assert rig.broker.clients == 1  # the native one of the rig: nothing is kept of the other
+    assert rig.broker.clients == 1  # the rig's native client; the foreign one is forgotten
 
 
-def test_every_fault_is_handed_to_the_driver_once(make_backend: MakeBackend) -> None:
+def test_every_fault_is_reported_to_the_driver_once(make_backend: MakeBackend) -> None:
     rig = make_backend(admit=broken)
     rig.frontend.receive(b"a", [call(1, "/broken")], rig.now, 100)
     outbox = rig.broker.take_outbox()
@@ -75,7 +75,7 @@ def replies_broken(call: AdmittedCall) -> None:
         raise ZeroDivisionError("our own fault")
 
 
-def test_a_response_that_we_fail_at_frees_its_worker(make_backend: MakeBackend) -> None:
+def test_a_fault_in_a_response_frees_its_worker(make_backend: MakeBackend) -> None:
     rig = make_backend(admit_reply=replies_broken)
     rig.employ(b"w", capacity=2)
     rig.receive(call(1), call(2))
@@ -85,7 +85,7 @@ def test_a_response_that_we_fail_at_frees_its_worker(make_backend: MakeBackend) 
     assert [worker.busy for worker in rig.broker.workers] == [0]
 
 
-def test_a_reply_of_mdp_that_we_fail_at_ends_its_call(make_backend: MakeBackend) -> None:
+def test_a_fault_in_an_mdp_reply_ends_its_call(make_backend: MakeBackend) -> None:
     def admit_reply(_: AdmittedCall) -> None:
         raise ZeroDivisionError("our own fault")
 
@@ -98,7 +98,7 @@ def test_a_reply_of_mdp_that_we_fail_at_ends_its_call(make_backend: MakeBackend)
     assert rig.broker.in_flight == 0
 
 
-def test_the_local_worker_survives_its_broker(make_broker) -> None:
+def test_the_local_worker_survives_a_fault_in_its_broker(make_broker) -> None:
     rig = make_broker()
     rig.greet(b"a")
     rig.call(1)
@@ -109,7 +109,7 @@ def test_the_local_worker_survives_its_broker(make_broker) -> None:
 
 
 class _Broken:
-    """No response at all: nothing that the engine may be handed."""
+    """An object that is no response: nothing like it ever reaches the engine."""
 
     @property
     def status(self) -> int:
@@ -120,7 +120,7 @@ class _Broken:
 
 @pytest.mark.parametrize("dialect", PATHS)
 @pytest.mark.parametrize("headers", [{"a": "\ud800"}, {1: "a"}])
-def test_what_cannot_be_written_is_a_500_in_each_dialect(backend: BackendRig, dialect, headers):
+def test_an_unencodable_response_is_a_500_in_each_dialect(backend: BackendRig, dialect, headers):
     response = Response(1, 200, headers, b"text")
     frames = PATHS[dialect].encode(response)
     if dialect == "plain":

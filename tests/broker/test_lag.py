@@ -1,4 +1,4 @@
-"""Time in socket buffers counts: what a process reads that stood still may be too late."""
+"""Time in socket buffers counts: a suspended process may read calls that are too late."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ def ask(backend, call_id: int, sent: int, ttl: int = 1000) -> None:
     backend.call(call_id, ttl=ttl, sent=sent)
 
 
-def test_a_post_whose_caller_has_gone_is_not_given_to_a_worker(backend, read_problem) -> None:
+def test_a_post_whose_caller_has_gone_reaches_no_worker(backend, read_problem) -> None:
     backend.employ(b"w", capacity=9)
     backend.now = 10.0
     ask(backend, 1, 50_000)
     assert len(backend.given(b"w")) == 1
-    backend.now = 12.5  # it stood still
+    backend.now = 12.5  # the process was suspended
     ask(backend, 2, 50_500)  # two seconds ago
     ask(backend, 3, 52_400)
     assert len(backend.given(b"w")) == 1
@@ -25,7 +25,7 @@ def test_a_post_whose_caller_has_gone_is_not_given_to_a_worker(backend, read_pro
     assert read_problem(response)["executed"] == "no"
 
 
-def test_a_call_that_was_on_its_way_has_less_time_left(backend) -> None:
+def test_time_in_transit_reduces_the_time_that_a_call_has_left(backend) -> None:
     backend.employ(b"w", capacity=9)
     backend.now = 10.0
     ask(backend, 1, 50_000)

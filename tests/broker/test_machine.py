@@ -1,7 +1,7 @@
-"""Whatever happens in whatever order: the broker agrees with a model of a few dictionaries.
+"""Whatever happens in whatever order, the broker agrees with a model of a few dictionaries.
 
-Every call ends at most once, and only its asker hears of it, with its id; what is queued, in
-flight and at work is what the model says; and when everything has ended nothing is left.
+Every call ends at most once, and only its caller gets a response, with its id. The queued calls,
+the calls in flight and those at workers match the model; when all have ended, nothing is left.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from trizmq.wire.reading import ForeignCall
 if TYPE_CHECKING:
     from trizmq.broker.calls import Flight
 
-#: Who asked, and by which name the answer is known: the id, or the service frame.
+#: The caller, and the name of the call in its response: the id, or the service frame.
 Key: TypeAlias = tuple[bytes, int | bytes]
 
 NATIVE = [b"a", b"b", b"c"]
@@ -47,11 +47,11 @@ class BrokerMachine(RuleBasedStateMachine):
         self.now = 0.0
         self.foreign_count = 0
         self.known: set[bytes] = set()
-        self.live: dict[Key, tuple[str, int]] = {}  # service, size: asked and not answered
-        self.running: dict[Key, Flight] = {}  # dispatched and not answered
+        self.live: dict[Key, tuple[str, int]] = {}  # service and size of calls without a response
+        self.running: dict[Key, Flight] = {}  # dispatched, without a response
         self.busy: list[tuple[Key, Flight]] = []  # dispatched and not finished
 
-    # -- what may happen ---------------------------------------------------------------
+    # -- events ------------------------------------------------------------------------
 
     @rule(address=st.sampled_from(NATIVE), version=st.sampled_from([VERSION, VERSION, VERSION + 1]))
     def hello(self, address: bytes, version: int) -> None:
@@ -119,7 +119,7 @@ class BrokerMachine(RuleBasedStateMachine):
             self.hear()
             assert not self.live
 
-    # -- what must hold ----------------------------------------------------------------
+    # -- invariants --------------------------------------------------------------------
 
     @invariant()
     def holds(self) -> None:
@@ -129,7 +129,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self.counts_add_up()
 
     def hear(self) -> None:
-        """Take what the broker wants done, and hold it against the model."""
+        """Collect the broker's actions, and compare them with the model."""
         outbox = self.broker.take_outbox()
         for flight in outbox.started:
             self.note_dispatch(flight)
@@ -156,7 +156,7 @@ class BrokerMachine(RuleBasedStateMachine):
             self.running[key] = flight
 
     def hear_one(self, key: Key, status: int, body: Any) -> None:
-        assert key in self.live, "an answer to nobody's question, or a second one"
+        assert key in self.live, "a response without a call, or a second one"
         if status == 299:
             assert body == own_response(self.running[key]).body
         else:

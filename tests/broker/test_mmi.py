@@ -1,4 +1,4 @@
-"""MMI (ZeroMQ RFC 8): what the broker answers about itself, in every dialect."""
+"""MMI (ZeroMQ RFC 8): what the broker reports about itself, in every dialect."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OPENINGS = {
         (b"mmi.", b"users", b"501"),
     ],
 )
-def test_rfc_8(
+def test_mmi_service_follows_rfc_8(
     make_broker: MakeBroker, dialect: str, service: bytes, body: bytes, code: bytes
 ) -> None:
     rig = make_broker()
@@ -51,7 +51,7 @@ def test_a_service_without_a_worker_is_none(rig: BrokerRig) -> None:
     assert [response.body for response in rig.responses()] == [b"200", b"404"]
 
 
-def test_the_list_of_services(make_broker: MakeBroker) -> None:
+def test_services_are_listed_with_their_workers(make_broker: MakeBroker) -> None:
     rig = make_broker(services=("users", "orders"))
     rig.greet(b"a")
     rig.call(1)
@@ -74,7 +74,7 @@ def test_head_is_get_without_the_body(rig: BrokerRig) -> None:
     assert (response.status, response.body) == (200, b"")
 
 
-def test_what_else_is_asked_of_it(rig: BrokerRig) -> None:
+def test_any_other_request_is_refused(rig: BrokerRig) -> None:
     rig.call(1, "/mmi/services", method="POST")
     rig.call(2, "/mmi/other", method="GET")
     wrong_method, unknown = rig.responses()
@@ -83,7 +83,7 @@ def test_what_else_is_asked_of_it(rig: BrokerRig) -> None:
 
 
 @pytest.mark.parametrize("report", ["services", "routes", "workers"])
-def test_an_answer_that_is_larger_than_the_client_takes_is_a_500(
+def test_a_response_that_is_too_large_for_the_client_is_a_500(
     make_broker: MakeBroker, read_problem: ReadProblem, report: str
 ) -> None:
     rig = make_broker(services=tuple(f"service-{number}" for number in range(100)))

@@ -1,4 +1,4 @@
-"""Who the broker knows: hello, heartbeats, loss, drain, and what happens to strangers."""
+"""The broker's clients: hello, heartbeats, loss, drain, and what happens to strangers."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from tests.broker.conftest import BrokerRig, MakeBroker, ReadProblem
 
 
-def test_hello_is_answered_with_instance_and_credit(make_broker: MakeBroker) -> None:
+def test_the_response_to_hello_has_instance_and_credit(make_broker: MakeBroker) -> None:
     rig = make_broker(client_calls=5, client_bytes=400_000)
     rig.frontend.receive(b"a", [Hello(VERSION, "client")], 0.0, 100)
     rig.act()
     assert rig.items == [(b"a", Hello(VERSION, "broker", 5, window=100_000))]
 
 
-def test_a_client_is_told_what_was_read_of_its_large_calls(make_broker: MakeBroker) -> None:
+def test_a_client_is_notified_when_its_large_calls_are_read(make_broker: MakeBroker) -> None:
     rig = make_broker(client_bytes=16 * 100_000, capacity=100)
     rig.greet(b"a")
     for call_id in range(1, 9):
@@ -39,7 +39,7 @@ def test_a_client_is_told_what_was_read_of_its_large_calls(make_broker: MakeBrok
     assert heard == [Heartbeat(3), Heartbeat(6)]  # each time a quarter of 400,000 is read
 
 
-def test_of_small_calls_nothing_is_told(make_broker: MakeBroker) -> None:
+def test_a_client_is_not_notified_of_small_calls(make_broker: MakeBroker) -> None:
     rig = make_broker(client_bytes=64 * 1024, capacity=100)
     rig.greet(b"a")
     for call_id in range(1, 101):
@@ -47,14 +47,14 @@ def test_of_small_calls_nothing_is_told(make_broker: MakeBroker) -> None:
     assert not rig.items
 
 
-def test_the_first_message_may_hold_calls_too(make_broker: MakeBroker) -> None:
+def test_the_first_message_may_contain_calls_too(make_broker: MakeBroker) -> None:
     rig = make_broker()
     rig.receive(Hello(VERSION, "c"), Call(1, 1000, "GET", "/users", {}, b""))
     assert [flight.id for flight in rig.started] == [1]
 
 
 @pytest.mark.parametrize("version", [0, VERSION + 1, -1])
-def test_another_version_is_told_so_and_forgotten(rig: BrokerRig, version: int) -> None:
+def test_a_client_of_another_version_is_notified(rig: BrokerRig, version: int) -> None:
     call = Call(1, 1000, "GET", "/users", {}, b"")
     rig.receive(Hello(version, "c"), call, address=b"b")
     assert rig.items == [(b"b", Goaway("version"))]
@@ -66,7 +66,7 @@ def test_another_version_is_told_so_and_forgotten(rig: BrokerRig, version: int) 
     "item",
     [Call(1, 1000, "GET", "/users", {}, b""), Heartbeat(), Cancel(1), Response(1, 200, {}, b"")],
 )
-def test_a_stranger_is_told_so_and_nothing_of_it_is_done(rig: BrokerRig, item: Item) -> None:
+def test_a_stranger_is_notified_and_its_items_are_ignored(rig: BrokerRig, item: Item) -> None:
     rig.receive(item, address=b"b")
     unseen = Goaway("unknown", 0) if isinstance(item, Call) else Goaway("unknown")
     assert rig.items == [(b"b", unseen)]
@@ -75,7 +75,7 @@ def test_a_stranger_is_told_so_and_nothing_of_it_is_done(rig: BrokerRig, item: I
 
 
 @pytest.mark.parametrize("item", [Response(1, 200, {}, b""), Part(1, 0, b""), Credit(0, 1)])
-def test_what_a_client_has_no_business_to_send(rig: BrokerRig, item: Item) -> None:
+def test_items_that_a_client_must_not_send_are_counted(rig: BrokerRig, item: Item) -> None:
     rig.call(1)
     rig.receive(item, Heartbeat(), Hello(VERSION, "again"))
     assert rig.broker.counters.unexpected == 1
@@ -83,13 +83,13 @@ def test_what_a_client_has_no_business_to_send(rig: BrokerRig, item: Item) -> No
     assert rig.answers() == [(1, 200)]
 
 
-def test_an_instance_is_kept_to_a_bounded_length(make_broker: MakeBroker) -> None:
+def test_the_length_of_an_instance_is_bounded(make_broker: MakeBroker) -> None:
     rig = make_broker()
     rig.receive(Hello(VERSION, "x" * 1_000_000))
     assert len(rig.frontend.clients.native[b"a"].instance) <= 64
 
 
-def test_goodbye_gives_up_what_is_in_flight(rig: BrokerRig) -> None:
+def test_goodbye_cancels_the_calls_in_flight(rig: BrokerRig) -> None:
     rig.call(1)
     rig.call(2)
     rig.receive(Goaway("closing"), Call(3, 1000, "GET", "/users", {}, b""))
@@ -101,7 +101,7 @@ def test_goodbye_gives_up_what_is_in_flight(rig: BrokerRig) -> None:
     rig.assert_nothing_is_left()
 
 
-def test_losing_a_client_touches_no_other(make_broker: MakeBroker) -> None:
+def test_losing_a_client_affects_no_other(make_broker: MakeBroker) -> None:
     rig = make_broker(capacity=2)
     rig.greet(b"a", b"b")
     rig.call(1, address=b"a")
@@ -117,12 +117,12 @@ def test_losing_a_client_touches_no_other(make_broker: MakeBroker) -> None:
     rig.assert_nothing_is_left()
 
 
-def test_a_heartbeat_goes_only_to_who_heard_nothing(make_broker: MakeBroker) -> None:
+def test_only_clients_that_received_nothing_get_a_heartbeat(make_broker: MakeBroker) -> None:
     rig = make_broker(capacity=9, heartbeat=2.0)
     assert rig.broker.next_tick == float("inf")
     rig.greet(b"a", b"b")
     assert rig.broker.next_tick == 2.0
-    rig.call(1, "/nobody", address=b"a")  # answered
+    rig.call(1, "/nobody", address=b"a")  # gets a response
     rig.call(1, address=b"b")  # in flight
     rig.items.clear()
     rig.tick(1.9)
@@ -134,7 +134,7 @@ def test_a_heartbeat_goes_only_to_who_heard_nothing(make_broker: MakeBroker) -> 
     assert rig.items == [(b"a", Heartbeat()), (b"b", Heartbeat())]
 
 
-def test_without_clients_there_is_nothing_to_wake_up_for(rig: BrokerRig) -> None:
+def test_without_clients_the_broker_needs_no_tick(rig: BrokerRig) -> None:
     rig.frontend.lose(b"a", rig.now)
     rig.tick(1.0)
     assert (rig.items, rig.broker.next_tick) == ([], float("inf"))
@@ -143,7 +143,7 @@ def test_without_clients_there_is_nothing_to_wake_up_for(rig: BrokerRig) -> None
     assert rig.broker.next_tick == 8.0
 
 
-def test_drain_is_said_to_every_native_client(make_broker: MakeBroker) -> None:
+def test_every_native_client_is_notified_of_a_drain(make_broker: MakeBroker) -> None:
     rig = make_broker()
     rig.greet(b"a", b"b")
     rig.broker.drain()
@@ -152,8 +152,8 @@ def test_drain_is_said_to_every_native_client(make_broker: MakeBroker) -> None:
     assert rig.items == [(b"a", Goaway("draining")), (b"b", Goaway("draining"))]
 
 
-def test_who_comes_while_draining_is_told_at_once(rig: BrokerRig) -> None:
-    # Else it would send its calls here, to be refused, though another broker is up.
+def test_a_client_that_connects_during_a_drain_is_notified_immediately(rig: BrokerRig) -> None:
+    # Otherwise its calls would be refused here, although another broker is available.
     rig.broker.drain()
     rig.act()
     rig.items.clear()
@@ -161,7 +161,7 @@ def test_who_comes_while_draining_is_told_at_once(rig: BrokerRig) -> None:
     assert [type(item) for _, item in rig.items] == [Hello, Goaway]
 
 
-def test_the_end_of_draining_answers_what_is_left(
+def test_the_end_of_draining_responds_to_the_remaining_calls(
     rig: BrokerRig, read_problem: ReadProblem
 ) -> None:
     rig.call(1)

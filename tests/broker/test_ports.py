@@ -1,4 +1,4 @@
-"""Ports come and go while a broker runs: sockets for clients and workers, and local clients."""
+"""Ports can be added and removed while a broker runs: sockets and local clients."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def transport(make_transport: Callable[[], Any]) -> AsyncIterator[Transpor
 
 @pytest.fixture
 async def loop(nursery: trio.Nursery) -> BrokerLoop:
-    """A broker's loop that runs, without any socket."""
+    """A running loop of a broker without any socket."""
     loop = BrokerLoop(Broker(instance="broker01", accepts_workers=True))
     await nursery.start(loop.run)
     return loop
@@ -77,7 +77,7 @@ def endpoint(transport: Transport) -> str:
 
 @asynccontextmanager
 async def port(loop: BrokerLoop, transport: Transport, kind: str) -> AsyncIterator[str]:
-    """Serve one more socket as long as the block lasts: ``clients``, ``workers`` or ``both``."""
+    """Serve a socket for the duration of the block: ``clients``, ``workers`` or ``both``."""
     where = endpoint(transport)
     if is_memory(transport):
         where += f"{kind}{len(loop._sockets)}"
@@ -101,7 +101,7 @@ async def worker(transport: Transport, where: str) -> AsyncIterator[None]:
         nursery.cancel_scope.cancel()
 
 
-async def test_two_frontends_and_two_backends_serve_one_another(loop, transport) -> None:
+async def test_clients_of_two_frontends_reach_workers_of_two_backends(loop, transport) -> None:
     async with port(loop, transport, "clients") as one, port(loop, transport, "clients") as two:
         async with port(loop, transport, "workers") as left, port(loop, transport, "workers") as r:
             async with worker(transport, left), worker(transport, r):
@@ -118,16 +118,14 @@ async def test_two_frontends_and_two_backends_serve_one_another(loop, transport)
     assert loop.broker.frontends == loop.broker.backends == loop._sockets == []
 
 
-async def test_a_socket_for_both_comes_and_goes(loop, transport) -> None:
+async def test_a_socket_for_both_roles_can_be_added_and_removed(loop, transport) -> None:
     for _ in range(2):
         async with port(loop, transport, "both") as where, worker(transport, where):
             async with open_client_on(transport, where) as client:
                 assert (await client.get("/echo/7")).json() == 7
 
 
-async def test_a_frontend_that_goes_answers_its_clients_and_leaves_others_alone(
-    loop, transport, nursery
-) -> None:
+async def test_removing_a_frontend_ends_its_calls_and_no_others(loop, transport, nursery) -> None:
     seen: list[tuple[str, int]] = []
 
     async def call(client: trizmq.Client, name: str) -> None:
@@ -161,7 +159,7 @@ async def test_a_frontend_that_goes_answers_its_clients_and_leaves_others_alone(
     assert loop.broker.in_flight == 0
 
 
-async def test_calls_of_a_backend_that_goes_are_given_to_the_workers_of_another(
+async def test_calls_of_a_removed_backend_go_to_the_workers_of_another(
     loop, transport, nursery
 ) -> None:
     async def busy() -> None:
@@ -204,7 +202,7 @@ async def test_a_local_client_needs_no_socket(loop, transport) -> None:
         await client.get("/echo/3")
 
 
-async def test_a_local_client_cancels_what_its_caller_gives_up(loop, transport) -> None:
+async def test_a_local_client_cancels_a_call_when_its_caller_is_cancelled(loop, transport) -> None:
     async with port(loop, transport, "workers") as where, worker(transport, where):
         with open_local_client(loop, "gateway") as client:
             assert (await client.get("/echo/3")).json() == 3

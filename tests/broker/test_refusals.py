@@ -1,4 +1,4 @@
-"""What the broker refuses: with which status, that nothing was executed, and that nothing stays."""
+"""Refused calls: their statuses, that no handler receives them, and that nothing remains."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def assert_refused(
         ("/%ff/1", 400),
         ("", 400),
         ("users", 400),
-        ("xusers/1", 400),  # the service does not begin at the second character of just anything
+        ("xusers/1", 400),  # any single character before the service
         ("?users", 400),
         ("http://host/users", 400),
     ],
 )
-def test_no_such_service(
+def test_a_service_that_does_not_exist_is_a_404(
     rig: BrokerRig, read_problem: ReadProblem, target: str, status: int
 ) -> None:
     rig.call(1, target)
@@ -83,14 +83,14 @@ OVER_THE_LIMIT: list[tuple[dict[str, Any], int]] = [
 
 
 @pytest.mark.parametrize("details", AT_THE_LIMIT)
-def test_at_the_limit(make_broker: MakeBroker, details: dict[str, Any]) -> None:
+def test_a_call_at_the_limit_is_accepted(make_broker: MakeBroker, details: dict[str, Any]) -> None:
     rig = make_broker(body_bytes=KIB)
     rig.greet(b"a")
     rig.call(1, **details)
     assert len(rig.started) == 1
 
 
-def test_a_service_is_known_by_its_percent_encoded_form_too(rig: BrokerRig) -> None:
+def test_a_service_has_a_percent_encoded_form_too(rig: BrokerRig) -> None:
     rig.call(1, "/%75sers/%31?a=%20")
     assert [flight.target for flight in rig.started] == ["/%75sers/%31?a=%20"]
 
@@ -119,7 +119,7 @@ def test_a_service_is_known_by_its_percent_encoded_form_too(rig: BrokerRig) -> N
         {"headers": {"x-request-id": "a\nb"}},
     ],
 )
-def test_a_native_call_is_held_to_the_rules_about_names(
+def test_a_native_call_must_follow_the_rules_for_names(
     rig: BrokerRig, read_problem: ReadProblem, details: dict[str, Any]
 ) -> None:
     rig.call(1, **details)
@@ -127,14 +127,14 @@ def test_a_native_call_is_held_to_the_rules_about_names(
     rig.assert_nothing_is_left()
 
 
-def test_what_passed_once_lets_nothing_else_pass(rig: BrokerRig) -> None:
+def test_an_accepted_call_does_not_admit_others(rig: BrokerRig) -> None:
     good, bad = {"authorization": "Bearer a"}, {"authorization": "Bearer a\n"}
     for call_id, headers in enumerate([good, good, bad, good, {"a": "b"}, bad, good | bad], 1):
         rig.call(call_id, headers=dict(headers))
     assert [call_id for call_id, status in rig.answers() if status == 400] == [3, 6, 7]
 
 
-def test_a_native_call_is_brought_into_its_normal_form(rig: BrokerRig) -> None:
+def test_a_native_call_is_normalized(rig: BrokerRig) -> None:
     headers = {"X-Tenant": " blue ", "x-tenant": "red", "Accept": "é"}
     rig.call(1, "/users/é", method="get", headers=headers)
     [flight] = rig.started
@@ -163,7 +163,7 @@ def test_limits_count_bytes_not_characters(
 
 
 @pytest.mark.parametrize(("details", "status"), OVER_THE_LIMIT)
-def test_over_the_limit(
+def test_a_call_over_the_limit_is_refused(
     make_broker: MakeBroker, read_problem: ReadProblem, details: dict[str, Any], status: int
 ) -> None:
     rig = make_broker(body_bytes=KIB)
@@ -182,7 +182,7 @@ def test_over_the_limit(
         (Call(1, 1000, "GET", "/users", {"x": "y" * 19}, b""), {"header_bytes": 19}, 431),
     ],
 )
-def test_limits_hold_in_small_messages_too(
+def test_limits_apply_to_small_messages_too(
     make_broker: MakeBroker, call: Call, limits: dict[str, Any], status: int
 ) -> None:
     rig = make_broker(**limits)
@@ -196,7 +196,7 @@ def test_a_small_message_of_ordinary_parts_passes(rig: BrokerRig) -> None:
     assert len(rig.started) == 1
 
 
-def test_draining(rig: BrokerRig, read_problem: ReadProblem) -> None:
+def test_a_draining_broker_refuses_new_calls(rig: BrokerRig, read_problem: ReadProblem) -> None:
     rig.call(1)
     rig.broker.drain()
     rig.call(2)
@@ -206,7 +206,7 @@ def test_draining(rig: BrokerRig, read_problem: ReadProblem) -> None:
     rig.assert_nothing_is_left()
 
 
-def test_only_what_no_worker_was_given_is_not_taken(rig: BrokerRig) -> None:
+def test_only_calls_that_no_worker_received_are_not_taken(rig: BrokerRig) -> None:
     rig.call(1)
     rig.call(2)  # waits for the worker
     rig.broker.drain()
@@ -220,7 +220,7 @@ def test_only_what_no_worker_was_given_is_not_taken(rig: BrokerRig) -> None:
     assert said == {1: (503, True), 2: (200, True), 3: (503, False), 4: (504, True)}
 
 
-def test_what_waits_at_the_end_of_draining_is_not_taken(rig: BrokerRig) -> None:
+def test_calls_that_wait_at_the_end_of_draining_are_not_taken(rig: BrokerRig) -> None:
     rig.call(1)
     rig.call(2)
     rig.broker.drain()
@@ -237,7 +237,7 @@ def test_too_many_calls_of_one_client(make_broker: MakeBroker, read_problem: Rea
     rig.call(3)
     assert_refused(rig, read_problem, 429, retry_after=True)
     rig.call(3, address=b"b")
-    assert rig.answers(b"b") == []  # another's bound is another's
+    assert rig.answers(b"b") == []  # each client has its own bound
     rig.finish(rig.started[0])
     rig.call(4)
     assert rig.answers() == [(1, 200)]
@@ -252,7 +252,7 @@ def test_too_many_calls_of_one_client(make_broker: MakeBroker, read_problem: Rea
         ({"client_bytes": 3500}, 429),
     ],
 )
-def test_a_full_queue(
+def test_a_full_queue_refuses_calls(
     make_broker: MakeBroker, read_problem: ReadProblem, limits: dict[str, Any], status: int
 ) -> None:
     # A call of 1000 bytes counts as 1518: 512 for the record, 6 for its path.
@@ -263,7 +263,7 @@ def test_a_full_queue(
     assert rig.answers() == []
     rig.call(4, body=bytes(1000))
     assert_refused(rig, read_problem, status, retry_after=True)
-    rig.finish(rig.started[0])  # one place is free again
+    rig.finish(rig.started[0])  # there is room for one again
     rig.call(5, body=bytes(1000))
     rig.finish(rig.started[1])
     rig.finish(rig.started[2])
@@ -302,20 +302,20 @@ def test_the_bytes_of_a_connection_count_where_they_wait_and_at_workers(
         rig.call(call_id, body=bytes(40_000))
     rig.call(1, address=b"b", body=bytes(40_000))
     assert (rig.answers(b"a"), rig.answers(b"b")) == ([(5, 429)], [])
-    rig.call(6)  # it has no body, and holds nothing
+    rig.call(6)  # it has no body, so it counts for nothing
     rig.finish(rig.started[0])
     rig.call(7, body=bytes(40_000))
     assert rig.answers() == [(1, 200)]
 
 
-def test_one_call_is_within_every_bound_of_bytes(make_broker: MakeBroker) -> None:
+def test_a_single_call_is_within_every_bound_on_bytes(make_broker: MakeBroker) -> None:
     rig = make_broker(client_bytes=64 * 1024, broker_bytes=64 * 1024)
     rig.greet(b"a")
     rig.call(1, body=bytes(1024 * 1024))
     assert len(rig.started) == 1
 
 
-def test_what_clients_have_not_read_counts_with_the_bodies_in_hand(
+def test_unread_bytes_of_clients_count_with_bodies(
     make_broker: MakeBroker, read_problem: ReadProblem
 ) -> None:
     rig = make_broker(capacity=100, broker_bytes=400_000)

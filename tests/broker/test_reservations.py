@@ -1,4 +1,4 @@
-"""A call that ends its worker takes no other with it, and is found out at the second."""
+"""A call that kills its worker takes no others with it, and is identified at the second loss."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from trizmq.wire.mdp import Disconnect, Ready
 
 
 class Shop:
-    """Workers by name that do what they are given, and die of one call."""
+    """Named workers that handle their calls, and die of one particular call."""
 
     def __init__(self, backend, poison: int, capacity: int) -> None:
         self.backend = backend
@@ -26,7 +26,7 @@ class Shop:
         self.alive.append(name)
 
     def work(self) -> bool:
-        """Let each worker do what it has; return whether there was anything."""
+        """Let each worker handle its calls; return whether there were any."""
         worked = False
         for name in list(self.alive):
             calls = [one for one in self.backend.heard(name) if isinstance(one, Call)]
@@ -45,7 +45,7 @@ class Shop:
 @pytest.mark.parametrize("workers", [1, 2, 4])
 @pytest.mark.parametrize("capacity", [1, 10])
 @pytest.mark.parametrize("poison", [0, 7, 19])
-def test_innocent_calls_are_answered(backend, workers, capacity, poison) -> None:
+def test_innocent_calls_get_responses(backend, workers, capacity, poison) -> None:
     shop = Shop(backend, poison, capacity)
     for _ in range(workers):
         shop.hire()
@@ -72,10 +72,10 @@ def test_a_suspect_is_alone_with_its_worker(backend) -> None:
     assert backend.given(b"y") == []
     backend.work(b"y", Response(first, 200, {}, b""))
     assert backend.answers() == [(1, 200)]
-    assert len(backend.given(b"y")) == 1  # the one that came meanwhile; then the other suspect
+    assert len(backend.given(b"y")) == 1  # call 3; then the other suspect
 
 
-def test_a_worker_that_has_calls_is_emptied_for_a_suspect(backend) -> None:
+def test_a_busy_worker_is_emptied_for_a_suspect(backend) -> None:
     backend.employ(b"x", capacity=4)
     backend.call(1, method="GET")
     backend.employ(b"y", capacity=4)
@@ -94,7 +94,7 @@ def test_a_worker_that_has_calls_is_emptied_for_a_suspect(backend) -> None:
 
 
 def test_no_worker_is_emptied_for_long(backend) -> None:
-    """What it has may last. Then the suspect is given to it all the same, as the only one."""
+    """Its calls may take long. Then it receives the suspect anyway, and no other call."""
     backend.employ(b"x", capacity=4)
     backend.call(1, method="GET")
     backend.call(2, method="GET")
@@ -114,7 +114,7 @@ def test_no_worker_is_emptied_for_long(backend) -> None:
     assert len(backend.given(b"y")) == 1
 
 
-def test_half_of_the_workers_go_on_with_what_is_no_suspect(backend) -> None:
+def test_half_of_the_workers_continue_with_other_calls(backend) -> None:
     names = [b"a1", b"a2", b"a3", b"a4", b"dead"]
     for name in names:
         backend.employ(name, capacity=9)
@@ -146,7 +146,7 @@ def test_a_worker_that_says_goodbye_has_not_died_of_its_calls(backend) -> None:
     assert backend.answers() == [(1, 200)]
 
 
-def test_a_lost_worker_is_named_with_what_it_had(backend) -> None:
+def test_a_lost_worker_is_reported_with_its_calls(backend) -> None:
     backend.employ(b"x", capacity=9)
     for call_id in range(5):
         backend.call(call_id, f"/users/{call_id}?secret=1", method="GET")
@@ -158,7 +158,7 @@ def test_a_lost_worker_is_named_with_what_it_had(backend) -> None:
     assert "secret" not in reason
 
 
-def test_suspects_that_nobody_waits_for_any_more_hold_up_nothing(backend) -> None:
+def test_suspects_whose_callers_have_gone_delay_nothing(backend) -> None:
     backend.employ(b"x", capacity=4)
     backend.call(1, method="GET", ttl=500)
     backend.given(b"x")
@@ -174,7 +174,7 @@ def test_suspects_that_nobody_waits_for_any_more_hold_up_nothing(backend) -> Non
     assert len(backend.given(b"y")) == 1
 
 
-# -- calls that could not even be sent -----------------------------------------------------
+# -- calls that could not be sent ----------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -202,7 +202,7 @@ def test_a_call_that_could_not_be_sent_waits_if_there_is_no_other(backend, read_
     assert (response.status, read_problem(response)["executed"]) == (504, "no")
 
 
-def test_of_what_a_lost_worker_has_only_what_was_sent_is_lost(backend) -> None:
+def test_only_the_sent_calls_of_a_lost_worker_are_lost(backend) -> None:
     backend.employ(b"x", capacity=4)
     backend.call(1)
     backend.call(2)
@@ -215,7 +215,7 @@ def test_of_what_a_lost_worker_has_only_what_was_sent_is_lost(backend) -> None:
     assert backend.answers() == [(2, 200)]
 
 
-def test_an_mdp_worker_that_could_not_be_reached_has_not_had_the_call(backend) -> None:
+def test_an_unreachable_mdp_worker_has_not_received_the_call(backend) -> None:
     backend.say(b"x", Ready("users"))
     backend.call(1)
     (token,) = backend.given(b"x")
@@ -232,7 +232,7 @@ def test_a_handler_that_its_worker_stopped_at_the_deadline_is_a_504(backend, rea
     backend.employ(b"x")
     backend.call(1, ttl=1000)
     (token,) = backend.given(b"x")
-    backend.now = 0.999  # by the worker's clock it is over
+    backend.now = 0.999  # the deadline has passed on the worker's clock
     backend.work(b"x", Response(token, 504, {}, b"", stopped=True))
     (response,) = backend.responses()
     assert (response.status, read_problem(response)["executed"]) == (504, "maybe")
@@ -244,19 +244,19 @@ def test_a_handler_that_its_worker_stopped_at_the_deadline_is_a_504(backend, rea
 # -- children of the broker's process ------------------------------------------------------
 
 
-def test_a_child_is_known_by_its_secret_and_called_by_its_name(backend) -> None:
+def test_a_child_is_identified_by_its_secret_and_has_its_name(backend) -> None:
     backend.broker.expect_child("w1-abc", "secret")
     backend.employ(b"secret")
     assert backend.kinds() == [("worker-ready", "w1-abc")]
     backend.broker.lose_named("w1-abc", "SIGKILL", 0.0)
     backend.act()
     assert backend.kinds() == [("worker-lost", "w1-abc")]
-    backend.employ(b"secret")  # its process has ended: nobody is that child any more
+    backend.employ(b"secret")  # its process has ended, so the secret is no longer valid
     assert backend.kinds() == [("worker-ready", "secret")]
 
 
-def test_nothing_else_has_the_name_of_a_child(backend) -> None:
-    """Its end would be taken for the child's, and the child killed."""
+def test_no_other_worker_has_the_name_of_a_child(backend) -> None:
+    """Its end would be mistaken for the child's, and the child would be killed."""
     backend.broker.expect_child("w1-abc", "secret")
     backend.employ(b"w1-abc")
     backend.employ(b"secret")

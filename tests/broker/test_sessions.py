@@ -1,7 +1,7 @@
-"""The rules of a worker's session, one by one: RFC 7, RFC 18, and the native dialect's own.
+"""The rules of a worker's session, one by one: RFC 7, RFC 18, and those of the native dialect.
 
-What is valid but out of place is answered by DISCONNECT, and by nothing more; whatever a
-worker says, no other's session or call is touched by it.
+A valid command out of place gets a DISCONNECT, and nothing else; whatever a worker sends, the
+sessions and calls of others are not affected.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def needs_parts(dialect: str) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_ready_is_the_one_opening_and_gets_no_answer(backend, dialect) -> None:
+def test_ready_is_the_only_opening_and_has_no_response(backend, dialect) -> None:
     backend.say(b"w", READY, dialect)
     assert backend.heard(b"w") == []
     assert backend.broker.services["users"].workers == 1
@@ -56,9 +56,7 @@ UNEXPECTED_AT_FIRST = [
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("command", UNEXPECTED_AT_FIRST, ids=repr)
-def test_what_is_unexpected_before_ready_is_answered_by_disconnect(
-    backend, dialect, command
-) -> None:
+def test_an_unexpected_command_before_ready_gets_a_disconnect(backend, dialect, command) -> None:
     if isinstance(command, Partial):
         needs_parts(dialect)
     backend.say(b"w", command, dialect)
@@ -75,7 +73,7 @@ def test_what_is_unexpected_before_ready_is_answered_by_disconnect(
     [READY, Ready("orders"), Request(TOKEN, (b"",)), Final(TOKEN, (b"",)), Partial(TOKEN, (b"",))],
     ids=repr,
 )
-def test_what_is_unexpected_later_ends_the_session(backend, dialect, command) -> None:
+def test_an_unexpected_command_after_ready_ends_the_session(backend, dialect, command) -> None:
     if isinstance(command, Partial):
         needs_parts(dialect)
     backend.say(b"w", READY, dialect)
@@ -89,7 +87,7 @@ def test_what_is_unexpected_later_ends_the_session(backend, dialect, command) ->
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("is_known", [False, True])
-def test_disconnect_is_never_answered(backend, dialect, is_known) -> None:
+def test_disconnect_has_no_response(backend, dialect, is_known) -> None:
     if is_known:
         backend.say(b"w", READY, dialect)
     backend.say(b"w", Disconnect(), dialect)
@@ -100,7 +98,7 @@ def test_disconnect_is_never_answered(backend, dialect, is_known) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_who_was_sent_away_may_begin_anew(backend, dialect) -> None:
+def test_a_disconnected_worker_may_start_again(backend, dialect) -> None:
     backend.say(b"w", Heartbeat(), dialect)
     backend.say(b"w", READY, dialect)
     backend.call(1)
@@ -183,14 +181,14 @@ def test_a_reply_after_the_deadline_is_late_and_frees_its_worker(backend, dialec
     backend.tick(0.6)
     assert backend.answers() == [(1, 504)]
     backend.call(2)
-    assert backend.given(b"w") == []  # it has no word for "stop": it is busy still
+    assert backend.given(b"w") == []  # MDP cannot stop it: it is still busy
     backend.say(b"w", Final(token, (b"late",)), dialect)
     assert backend.broker.counters.late == 1
     assert len(backend.given(b"w")) == 1
     assert backend.answers() == []
 
 
-def test_who_changes_its_dialect_is_sent_away_in_the_one_it_began_with(backend) -> None:
+def test_a_worker_that_changes_its_dialect_is_disconnected_in_its_first(backend) -> None:
     backend.say(b"w", READY, "mdp01")
     port = backend.backend
     port.receive_command(b"w", "mdp02", Heartbeat(), 0.0)
@@ -199,7 +197,7 @@ def test_who_changes_its_dialect_is_sent_away_in_the_one_it_began_with(backend) 
     assert backend.broker.workers == []
 
 
-def test_a_native_worker_that_says_something_of_mdp_is_sent_away(backend) -> None:
+def test_a_native_worker_that_sends_mdp_is_disconnected(backend) -> None:
     backend.employ(b"n")
     for command in (Heartbeat(), READY, Final(TOKEN, (b"",))):
         backend.backend.receive_command(b"n", "mdp02", command, 0.0)
@@ -209,19 +207,19 @@ def test_a_native_worker_that_says_something_of_mdp_is_sent_away(backend) -> Non
     assert backend.heard(b"n")[0] == Goaway("unknown")
 
 
-def test_an_mdp_worker_that_says_something_native_is_sent_away(backend) -> None:
+def test_an_mdp_worker_that_sends_native_items_is_disconnected(backend) -> None:
     backend.say(b"w", READY)
     backend.work(b"w", Beat())
     assert backend.heard(b"w") == [Disconnect()]
     assert backend.broker.workers == []
 
 
-# -- life ----------------------------------------------------------------------------------
+# -- liveness ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_heartbeats_go_out_every_second_whatever_else_does(backend, dialect) -> None:
-    """Some workers count no other command as a sign of life."""
+def test_heartbeats_are_sent_every_second_besides_other_commands(backend, dialect) -> None:
+    """Some workers accept no other command as a sign of life."""
     backend.say(b"w", READY, dialect)
     for now in (1.0, 2.0, 3.0):
         backend.now = now - 0.1
@@ -234,7 +232,7 @@ def test_heartbeats_go_out_every_second_whatever_else_does(backend, dialect) -> 
     assert (type(request), beat) == (Request, Heartbeat())
 
 
-def test_a_native_worker_is_sent_heartbeats_if_nothing_else_is(backend) -> None:
+def test_a_native_worker_gets_heartbeats_if_nothing_else_is_sent(backend) -> None:
     backend.employ(b"n")
     backend.pass_time(0.9)
     backend.call(1)
@@ -245,7 +243,7 @@ def test_a_native_worker_is_sent_heartbeats_if_nothing_else_is(backend) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_worker_may_beat_every_six_seconds(backend, dialect) -> None:
+def test_a_worker_may_send_a_heartbeat_every_six_seconds(backend, dialect) -> None:
     backend.say(b"w", READY, dialect)
     for step in range(1, 11):
         backend.pass_time(6.0 * step)
@@ -254,7 +252,7 @@ def test_a_worker_may_beat_every_six_seconds(backend, dialect) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_how_long_a_worker_may_be_silent_is_a_setting(make_backend, dialect) -> None:
+def test_the_silence_that_a_worker_may_keep_is_a_setting(make_backend, dialect) -> None:
     backend = make_backend(mdp_silence=30.0)
     backend.say(b"w", READY, dialect)
     backend.pass_time(29.0)
@@ -266,7 +264,7 @@ def test_how_long_a_worker_may_be_silent_is_a_setting(make_backend, dialect) -> 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_silent_worker_is_lost(backend, dialect) -> None:
     backend.say(b"w", READY, dialect)
-    backend.pass_time(7.4)  # the old ones beat every 2.5 s, and three of these may be missed
+    backend.pass_time(7.4)  # old workers send one every 2.5 s, and may miss three
     assert len(backend.broker.workers) == 1
     backend.pass_time(9.0)
     assert backend.broker.workers == []
@@ -275,7 +273,7 @@ def test_a_silent_worker_is_lost(backend, dialect) -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("kind", [Heartbeat, Final, Partial])
-def test_any_command_counts_as_life(backend, dialect, kind) -> None:
+def test_any_command_is_a_sign_of_life(backend, dialect, kind) -> None:
     if kind is Partial:
         needs_parts(dialect)
     backend.say(b"w", READY, dialect)
@@ -292,7 +290,7 @@ def test_any_command_counts_as_life(backend, dialect, kind) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_worker_that_never_beats_while_busy_has_a_longer_time(backend, dialect) -> None:
+def test_a_worker_without_heartbeats_while_busy_has_more_time(backend, dialect) -> None:
     backend.say(b"w", READY, dialect)
     backend.call(1, ttl=3_000_000)
     backend.pass_time(59)
@@ -304,7 +302,7 @@ def test_a_worker_that_never_beats_while_busy_has_a_longer_time(backend, dialect
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_one_heartbeat_may_have_crossed_the_request(backend, dialect) -> None:
-    """It was on its way when the call was given: it says nothing about what comes next."""
+    """It was sent before the call arrived, so it shows nothing about heartbeats during calls."""
     backend.say(b"w", READY, dialect)
     for call_id in (1, 2, 3):
         backend.call(call_id)
@@ -316,7 +314,7 @@ def test_one_heartbeat_may_have_crossed_the_request(backend, dialect) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_worker_that_beats_while_busy_is_judged_by_that(backend, dialect) -> None:
+def test_a_worker_with_heartbeats_while_busy_must_keep_sending_them(backend, dialect) -> None:
     backend.say(b"w", READY, dialect)
     backend.call(1)
     for now in (1.0, 2.0, 3.0):
@@ -327,7 +325,7 @@ def test_a_worker_that_beats_while_busy_is_judged_by_that(backend, dialect) -> N
     assert backend.answers() == [(1, 502)]
 
 
-def test_if_the_broker_itself_was_away_nobody_was_silent(backend) -> None:
+def test_silence_while_the_broker_was_suspended_does_not_count(backend) -> None:
     backend.say(b"w", READY)
     backend.employ(b"n")
     backend.tick(100.0)
@@ -337,11 +335,11 @@ def test_if_the_broker_itself_was_away_nobody_was_silent(backend) -> None:
 # -- native --------------------------------------------------------------------------------
 
 
-def test_hello_is_answered_by_hello(backend) -> None:
+def test_the_response_to_hello_is_a_hello(backend) -> None:
     backend.work(b"n", Hello(VERSION, "me", 4, ("users", "orders")))
     assert backend.heard(b"n") == [Hello(VERSION, "broker01", window=16 * 1024 * 1024)]
     assert [worker.capacity for worker in backend.broker.workers] == [4]
-    backend.work(b"n", Hello(VERSION, "me", 4, ("users", "orders")))  # again: it heard nothing yet
+    backend.work(b"n", Hello(VERSION, "me", 4, ("users", "orders")))  # before the response came
     assert len(backend.broker.workers) == 1
 
 
@@ -373,7 +371,7 @@ def test_a_worker_gets_credit_for_large_messages_that_were_read(make_backend) ->
     ],
     ids=repr,
 )
-def test_who_cannot_stay_is_told_why(backend, item, reason) -> None:
+def test_a_refused_worker_is_notified_of_the_reason(backend, item, reason) -> None:
     backend.work(b"n", item)
     assert backend.heard(b"n") == [Goaway(reason)]
     assert backend.broker.workers == []
@@ -381,7 +379,7 @@ def test_who_cannot_stay_is_told_why(backend, item, reason) -> None:
 
 
 @pytest.mark.parametrize("limits", [{"workers": 1}, {"services": 1}])
-def test_too_many_workers_or_services(make_backend, limits) -> None:
+def test_workers_or_services_over_the_limit_are_refused(make_backend, limits) -> None:
     backend = make_backend(**limits)
     backend.employ(b"n")
     backend.work(b"m", Hello(VERSION, "m", 1, ("orders",)))
@@ -402,7 +400,7 @@ def test_a_silent_native_worker_is_lost_after_three_heartbeats(backend) -> None:
 
 
 @pytest.mark.parametrize("item", [Cancel(1), Call(1, 1, "GET", "/users", {}, b"")], ids=repr)
-def test_what_a_worker_has_no_business_to_say_is_counted(backend, item) -> None:
+def test_items_that_a_worker_must_not_send_are_counted(backend, item) -> None:
     backend.employ(b"n")
     backend.work(b"n", item, Credit(0, 1), Beat())
     assert backend.broker.counters.unexpected == 1
@@ -422,7 +420,7 @@ def test_native_responses_and_parts_count_only_for_their_own_calls(backend) -> N
     assert backend.items == [(b"a", Response(1, 201, {"a": "b"}, b""))]
 
 
-def test_a_worker_is_held_to_the_truth_about_statuses(backend, read_problem) -> None:
+def test_an_invalid_status_from_a_worker_is_a_502(backend, read_problem) -> None:
     backend.employ(b"n", capacity=9)
     for call_id, status in enumerate((0, 99, 600, -1), 1):
         backend.call(call_id)
@@ -432,7 +430,7 @@ def test_a_worker_is_held_to_the_truth_about_statuses(backend, read_problem) -> 
         assert read_problem(response)["executed"] == "maybe"
 
 
-def test_a_cancelled_call_keeps_its_room_until_the_worker_has_stopped(backend) -> None:
+def test_a_cancelled_call_keeps_its_slot_until_the_worker_has_stopped(backend) -> None:
     backend.employ(b"n")
     backend.call(1)
     backend.call(2)
@@ -444,7 +442,7 @@ def test_a_cancelled_call_keeps_its_room_until_the_worker_has_stopped(backend) -
     assert backend.broker.counters.late == 0
 
 
-def test_who_drains_is_given_nothing_more_and_may_finish(backend) -> None:
+def test_a_draining_worker_gets_no_new_calls_and_may_finish(backend) -> None:
     backend.employ(b"n", capacity=2)
     backend.call(1)
     (token,) = backend.given(b"n")
@@ -461,7 +459,7 @@ def test_who_drains_is_given_nothing_more_and_may_finish(backend) -> None:
 # -- the end -------------------------------------------------------------------------------
 
 
-def test_the_broker_sends_everybody_away_once(backend) -> None:
+def test_the_broker_disconnects_every_worker_once(backend) -> None:
     backend.say(b"w", READY)
     backend.employ(b"n")
     backend.backend.say_goodbye(0.0)
@@ -490,7 +488,7 @@ def test_the_end_of_a_named_process_ends_its_sessions(backend) -> None:
         ({"a b": "c"}, 502),
     ],
 )
-def test_a_native_workers_headers_are_held_to_the_rules(backend, headers, status) -> None:
+def test_invalid_headers_from_a_native_worker_are_a_502(backend, headers, status) -> None:
     backend.employ(b"n")
     backend.call(1)
     (token,) = backend.given(b"n")
@@ -501,11 +499,11 @@ def test_a_native_workers_headers_are_held_to_the_rules(backend, headers, status
         assert response.headers == {"x-tenant": "é"}
 
 
-# -- what cannot be read, and who cannot stay ------------------------------------------------
+# -- unreadable messages and refused workers -------------------------------------------------
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_stranger_that_cannot_be_read_is_sent_away(backend, dialect) -> None:
+def test_a_stranger_that_cannot_be_read_is_disconnected(backend, dialect) -> None:
     backend.refuse(b"w", "no such command", dialect)
     assert backend.heard(b"w") == [Disconnect()]
     assert backend.kinds() == [("worker-refused", dialect)]
@@ -530,13 +528,13 @@ def test_an_unreadable_batch_ends_a_native_session_and_its_calls_go_on(backend) 
     assert len(backend.given(b"m")) == 1
 
 
-def test_who_comes_back_at_once_each_time_is_slowed_down(backend) -> None:
+def test_workers_that_return_immediately_are_slowed_down(backend) -> None:
     for number in range(30):
         backend.say(b"%d" % number, Ready("mmi.x"))
     assert len(backend.told) == 10
     backend.pass_time(1.0)
     assert len(backend.told) == 30
-    assert backend.kinds() == [("worker-refused", "mdp02")]  # the same reason is said once
+    assert backend.kinds() == [("worker-refused", "mdp02")]  # the same reason is reported once
     backend.say(b"w", Ready("mmi.x"))
     assert len(backend.told) == 31
     backend.pass_time(11.0)
@@ -544,7 +542,7 @@ def test_who_comes_back_at_once_each_time_is_slowed_down(backend) -> None:
     assert backend.kinds() == [("worker-refused", "mdp02")]
 
 
-def test_who_says_ever_new_nonsense_fills_neither_memory_nor_log(backend) -> None:
+def test_ever_new_invalid_messages_fill_neither_memory_nor_log(backend) -> None:
     for number in range(5000):
         backend.refuse(b"%d" % number, f"reason {number}", "mdp01")
     assert len(backend.kinds()) == 100
@@ -553,7 +551,7 @@ def test_who_says_ever_new_nonsense_fills_neither_memory_nor_log(backend) -> Non
     assert backend.broker.refused_workers.next_tick == float("inf")
 
 
-def test_a_peers_own_name_cannot_end_a_line_of_the_log(backend) -> None:
+def test_the_name_of_a_peer_cannot_end_a_log_line(backend) -> None:
     backend.work(b"n", Hello(VERSION, "n\nERROR all is lost", 1, ("users",)))
     assert [worker.name for worker in backend.broker.workers] == ["n?ERROR all is lost"]
     backend.receive(Hello(VERSION, "c\nERROR"), address=b"c")
@@ -562,8 +560,8 @@ def test_a_peers_own_name_cannot_end_a_line_of_the_log(backend) -> None:
     assert b'"request_id":"c?ERROR-1"' in response.body
 
 
-def test_a_stray_partial_behind_a_final_is_forgiven_once(backend) -> None:
-    """nodejs-mdp02 repeats what it ended a reply with, for a client called ``undefined``."""
+def test_one_stray_partial_after_a_final_is_ignored(backend) -> None:
+    """nodejs-mdp02 repeats the end of a reply, for a client called ``undefined``."""
     backend.say(b"w", READY)
     for number in range(1, 4):
         backend.call(number)

@@ -1,7 +1,7 @@
-"""Who is given what: turns are fair, and what a lost worker had goes to another, or says so.
+"""Dispatch to workers: turns are fair, and the calls of a lost worker go to another or end.
 
-A plain call is given to one worker, once. One that may be repeated is given to at most three,
-within its deadline, as long as its caller has seen nothing of a response.
+A plain call is dispatched to one worker, once. A repeatable call is dispatched to at most three,
+within its deadline, and only while its caller has received no part of a response.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def test_the_least_recently_used_worker_is_first(backend) -> None:
     assert order == [b"z", b"y", b"x"]
 
 
-def test_a_native_worker_is_given_as_much_as_it_can_take(backend) -> None:
+def test_a_native_worker_receives_as_many_calls_as_its_capacity(backend) -> None:
     backend.employ(b"n", capacity=3)
     for call_id in range(5):
         backend.call(call_id)
@@ -78,7 +78,7 @@ def test_a_thousand_calls_delay_another_client_by_one_round(backend, dialect) ->
         else:
             backend.say(b"w", Final(token, (b"",)), dialect)
         rounds += 1
-    assert rounds <= 3  # the one that was running, one of the thousand, and its own
+    assert rounds <= 3  # the running call, one of the thousand, and its own
 
 
 # -- lost workers --------------------------------------------------------------------------
@@ -111,7 +111,7 @@ def hire(backend, address: bytes, way: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_may_be_repeated_goes_to_another_worker(backend, way) -> None:
+def test_a_repeatable_call_goes_to_another_worker(backend, way) -> None:
     hire(backend, b"x", way)
     backend.call(1, method="GET")
     (first,) = backend.given(b"x")
@@ -145,7 +145,7 @@ def test_the_body_of_a_call_counts_until_its_end_if_its_worker_is_lost(
 def test_a_plain_call_is_lost_with_its_worker(backend, way, read_problem) -> None:
     hire(backend, b"x", way)
     backend.call(1)
-    backend.call(2)  # it waits: nobody was given it
+    backend.call(2)  # it waits: no worker has received it
     backend.given(b"x")
     lose(backend, b"x", way)
     (response,) = backend.responses()
@@ -177,7 +177,7 @@ def test_two_workers_at_most_are_lost_with_a_call(backend, read_problem) -> None
     assert "2 workers were lost" in read_problem(response)["detail"]
 
 
-def test_three_workers_at_most_are_given_a_call_though_they_say_goodbye(backend) -> None:
+def test_a_call_goes_to_three_workers_at_most_even_if_they_say_goodbye(backend) -> None:
     backend.call(1, method="GET")
     for address in (b"x", b"y", b"z"):
         assert backend.answers() == []
@@ -187,7 +187,7 @@ def test_three_workers_at_most_are_given_a_call_though_they_say_goodbye(backend)
     assert backend.answers() == [(1, 502)]
 
 
-def test_what_was_given_back_is_first_in_its_order(backend) -> None:
+def test_returned_calls_are_first_in_their_order(backend) -> None:
     backend.employ(b"x", capacity=2)
     for call_id in (1, 2, 3):
         backend.call(call_id, method="GET")
@@ -201,7 +201,7 @@ def test_what_was_given_back_is_first_in_its_order(backend) -> None:
     assert served == [1, 2, 3]
 
 
-def test_a_call_of_which_parts_were_sent_is_not_repeated(backend) -> None:
+def test_a_call_is_not_repeated_after_parts_were_sent(backend) -> None:
     backend.employ(b"x")
     backend.employ(b"y")
     backend.call(1, method="GET")
@@ -212,7 +212,7 @@ def test_a_call_of_which_parts_were_sent_is_not_repeated(backend) -> None:
     assert backend.answers() == [(1, 502)]
 
 
-def test_parts_that_were_only_gathered_are_forgotten_with_their_worker(backend) -> None:
+def test_collected_parts_are_discarded_with_their_worker(backend) -> None:
     call_by_plain(backend)
     backend.say(b"w", READY)
     (token,) = backend.given(b"w")
@@ -224,7 +224,7 @@ def test_parts_that_were_only_gathered_are_forgotten_with_their_worker(backend) 
     assert backend.messages == [(b"p", [b"", b'{"status":200}', b"whole"])]
 
 
-def test_when_more_fails_than_succeeds_nothing_is_repeated(backend) -> None:
+def test_nothing_is_repeated_when_more_calls_fail_than_succeed(backend) -> None:
     for number in range(4):
         backend.employ(b"%d" % number)
         backend.call(number, method="GET")
@@ -246,7 +246,7 @@ def test_a_repeated_call_still_ends_at_its_deadline(backend, read_problem) -> No
     assert read_problem(response)["executed"] == "maybe"
 
 
-def test_what_the_old_worker_says_later_reaches_nobody(backend) -> None:
+def test_a_late_response_of_a_lost_worker_reaches_no_caller(backend) -> None:
     backend.employ(b"x")
     backend.call(1, method="GET")
     (token,) = backend.given(b"x")
@@ -258,8 +258,8 @@ def test_what_the_old_worker_says_later_reaches_nobody(backend) -> None:
     assert [response.body for response in backend.responses()] == [b"in time"]
 
 
-def test_whoever_was_given_a_call_once_is_told_maybe(make_backend, read_problem) -> None:
-    """Though it is refused, and only now: some worker may have done it."""
+def test_a_call_that_any_worker_has_received_is_a_maybe(make_backend, read_problem) -> None:
+    """Even if it is refused later: the worker may have executed it."""
     for refuse in ("suspend", "drain"):
         backend = make_backend()
         backend.employ(b"x")
@@ -274,10 +274,10 @@ def test_whoever_was_given_a_call_once_is_told_maybe(make_backend, read_problem)
         assert read_problem(response)["executed"] == "maybe"
 
 
-# -- services that nobody offers -----------------------------------------------------------
+# -- services without workers --------------------------------------------------------------
 
 
-def test_a_call_waits_a_second_for_a_service_that_nobody_has_offered(backend) -> None:
+def test_a_call_waits_a_second_for_a_service_that_was_never_offered(backend) -> None:
     backend.call(1)
     backend.tick(0.9)
     assert backend.answers() == []
@@ -286,8 +286,8 @@ def test_a_call_waits_a_second_for_a_service_that_nobody_has_offered(backend) ->
     assert "users" not in backend.broker.services
 
 
-def test_patience_that_has_lost_its_object_forgets_no_service(backend) -> None:
-    """Of the same name, come since: its worker would be lost to it, and the broker with it."""
+def test_a_timer_for_a_forgotten_service_spares_its_successor(backend) -> None:
+    """If it forgot a later service of the same name, that service's worker would be lost."""
     backend.call(1)
     backend.receive(Cancel(1))
     backend.now = 0.5
@@ -303,7 +303,7 @@ def test_patience_that_has_lost_its_object_forgets_no_service(backend) -> None:
     backend.say(b"w", Disconnect())
 
 
-def test_a_flood_of_names_is_bounded(make_backend) -> None:
+def test_services_that_do_not_exist_are_bounded(make_backend) -> None:
     backend = make_backend(services=2)
     for number in range(9):
         backend.call(number, f"/s{number}")
@@ -324,7 +324,7 @@ def call_by_plain(backend) -> None:
 
 
 @pytest.mark.parametrize(("body", "count"), [(b"x" * 400, 4), (b"", 2000)])
-def test_gathered_parts_are_bounded_in_bytes_and_in_number(make_backend, body, count) -> None:
+def test_collected_parts_are_bounded_in_bytes_and_in_number(make_backend, body, count) -> None:
     backend = make_backend(body_bytes=1000)
     call_by_plain(backend)
     backend.employ(b"w")
@@ -333,13 +333,13 @@ def test_gathered_parts_are_bounded_in_bytes_and_in_number(make_backend, body, c
         backend.work(b"w", Part(token, seq, body))
     ((_, frames),) = backend.messages
     assert b'"status":500' in frames[1]
-    assert len(frames) == 2  # the problem alone
+    assert len(frames) == 2  # only the problem
     assert Cancel(token) in backend.heard(b"w")
     assert backend.broker.counters.lost == 1
 
 
 @pytest.mark.parametrize("is_late", [False, True])
-def test_an_error_comes_without_the_parts_that_went_before(backend, is_late) -> None:
+def test_an_error_comes_without_the_parts_before_it(backend, is_late) -> None:
     call_by_plain(backend)
     backend.employ(b"w")
     (token,) = backend.given(b"w")

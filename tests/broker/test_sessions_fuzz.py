@@ -1,7 +1,7 @@
-"""Whatever workers send, in whatever order: nothing is raised, and the sums add up.
+"""Whatever workers send, in whatever order, raises no exception, and the counters add up.
 
-Messages of every dialect, whole and spoiled, from a few addresses, with calls, deadlines and
-lost connections in between. The rig holds the accounts against each other after every step.
+Messages of every dialect, whole and damaged, come from a few addresses, with calls, deadlines and
+lost connections in between. The rig checks the counters after every step.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Chaos:
         return [token for tokens in known for token in tokens] or [1]
 
     def proper_frames(self, address: bytes) -> list[bytes]:
-        """Return what a worker that knows its trade would say now."""
+        """Return a message that a correct worker would send now."""
         at = {worker.address: worker for worker in self.backend.broker.workers}
         if address not in at:
             if self.rng.random() < 0.5:
@@ -49,7 +49,7 @@ class Chaos:
         return MDP[dialect].encode_worker(said)
 
     def frames(self) -> list[bytes]:
-        """Return a message of some worker, perhaps spoiled."""
+        """Return a message of some worker, perhaps damaged."""
         rng = self.rng
         token = rng.choice(self.tokens())
         if rng.random() < 0.5:
@@ -132,7 +132,7 @@ class Chaos:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_chaos(make_backend, seed) -> None:
+def test_any_sequence_of_messages_leaves_the_counters_right(make_backend, seed) -> None:
     backend = make_backend(client_calls=50, service_calls=20)
     chaos = Chaos(backend, seed)
     for _ in range(STEPS):

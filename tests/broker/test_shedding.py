@@ -1,7 +1,7 @@
-"""More calls than can be served: those are done that somebody waits for, the others told at once.
+"""Overload: calls that can be answered in time are served, and the others are refused immediately.
 
 A simulated service, on numbers: one worker of capacity 4 whose calls take 20 ms, so 200 a second,
-and callers that give up at their deadline.
+and callers whose calls end at their deadline.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RATE = CAPACITY / SECONDS
 
 @dataclass
 class Asked:
-    """One call of a client, as it sees it."""
+    """One call of a client, as the client sees it."""
 
     at: float
     deadline: float
@@ -37,7 +37,7 @@ class Asked:
 
 @dataclass
 class Simulation:
-    """Clients that call at a rate, a worker that takes its time, and a broker between."""
+    """Clients that call at a rate, a worker that takes its time, and a broker in between."""
 
     backend: Any
     takes: float = SECONDS
@@ -57,7 +57,7 @@ class Simulation:
         heappush(self.events, (when, next(self.order), what, args))
 
     def load(self, address: bytes, rate: float, start: float, end: float, ttl: float) -> None:
-        """Let a client call at random moments."""
+        """Let a client call at random times."""
         if address not in self.backend.frontend.clients.native:
             self.backend.greet(address)
         when = start
@@ -125,7 +125,7 @@ def test_goodput_holds_under_overload(backend, load, ttl) -> None:
     asked = simulation.asked(b"a")
     good = sum(one.is_good for one in asked)
     assert good >= 0.85 * min(load, 1) * RATE * 8
-    assert simulation.executed <= 1.05 * good + 20  # hardly anything is done in vain
+    assert simulation.executed <= 1.05 * good + 20  # hardly any work is wasted
     refused = [one.ended - one.at for one in asked if one.status == 503]
     assert p99(refused) < 0.05
     if load < 1:
@@ -136,7 +136,7 @@ def test_goodput_holds_under_overload(backend, load, ttl) -> None:
 
 def test_a_burst_that_can_be_served_in_time_is_served_in_order(backend) -> None:
     simulation = Simulation(backend)
-    simulation.load(b"a", 50, 0, 1, 1.0)  # so that there is an estimate
+    simulation.load(b"a", 50, 0, 1, 1.0)  # to have an estimate
     for _ in range(150):
         simulation.at(2.0, simulation.call, b"a", 1.0)
     simulation.run()
@@ -146,7 +146,7 @@ def test_a_burst_that_can_be_served_in_time_is_served_in_order(backend) -> None:
     assert all(end > before - SECONDS for before, end in pairwise(ends))
 
 
-def test_a_refusal_says_how_long_to_wait(backend, read_problem) -> None:
+def test_a_refusal_contains_the_expected_wait(backend, read_problem) -> None:
     simulation = Simulation(backend)
     simulation.load(b"a", 50, 0, 1, 1.0)
     simulation.run()
@@ -158,7 +158,7 @@ def test_a_refusal_says_how_long_to_wait(backend, read_problem) -> None:
     assert 500 <= int(refused[0].headers["retry-after-ms"]) <= 2000
 
 
-def test_the_first_calls_of_a_service_are_all_taken(backend) -> None:
+def test_the_first_calls_of_a_service_are_all_accepted(backend) -> None:
     backend.employ(b"w")
     for call_id in range(500):
         backend.call(call_id, ttl=100)
@@ -198,11 +198,11 @@ def test_estimates_follow_a_service_that_becomes_slower_and_faster_again(backend
     assert sum(one.is_good for one in fast) >= 0.8 * 2 * RATE
 
 
-def test_where_calls_became_too_late_the_newest_goes_first(backend) -> None:
-    """Half of the capacity is gone: the oldest cannot make it, the newest can."""
+def test_when_calls_become_too_late_the_newest_goes_first(backend) -> None:
+    """Half of the capacity is gone: the oldest calls would be too late, the newest would not."""
     backend.employ(b"w", capacity=2)
     backend.employ(b"v", capacity=2)
-    for call_id in range(40):  # that is an estimate: 100 ms
+    for call_id in range(40):  # that is the estimate: 100 ms
         backend.call(call_id, method="GET")
         backend.now += 0.1
         for address in (b"w", b"v"):
@@ -214,14 +214,14 @@ def test_where_calls_became_too_late_the_newest_goes_first(backend) -> None:
         backend.call(call_id, ttl=1000)
     assert backend.answers() == []
     tokens = backend.given(b"w")
-    backend.now = start + 0.95  # nothing was done for a long time
+    backend.now = start + 0.95  # nothing was handled for a long time
     backend.work(b"w", Response(tokens[0], 200, {}, b""))
     outcomes = backend.answers()
     assert outcomes[0] == (100, 200)
     assert {status for _, status in outcomes[1:]} <= {503}
 
 
-def test_one_call_in_fifty_is_served_though_it_seems_too_late(backend) -> None:
+def test_one_call_in_fifty_is_served_although_it_seems_too_late(backend) -> None:
     simulation = Simulation(backend, capacity=1, takes=0.5)
     simulation.load(b"a", 2, 0, 10, 5.0)  # the estimate: half a second
     simulation.run()
@@ -234,7 +234,7 @@ def test_one_call_in_fifty_is_served_though_it_seems_too_late(backend) -> None:
     assert sum(one.is_good for one in last) > 0.9 * len(last)
 
 
-def test_a_route_that_is_slow_does_not_count_against_those_that_are_fast(backend) -> None:
+def test_a_slow_route_does_not_count_against_fast_ones(backend) -> None:
     from trizmq.wire.items import VERSION, Hello
 
     routes = ("GET /users/{user_id:int}", "GET /users/export")
@@ -263,7 +263,7 @@ def test_a_route_that_is_slow_does_not_count_against_those_that_are_fast(backend
 
 @pytest.mark.parametrize("dialect", ["mdp01", "mdp02"])
 def test_mdp_clients_have_no_deadline_so_their_newest_call_goes_first(backend, dialect) -> None:
-    """Somebody may still wait for that one. As long as the wait is short, they keep their order."""
+    """Its caller may still be waiting. While the wait is short, calls keep their order."""
     backend.employ(b"w", capacity=1)
 
     def ask(number: int) -> None:
@@ -289,5 +289,5 @@ def test_mdp_clients_have_no_deadline_so_their_newest_call_goes_first(backend, d
     assert [serve() for _ in range(3)] == [f"/users/{number}" for number in range(100, 103)]
     for number in range(200, 250):
         ask(number)
-    serve()  # the one that was at work
+    serve()  # the call that was running
     assert serve() == "/users/249"

@@ -1,4 +1,4 @@
-"""A client that does not read what it asked for: its calls end, and nobody else notices."""
+"""A client that does not read its responses: its calls end, and no other client notices."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def until(is_so) -> None:
 
 
 @pytest.mark.slow
-async def test_its_calls_end_and_no_new_ones_are_taken(open_server, hoarder) -> None:
+async def test_calls_of_a_slow_reader_end_and_new_ones_are_refused(open_server, hoarder) -> None:
     async with open_server(routes, client_bytes=16 * MIB) as server:
         hoarder.connect(server.endpoint)
         hoarder.send_multipart(native.encode([Hello(VERSION, "hoarder")]))
@@ -71,9 +71,9 @@ async def test_its_calls_end_and_no_new_ones_are_taken(open_server, hoarder) -> 
         answered = counters.answered
         hoarder.send_multipart(ask("/small", 200))
         await until(lambda: counters.calls == 102)
-        assert counters.answered == answered  # not until it reads
+        assert counters.answered == answered  # not before it reads
 
-        # And when it does read, each of its calls has ended, once.
+        # When it does read, each of its calls has ended, once.
         outcomes: dict[int, int] = {}
 
         def read() -> None:

@@ -1,4 +1,4 @@
-"""The table of a call's states, walked: each step does what it says, and no other step works."""
+"""The table of a call's states: each step does what the table defines, and no other step works."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def rig(request: pytest.FixtureRequest) -> Rig:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_step_leads_where_the_table_says_or_changes_nothing(rig: Rig, method: str) -> None:
+def test_a_step_follows_the_table_or_changes_nothing(rig: Rig, method: str) -> None:
     before = rig.flight.state
     after = TRANSITIONS[before].get(method)
     if after is None and method == "take":
@@ -92,7 +92,7 @@ def test_every_state_is_in_the_table_and_can_be_reached() -> None:
     assert TRANSITIONS.keys() == set(CallState) == reached
 
 
-def test_the_questions_about_a_call_are_answered_by_its_state(rig: Rig) -> None:
+def test_the_properties_of_a_call_follow_from_its_state(rig: Rig) -> None:
     flight, state = rig.flight, rig.flight.state
     assert flight.is_queued is (state is CallState.QUEUED)
     assert flight.has_worker is (state in (CallState.ASSIGNED, CallState.LINGERING))

@@ -1,4 +1,4 @@
-"""Who is given the next call: the least busy worker, of those that have been heard of late."""
+"""The choice of the next worker: the least busy one of those that have sent a message recently."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def shares(backend, addresses) -> list[int]:
 # -- the least busy ------------------------------------------------------------------------
 
 
-def test_calls_are_spread_over_the_workers_that_are_there(backend) -> None:
+def test_calls_are_spread_over_the_available_workers(backend) -> None:
     workers = [b"w", b"x", b"y", b"z"]
     for address in workers:
         backend.employ(address, capacity=256)
@@ -31,8 +31,8 @@ def test_calls_are_spread_over_the_workers_that_are_there(backend) -> None:
     assert shares(backend, workers) == [25, 25, 25, 25]
 
 
-def test_long_and_short_calls_in_turn_do_not_part_the_workers(backend) -> None:
-    """Were each given every second call, one of them would have all the long ones."""
+def test_alternating_long_and_short_calls_are_spread_evenly(backend) -> None:
+    """If each worker received every second call, one of them would have all the long ones."""
     workers = [b"x", b"y"]
     for address in workers:
         backend.employ(address, capacity=8)
@@ -48,7 +48,7 @@ def test_long_and_short_calls_in_turn_do_not_part_the_workers(backend) -> None:
     assert long_ones == {b"x": 2, b"y": 2}
 
 
-def test_the_first_of_several_newcomers_does_not_take_the_whole_queue(backend) -> None:
+def test_the_first_of_several_new_workers_does_not_take_the_whole_queue(backend) -> None:
     backend.broker.expect(["users"])
     for call_id in range(100):
         backend.call(call_id)
@@ -61,7 +61,7 @@ def test_the_first_of_several_newcomers_does_not_take_the_whole_queue(backend) -
     assert max(given) <= 30
 
 
-def test_a_newcomer_that_stays_alone_has_the_whole_queue_soon(backend) -> None:
+def test_a_new_worker_that_stays_alone_soon_has_the_whole_queue(backend) -> None:
     backend.broker.expect(["users"])
     for call_id in range(200):
         backend.call(call_id)
@@ -86,7 +86,7 @@ def test_fast_calls_do_not_wait_for_the_share_to_grow(backend) -> None:
     assert rounds < 10
 
 
-def test_of_workers_with_different_services_the_least_busy_is_first(backend) -> None:
+def test_among_workers_with_different_services_the_least_busy_is_first(backend) -> None:
     backend.employ(b"x", "users", "orders", capacity=9)
     backend.employ(b"y", "users", capacity=9)
     for call_id in range(4):
@@ -96,10 +96,10 @@ def test_of_workers_with_different_services_the_least_busy_is_first(backend) -> 
     assert shares(backend, [b"x", b"y"]) == [4, 4]
 
 
-# -- those that are silent -----------------------------------------------------------------
+# -- silent workers ------------------------------------------------------------------------
 
 
-def test_a_silent_worker_is_given_calls_only_when_the_others_are_full(backend) -> None:
+def test_a_silent_worker_gets_calls_only_when_the_others_are_full(backend) -> None:
     for address in (b"stuck", b"well"):
         backend.employ(address, capacity=4)
     for second in (0.5, 1.0, 1.5, 2.0):
@@ -112,7 +112,7 @@ def test_a_silent_worker_is_given_calls_only_when_the_others_are_full(backend) -
     assert shares(backend, [b"stuck", b"well"]) == [1, 0]
 
 
-def test_a_worker_that_is_heard_again_has_its_turn_again(backend) -> None:
+def test_a_silent_worker_that_sends_a_message_gets_calls_again(backend) -> None:
     for address in (b"stuck", b"well"):
         backend.employ(address, capacity=4)
     for second in (1.0, 2.0):
@@ -180,15 +180,15 @@ def test_envelopes_of_one_connection_take_turns(backend) -> None:
 
 
 @pytest.mark.parametrize("dialect", ["mdp01", "mdp02"])
-def test_an_mdp_client_may_pipeline_half_of_what_the_queue_holds(make_backend, dialect) -> None:
+def test_an_mdp_client_may_pipeline_half_of_a_full_queue(make_backend, dialect) -> None:
     backend = make_backend(client_calls=5, service_calls=40)
     backend.say(b"w", Ready("users"))
     for _ in range(25):
         call_plain(backend, b"pipeline", b"", dialect)
-    assert len(backend.messages) == 5  # 429s, after 20
+    assert len(backend.messages) == 5  # 429s, after 20 calls
 
 
-def test_a_full_queue_makes_room_for_a_client_that_has_little_in_it(make_backend) -> None:
+def test_a_full_queue_accepts_calls_of_a_client_with_few_in_it(make_backend) -> None:
     backend = make_backend(service_calls=10)
     backend.employ(b"w")
     backend.greet(b"b", b"c")
@@ -204,7 +204,7 @@ def test_a_full_queue_makes_room_for_a_client_that_has_little_in_it(make_backend
     assert backend.broker.services["users"].queue.count == 10
 
 
-def test_clients_with_equal_shares_of_a_full_queue_push_no_other_out(make_backend) -> None:
+def test_clients_with_equal_shares_of_a_full_queue_displace_no_other(make_backend) -> None:
     backend = make_backend(service_calls=4)
     backend.employ(b"w")
     backend.greet(b"b")
@@ -217,10 +217,10 @@ def test_clients_with_equal_shares_of_a_full_queue_push_no_other_out(make_backen
     assert (backend.answers(), backend.answers(b"b")) == ([(3, 503)], [(3, 503)])
 
 
-def test_what_a_connection_was_counted_for_is_given_back(backend) -> None:
+def test_the_calls_and_bytes_of_a_connection_are_released(backend) -> None:
     for number in range(9):
         call_plain(backend, b"device", b"%d" % number)
-    backend.tick(2.0)  # nobody offers the service
+    backend.tick(2.0)  # no worker offers the service
     assert len(backend.messages) == 9
     backend.employ(b"w", capacity=99)
     connections = {peer.connection for peer in backend.frontend.clients.all()}
@@ -230,7 +230,7 @@ def test_what_a_connection_was_counted_for_is_given_back(backend) -> None:
 # -- services end with their workers -------------------------------------------------------
 
 
-def test_what_a_worker_announced_ends_with_it(make_backend) -> None:
+def test_the_services_of_a_worker_end_with_it(make_backend) -> None:
     backend = make_backend(services=3)
     for number in range(20):
         backend.employ(b"m%d" % number, *(f"mine-{number}-{n}" for n in range(3)))
@@ -242,7 +242,7 @@ def test_what_a_worker_announced_ends_with_it(make_backend) -> None:
 
 
 def test_no_worker_makes_the_service_of_another_public(make_backend) -> None:
-    """Where one worker does not check tokens, and another says that its routes are public."""
+    """One worker does not check tokens, and another announces that its routes are public."""
     backend = make_backend()
     backend.employ(b"honest", "users")
     hello = Hello(VERSION, "other", 1, ("users",), public=("users",))
@@ -255,12 +255,12 @@ def test_no_worker_makes_the_service_of_another_public(make_backend) -> None:
     assert not service.has_public_routes
 
 
-def test_a_service_that_was_deserted_is_forgotten_after_a_while(make_backend) -> None:
+def test_a_service_without_workers_is_forgotten_after_a_while(make_backend) -> None:
     backend = make_backend(remembered=5)
     backend.employ(b"w")
     backend.work(b"w", Goaway("closing"))
     backend.tick(1.0)
-    backend.call(1, ttl=3_000)  # it waits for the next worker, as calls do in a restart
+    backend.call(1, ttl=3_000)  # it waits for the next worker, as calls do during a restart
     backend.pass_time(3.5)
     assert backend.answers() == []
     backend.pass_time(30)
@@ -271,7 +271,7 @@ def test_a_service_that_was_deserted_is_forgotten_after_a_while(make_backend) ->
     assert backend.answers() == [(2, 503)]
 
 
-def test_a_service_that_is_expected_is_never_forgotten(make_backend) -> None:
+def test_an_expected_service_is_never_forgotten(make_backend) -> None:
     backend = make_backend(remembered=5)
     backend.broker.expect(["users"])
     backend.employ(b"w")

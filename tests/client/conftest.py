@@ -1,4 +1,4 @@
-"""The client's engine on plain numbers for time, and every client of ours under one face."""
+"""Rigs for the client's engine with plain numbers for time, and one interface to every client."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ async def typed(flag: bool, n: int, x: float, day: datetime.date) -> list[Any]:
 
 
 class Octets(bytes):
-    """As what some libraries make of bytes."""
+    """A value like those that some libraries use for bytes."""
 
     def __bytes__(self) -> bytes:
         return b"lie"
@@ -111,7 +111,7 @@ async def words() -> Any:
 
 
 class ClientRig:
-    """A client's engine with a link for each endpoint, and what has ended so far."""
+    """A client's engine with a link for each endpoint, and the calls that have ended so far."""
 
     def __init__(self, *endpoints: str) -> None:
         self.client = Client(endpoints or ("one",), instance="client", now=0.0)
@@ -124,12 +124,12 @@ class ClientRig:
             self.connect(link)
 
     def connect(self, link: Link) -> list[Item]:
-        """Let a connection be made; return what is said on it."""
+        """Make the connection of a link; return what the client sends on it."""
         self.client.connect(link, self.now)
         return self.sent(link)
 
     def add(self, endpoint: str) -> Link:
-        """Add a link, and let a broker welcome us there."""
+        """Add a link, and let a broker send its hello on it."""
         link = self.client.add(endpoint, self.now)
         self.welcome(link)
         return link
@@ -149,7 +149,7 @@ class ClientRig:
         self.left += outbox.left
 
     def sent(self, link: Link) -> list[Item]:
-        """Take what goes out on ``link``, as the driver does."""
+        """Take what the client sends on ``link``, as the driver does."""
         items = link.outgoing[:]
         link.outgoing.clear()
         return items
@@ -159,7 +159,7 @@ class ClientRig:
         self.act()
 
     def welcome(self, *links: Link, credit: int = 10, broker: str = "", **fields: Any) -> None:
-        """Let brokers answer our hello, on new connections if need be."""
+        """Let brokers respond to the client's hello, on new connections if necessary."""
         for link in links:
             if link.state is LinkState.CONNECTING:
                 self.connect(link)
@@ -167,7 +167,7 @@ class ClientRig:
             self.receive(link, Hello(VERSION, name, credit, **fields))
 
     def restart(self, link: Link, credit: int = 10) -> None:
-        """Let the broker die after all was sent, and its successor greet us."""
+        """Let the broker die after everything was sent, and a successor send its hello."""
         self.sent(link)
         self.disconnect(link)
         self.welcome(link, credit=credit, broker=f"{link.broker}+")
@@ -190,7 +190,7 @@ class ClientRig:
         self.act()
 
     def pass_time(self, until: float) -> None:
-        """Tick whenever the client wants to, as the driver does."""
+        """Tick whenever the client asks for it, as the driver does."""
         while self.client.next_tick <= until:
             self.tick(max(self.now, self.client.next_tick))
         self.now = until
@@ -215,7 +215,7 @@ def make_client() -> MakeClient:
 
 
 class AnyClient:
-    """The Trio client, `call_many`, and SyncClient, under one face."""
+    """The Trio client, `call_many`, and SyncClient, with one interface."""
 
     def __init__(self, kind: str, client: Any) -> None:
         self.kind, self.client = kind, client
@@ -240,7 +240,7 @@ class AnyClient:
 
 @pytest.fixture
 def routes() -> trizmq.Router:
-    """What the server of `any_client` serves."""
+    """The routes of the server of `any_client`."""
     return ROUTES
 
 
@@ -260,7 +260,7 @@ async def any_client(request: Any, serving: Any) -> Any:
 def run_program(serving: Any, routes: Any) -> Any:
     """Run a program whose argument is an endpoint: that of `any_client`'s server, or another.
 
-    Returns what it printed. It fails if it hangs, or ends with an error.
+    Returns its output. Fails if the program hangs, or ends with an error.
     """
 
     async def run(code: str, endpoint: str = "") -> str:

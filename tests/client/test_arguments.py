@@ -1,4 +1,4 @@
-"""What a caller hands over: carried exactly, or refused, and the client lives on."""
+"""A caller's arguments: sent exactly or refused, and the client keeps working."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trizmq.client.links import Pending, nobody
 
 
 class Text(str):
-    """As Markup, or numpy's str_: what its methods say is not what it holds."""
+    """Like Markup or numpy's str_: its methods do not return what it contains."""
 
     __slots__ = ()
 
@@ -77,13 +77,13 @@ async def test_an_unknown_keyword_is_an_error_that_names_the_right_one(
     assert await any_client.lives()
 
 
-async def test_the_trio_client_says_how_a_timeout_is_set(serving: Any, routes: Any) -> None:
+async def test_the_trio_client_explains_how_to_set_a_timeout(serving: Any, routes: Any) -> None:
     async with serving(routes) as endpoint, trizmq.open_client(endpoint) as client:
         with pytest.raises(TypeError, match="fail_after"):
             await client.get("/test/echo", timeout=3)  # type: ignore[call-arg]
 
 
-async def test_subclasses_are_what_they_hold(any_client: Any) -> None:
+async def test_subclasses_are_sent_as_what_they_contain(any_client: Any) -> None:
     response = await any_client.request(
         Text("post"),
         Text("/test/echo"),
@@ -130,7 +130,7 @@ async def test_a_body_may_be_any_bytes(any_client: Any, body: Any) -> None:
         {"body": b"a", "json": 1},
     ],
 )
-async def test_what_cannot_be_carried_ends_this_call_alone(
+async def test_an_invalid_argument_ends_only_its_call(
     any_client: Any, details: dict[str, Any]
 ) -> None:
     with pytest.raises(trizmq.LocalProtocolError) as info:
@@ -140,14 +140,14 @@ async def test_what_cannot_be_carried_ends_this_call_alone(
 
 
 @pytest.mark.parametrize("target", ["/a\ud800", "/a\nb", "a", "", Text("no slash")])
-async def test_so_does_a_bad_target(any_client: Any, target: str) -> None:
+async def test_an_invalid_target_ends_only_its_call(any_client: Any, target: str) -> None:
     with pytest.raises(trizmq.LocalProtocolError):
         await any_client.post(target)
     assert await any_client.lives()
 
 
 @pytest.mark.parametrize("target", [None, 5, b"/test/echo", ["/"]])
-async def test_what_is_no_text_is_a_type_error(any_client: Any, target: Any) -> None:
+async def test_a_value_that_is_not_text_is_a_type_error(any_client: Any, target: Any) -> None:
     with pytest.raises(TypeError):
         await any_client.post(target)
     with pytest.raises(TypeError):
@@ -155,7 +155,7 @@ async def test_what_is_no_text_is_a_type_error(any_client: Any, target: Any) -> 
     assert await any_client.lives()
 
 
-async def test_json_that_is_no_json_is_a_type_error(any_client: Any) -> None:
+async def test_a_value_without_a_json_form_is_a_type_error(any_client: Any) -> None:
     with pytest.raises(TypeError):
         await any_client.post("/test/json", json=object())
     with pytest.raises(TypeError):
@@ -166,7 +166,7 @@ async def test_json_that_is_no_json_is_a_type_error(any_client: Any) -> None:
 
 
 @pytest.mark.parametrize("token", ["\ud800", "a\n", Text("a\x00")])
-async def test_a_token_is_looked_at_when_the_client_is_made(token: str) -> None:
+async def test_a_token_is_checked_when_the_client_is_created(token: str) -> None:
     with pytest.raises(trizmq.LocalProtocolError, match="token"):
         trizmq.SyncClient(token=token)
     with pytest.raises(trizmq.LocalProtocolError, match="token"):
@@ -183,7 +183,7 @@ async def test_a_token_may_be_a_subclass(serving: Any, routes: Any) -> None:
         trizmq.SyncClient(token=b"abc")  # type: ignore[arg-type]
 
 
-async def test_how_a_query_is_written(any_client: Any) -> None:
+async def test_a_query_is_encoded(any_client: Any) -> None:
     day = datetime.date(2026, 11, 27)
     query = {
         "none": None,
@@ -240,14 +240,14 @@ async def test_headers_may_be_pairs(any_client: Any) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["x", "ab", b"x", 1, ["ab"], [("a", "b", "c")], [1]])
-async def test_headers_that_are_no_pairs_are_a_type_error(any_client: Any, wrong: Any) -> None:
+async def test_headers_that_are_not_pairs_are_a_type_error(any_client: Any, wrong: Any) -> None:
     with pytest.raises(TypeError, match="headers is a mapping, or pairs"):
         await any_client.post("/test/echo", headers=wrong)
     assert await any_client.lives()
 
 
 @pytest.mark.parametrize("body", [b"", bytearray(), b"x"])
-async def test_a_body_that_is_given_beside_json_is_refused(any_client: Any, body: Any) -> None:
+async def test_a_body_beside_json_is_refused(any_client: Any, body: Any) -> None:
     with pytest.raises(trizmq.LocalProtocolError, match="not both"):
         await any_client.post("/test/echo", body=body, json=1)
     assert (await any_client.post("/test/json", body=None, json=1)).json() == 1
@@ -266,10 +266,8 @@ async def test_a_handler_that_returns_nan_is_a_500(any_client: Any, caplog: Any)
     assert "JSON has no nan" in caplog.text
 
 
-async def test_what_still_cannot_be_written_ends_its_own_call_alone(
-    serving: Any, routes: Any
-) -> None:
-    """The last line of defence: whatever passed the checks, and cannot be written."""
+async def test_a_call_that_cannot_be_encoded_ends_only_itself(serving: Any, routes: Any) -> None:
+    """The last line of defence: a call that passed the checks, and still cannot be encoded."""
     async with serving(routes) as endpoint, trizmq.open_client(endpoint) as client:
         await client.post("/test/echo")
         ends: list[object] = []
@@ -292,7 +290,7 @@ async def test_what_still_cannot_be_written_ends_its_own_call_alone(
     assert sum(isinstance(one, trizmq.Response) and one.status == 200 for one in ends) == 90
 
 
-async def test_a_handler_may_answer_with_subclasses_too(any_client: Any) -> None:
+async def test_a_handler_may_return_subclasses(any_client: Any) -> None:
     assert (await any_client.request("GET", "/test/octets")).body == b"octets"
     response = await any_client.request("GET", "/test/response")
     assert (response.status, response.headers["x-a"], response.body) == (202, "one", b"octets")
@@ -300,7 +298,9 @@ async def test_a_handler_may_answer_with_subclasses_too(any_client: Any) -> None
 
 
 @pytest.mark.parametrize(("module", "name"), [("markupsafe", "Markup"), ("numpy", "str_")])
-async def test_so_are_those_of_other_libraries(any_client: Any, module: str, name: str) -> None:
+async def test_a_handler_may_return_those_of_other_libraries(
+    any_client: Any, module: str, name: str
+) -> None:
     text = getattr(pytest.importorskip(module), name)
     response = await any_client.request(
         text("post"),
@@ -313,7 +313,7 @@ async def test_so_are_those_of_other_libraries(any_client: Any, module: str, nam
 
 
 @pytest.mark.parametrize("wrong", [5, None, b"GET"])
-async def test_what_is_no_text_is_said_so(any_client: Any, wrong: Any) -> None:
+async def test_an_error_names_the_value_that_is_not_text(any_client: Any, wrong: Any) -> None:
     with pytest.raises(TypeError, match=r"text|str"):
         await any_client.request(wrong, "/test/echo")
     with pytest.raises(TypeError, match=r"text|str"):
@@ -325,7 +325,7 @@ async def test_what_is_no_text_is_said_so(any_client: Any, wrong: Any) -> None:
 @pytest.mark.parametrize(
     "wrong", [("GET",), "GET", 5, None, ("GET", "/test/echo", None), ("GET", "/test/echo", {}, {})]
 )
-async def test_call_many_says_what_a_call_is(open_server, wrong: Any) -> None:
+async def test_call_many_explains_what_a_call_is(open_server, wrong: Any) -> None:
     async with open_server() as server, trizmq.open_client(server.endpoint) as client:
         with pytest.raises(TypeError, match=r"a call is \(method, target\)"):
             await client.call_many([("GET", "/test/echo"), wrong])

@@ -1,4 +1,4 @@
-"""A call's way through the client: to whom it goes, when it waits, how it ends, when again."""
+"""A call's way through the client: its link, its wait, its end, and when it is sent again."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def rig(make_client: MakeClient) -> ClientRig:
-    """A client with one link, ready, that takes ten calls."""
+    """A client with one link that is ready and accepts ten calls."""
     rig = make_client()
     rig.welcome(*rig.links)
     return rig
 
 
 def calls(rig: ClientRig, link: Link) -> list[int]:
-    """Take what goes out on ``link``; return the ids of the calls."""
+    """Take what the client sends on ``link``; return the ids of the calls."""
     return [item.id for item in rig.sent(link) if isinstance(item, Call)]
 
 
@@ -59,7 +59,7 @@ def test_a_call_and_its_response(rig: ClientRig) -> None:
     ("left", "ttl"),
     [(0.0101, 11), (0.0001, 1), (0.0, 0), (-5.0, 0), (float("-inf"), 0), (3600.0, 3_600_000)],
 )
-def test_the_time_that_is_left_is_rounded_up(rig: ClientRig, left: float, ttl: int) -> None:
+def test_the_remaining_time_is_rounded_up(rig: ClientRig, left: float, ttl: int) -> None:
     rig.submit(deadline=left, is_timed=False)
     [item] = rig.sent(rig.links[0])
     assert isinstance(item, Call)
@@ -81,7 +81,7 @@ def test_calls_wait_for_the_hello_and_keep_their_order(make_client: MakeClient) 
     assert [one.id for one in [*pendings, late]] == [1, 2, 3, 4, 5, 6]
 
 
-def test_no_credit_no_call(make_client: MakeClient) -> None:
+def test_without_credit_no_call_is_sent(make_client: MakeClient) -> None:
     rig = make_client()
     rig.welcome(*rig.links, credit=0)
     rig.submit()
@@ -91,7 +91,7 @@ def test_no_credit_no_call(make_client: MakeClient) -> None:
 BODY = bytes(100_000)
 
 
-def test_large_calls_wait_until_the_broker_has_looked_at_those_before(
+def test_large_calls_wait_until_the_broker_has_read_those_before(
     make_client: MakeClient,
 ) -> None:
     rig = make_client()
@@ -100,7 +100,7 @@ def test_large_calls_wait_until_the_broker_has_looked_at_those_before(
     for _ in range(6):
         rig.submit(body=BODY)
     assert (calls(rig, link), rig.client.calls.waiting.count) == ([1, 2, 3], 3)
-    rig.submit()  # a small one behind them keeps its turn
+    rig.submit()  # a small call behind them keeps its turn
     rig.receive(link, Heartbeat(1))
     assert calls(rig, link) == [4]
     rig.receive(link, Heartbeat(1))
@@ -120,7 +120,7 @@ def test_small_calls_are_not_bounded_by_the_window(make_client: MakeClient) -> N
     assert (len(calls(rig, link)), rig.client.calls.waiting.count) == (10, 0)
 
 
-def test_a_broker_that_names_no_window_is_sent_all(make_client: MakeClient) -> None:
+def test_without_a_window_every_call_is_sent(make_client: MakeClient) -> None:
     rig = make_client()
     [link] = rig.links
     rig.welcome(link)
@@ -129,7 +129,7 @@ def test_a_broker_that_names_no_window_is_sent_all(make_client: MakeClient) -> N
     assert rig.client.calls.waiting.count == 0
 
 
-def test_a_call_that_is_given_up_is_on_its_way_all_the_same(make_client: MakeClient) -> None:
+def test_a_cancelled_call_still_counts_for_the_window(make_client: MakeClient) -> None:
     rig = make_client()
     [link] = rig.links
     rig.welcome(link, window=100_000)
@@ -140,7 +140,7 @@ def test_a_call_that_is_given_up_is_on_its_way_all_the_same(make_client: MakeCli
     assert rig.client.calls.waiting.count == 0
 
 
-def test_the_end_of_a_connection_is_the_end_of_what_was_on_its_way(
+def test_the_end_of_a_connection_empties_the_window(
     make_client: MakeClient,
 ) -> None:
     rig = make_client()
@@ -157,7 +157,7 @@ def test_the_end_of_a_connection_is_the_end_of_what_was_on_its_way(
     rig.assert_nothing_is_left()
 
 
-def test_a_call_that_cannot_be_written_is_not_on_its_way(make_client: MakeClient) -> None:
+def test_an_unencodable_call_does_not_count_for_the_window(make_client: MakeClient) -> None:
     rig = make_client()
     [link] = rig.links
     rig.welcome(link, window=100_000)
@@ -166,7 +166,7 @@ def test_a_call_that_cannot_be_written_is_not_on_its_way(make_client: MakeClient
     assert rig.submit(body=BODY).link is link
 
 
-def test_more_waits_for_the_window_than_for_a_connection(make_client: MakeClient) -> None:
+def test_more_calls_may_wait_for_the_window_than_for_a_connection(make_client: MakeClient) -> None:
     rig = make_client()
     [link] = rig.links
     rig.welcome(link, credit=1000, window=1)
@@ -200,7 +200,9 @@ def test_the_first_ready_link_is_preferred(make_client: MakeClient) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["full", "draining", "lost"])
-def test_the_second_takes_what_the_first_cannot(make_client: MakeClient, trouble: str) -> None:
+def test_the_second_link_gets_calls_if_the_first_cannot(
+    make_client: MakeClient, trouble: str
+) -> None:
     rig = make_client("a", "b")
     first, second = rig.links
     rig.welcome(first, second, credit=1)
@@ -214,7 +216,7 @@ def test_the_second_takes_what_the_first_cannot(make_client: MakeClient, trouble
     assert pending.link is second
 
 
-def test_what_runs_at_a_draining_broker_is_answered(rig: ClientRig) -> None:
+def test_running_calls_at_a_draining_broker_get_their_responses(rig: ClientRig) -> None:
     [link] = rig.links
     running = rig.submit()
     rig.receive(link, Goaway("draining"))
@@ -226,7 +228,7 @@ def test_what_runs_at_a_draining_broker_is_answered(rig: ClientRig) -> None:
 
 
 @pytest.mark.parametrize("goaway_first", [True, False])
-def test_a_call_that_was_turned_away_waits_again(make_client: MakeClient, goaway_first: bool):
+def test_a_rejected_call_waits_again(make_client: MakeClient, goaway_first: bool):
     rig = make_client("a", "b")
     first, second = rig.links
     rig.welcome(first)
@@ -236,7 +238,7 @@ def test_a_call_that_was_turned_away_waits_again(make_client: MakeClient, goaway
     rig.receive(first, Response(pending.id, 503, {}, b"", taken=False))
     assert (pending.ended, pending.link, pending.attempts) == (False, None, 0)
     rig.tick(0.1)
-    assert pending.link is None  # not to the same broker, though its goaway is on the way yet
+    assert pending.link is None  # not to the same broker, although its goaway has not arrived yet
     rig.welcome(second)
     assert pending.link is second
 
@@ -253,7 +255,7 @@ def test_a_503_that_a_handler_passes_on_is_a_response(rig: ClientRig, method: st
     assert pending.outcome.status == 503
 
 
-# -- room that comes free --------------------------------------------------------------
+# -- slots that become free ------------------------------------------------------------
 
 
 def full_with_one_waiting(rig: ClientRig) -> tuple[Pending, Pending]:
@@ -264,17 +266,17 @@ def full_with_one_waiting(rig: ClientRig) -> tuple[Pending, Pending]:
     return running, waiting
 
 
-def test_a_cancelled_call_leaves_its_room_at_once(rig: ClientRig) -> None:
+def test_a_cancelled_call_frees_its_slot_immediately(rig: ClientRig) -> None:
     running, waiting = full_with_one_waiting(rig)
     rig.client.cancel(running)
-    assert rig.client.next_tick <= rig.now  # "tell me the time now"
+    assert rig.client.next_tick <= rig.now  # a tick is due now
     rig.tick(rig.now)
     assert waiting.link is rig.links[0]
     assert rig.client.next_tick > rig.now
     assert [type(item) for item in rig.sent(rig.links[0])] == [Cancel, Call]
 
 
-def test_so_does_one_whose_deadline_has_passed(rig: ClientRig) -> None:
+def test_a_call_whose_deadline_has_passed_frees_its_slot_immediately(rig: ClientRig) -> None:
     running, waiting = full_with_one_waiting(rig)
     rig.tick(0.5)
     assert running.ended
@@ -282,7 +284,7 @@ def test_so_does_one_whose_deadline_has_passed(rig: ClientRig) -> None:
 
 
 @pytest.mark.parametrize("how", ["unknown", "garbage"])
-def test_orphans_go_to_another_broker_at_once(make_client: MakeClient, how: str) -> None:
+def test_calls_of_a_lost_broker_go_to_another_at_once(make_client: MakeClient, how: str) -> None:
     rig = make_client("a", "b")
     first, second = rig.links
     rig.welcome(first, second)
@@ -326,7 +328,7 @@ def test_an_idempotent_call_is_sent_three_times_at_most(rig: ClientRig, method: 
     rig.assert_nothing_is_left()
 
 
-def test_a_call_that_waited_is_none_the_worse(make_client: MakeClient) -> None:
+def test_losing_a_broker_does_not_affect_a_waiting_call(make_client: MakeClient) -> None:
     rig = make_client()
     [link] = rig.links
     pending = rig.submit("POST")
@@ -338,7 +340,7 @@ def test_a_call_that_waited_is_none_the_worse(make_client: MakeClient) -> None:
     assert rig.ended == [pending]
 
 
-def test_retries_come_out_of_a_budget(rig: ClientRig) -> None:
+def test_retries_are_limited_by_a_budget(rig: ClientRig) -> None:
     [link] = rig.links
     survived = 0
     for _ in range(6):
@@ -346,11 +348,11 @@ def test_retries_come_out_of_a_budget(rig: ClientRig) -> None:
         rig.restart(link)
         survived += not pending.ended
         rig.client.cancel(pending)
-    assert survived == 4  # 9, 8, 7, 6 tokens; at 5 and below nothing is tried again
+    assert survived == 4  # 9, 8, 7, 6 tokens; at 5 and below no call is tried again
     rig.assert_nothing_is_left()
 
 
-def test_losing_nothing_costs_nothing(rig: ClientRig) -> None:
+def test_losing_a_broker_without_calls_costs_nothing(rig: ClientRig) -> None:
     [link] = rig.links
     for _ in range(20):
         rig.restart(link)
@@ -368,13 +370,13 @@ def test_the_budget_fills_again() -> None:
     assert not budget.fail()
     for _ in range(1000):
         budget.succeed()
-    assert [budget.fail() for _ in range(5)] == [True] * 4 + [False]  # never more than full
+    assert [budget.fail() for _ in range(5)] == [True] * 4 + [False]  # never above the maximum
 
 
 # -- the end ---------------------------------------------------------------------------
 
 
-def test_nobody_there_by_the_deadline(make_client: MakeClient) -> None:
+def test_without_a_broker_by_the_deadline_a_call_is_unreachable(make_client: MakeClient) -> None:
     rig = make_client("a", "b")
     pending = rig.submit(deadline=2.25)
     rig.pass_time(2.2)
@@ -387,7 +389,7 @@ def test_nobody_there_by_the_deadline(make_client: MakeClient) -> None:
     rig.assert_nothing_is_left()
 
 
-def test_no_room_by_the_deadline(make_client: MakeClient) -> None:
+def test_without_credit_by_the_deadline_a_call_ends(make_client: MakeClient) -> None:
     rig = make_client()
     rig.welcome(*rig.links, credit=0)
     pending = rig.submit(deadline=0.5)
@@ -398,7 +400,7 @@ def test_no_room_by_the_deadline(make_client: MakeClient) -> None:
 
 
 @pytest.mark.parametrize("is_given_up", [False, True])
-def test_who_waited_is_let_go(rig: ClientRig, *, is_given_up: bool) -> None:
+def test_the_waiter_of_an_ended_call_is_released(rig: ClientRig, *, is_given_up: bool) -> None:
     class Waiter:
         def __call__(self) -> None:
             told.append("once")
@@ -417,7 +419,7 @@ def test_who_waited_is_let_go(rig: ClientRig, *, is_given_up: bool) -> None:
 
 
 @pytest.mark.parametrize(("now", "raises"), [(0.4, False), (0.5, True)])
-def test_a_broker_that_says_504_before_we_do(rig: ClientRig, now: float, *, raises: bool) -> None:
+def test_the_504_of_a_broker_is_a_deadline(rig: ClientRig, now: float, *, raises: bool) -> None:
     pending = rig.submit(deadline=0.5)
     rig.now = now
     rig.receive(rig.links[0], Response(pending.id, 504, {}, b""))
@@ -425,7 +427,7 @@ def test_a_broker_that_says_504_before_we_do(rig: ClientRig, now: float, *, rais
     rig.assert_nothing_is_left()
 
 
-def test_no_response_by_the_deadline(rig: ClientRig) -> None:
+def test_without_a_response_by_the_deadline_a_call_ends(rig: ClientRig) -> None:
     [link] = rig.links
     pending = rig.submit(deadline=0.5)
     rig.sent(link)
@@ -437,7 +439,7 @@ def test_no_response_by_the_deadline(rig: ClientRig) -> None:
     assert (rig.client.calls.late, rig.ended) == (1, [pending])
 
 
-def test_lost_once_and_not_sent_again_by_the_deadline(rig: ClientRig) -> None:
+def test_a_lost_call_that_is_not_sent_again_ends_at_its_deadline(rig: ClientRig) -> None:
     [link] = rig.links
     pending = rig.submit("GET", deadline=0.5)
     rig.sent(link)
@@ -458,7 +460,9 @@ def test_a_deadline_that_is_the_callers_own_is_left_to_it(rig: ClientRig) -> Non
 
 
 @pytest.mark.parametrize("is_timed", [True, False])
-def test_cancel_while_it_waits_sends_nothing(make_client: MakeClient, *, is_timed: bool) -> None:
+def test_cancelling_an_unsent_call_sends_nothing(
+    make_client: MakeClient, *, is_timed: bool
+) -> None:
     rig = make_client()
     pending = rig.submit(is_timed=is_timed)
     rig.client.cancel(pending)
@@ -469,7 +473,7 @@ def test_cancel_while_it_waits_sends_nothing(make_client: MakeClient, *, is_time
     rig.assert_nothing_is_left()
 
 
-def test_cancel_when_it_is_sent_tells_the_broker_once(rig: ClientRig) -> None:
+def test_cancelling_a_sent_call_notifies_the_broker_once(rig: ClientRig) -> None:
     [link] = rig.links
     pending = rig.submit()
     rig.sent(link)
@@ -480,7 +484,7 @@ def test_cancel_when_it_is_sent_tells_the_broker_once(rig: ClientRig) -> None:
     rig.assert_nothing_is_left()
 
 
-def test_too_many_calls_wait(make_client: MakeClient) -> None:
+def test_calls_over_the_bound_are_refused(make_client: MakeClient) -> None:
     assert MAX_WAITING == 10_000
     rig = make_client()
     first, *_ = [rig.submit() for _ in range(MAX_WAITING)]
@@ -492,17 +496,17 @@ def test_too_many_calls_wait(make_client: MakeClient) -> None:
     assert rig.client.calls.waiting.count == MAX_WAITING
 
 
-def test_too_many_bytes_wait(make_client: MakeClient) -> None:
+def test_bytes_over_the_bound_are_refused(make_client: MakeClient) -> None:
     rig = make_client()
     rig.submit(body=bytes(MAX_WAITING_BYTES))
-    large = rig.submit(body=b"x")  # the bound is passed by one call, never by two
+    large = rig.submit(body=b"x")  # a single call may exceed the bound, but not a second one
     with pytest.raises(Overloaded):
         rig.submit()
     rig.client.cancel(large)
     rig.submit()
 
 
-def test_close_ends_everything(rig: ClientRig) -> None:
+def test_close_ends_every_call(rig: ClientRig) -> None:
     [link] = rig.links
     rig.welcome(link, credit=1)
     sent, waiting = rig.submit("GET"), rig.submit("GET")
@@ -514,7 +518,7 @@ def test_close_ends_everything(rig: ClientRig) -> None:
 
 
 @pytest.mark.parametrize("item", [Heartbeat(), Goaway("draining"), Goaway("unknown")])
-def test_what_is_heard_meanwhile_ends_no_waiting_call(make_client: MakeClient, item: Item) -> None:
+def test_items_from_a_broker_end_no_waiting_call(make_client: MakeClient, item: Item) -> None:
     rig = make_client()
     pending = rig.submit()
     rig.receive(rig.links[0], item)
@@ -522,7 +526,7 @@ def test_what_is_heard_meanwhile_ends_no_waiting_call(make_client: MakeClient, i
 
 
 @pytest.mark.parametrize("is_timed", [True, False])
-def test_giving_up_what_was_not_taken_in_changes_nothing(
+def test_cancelling_a_call_that_was_refused_changes_nothing(
     make_client: MakeClient, is_timed: bool
 ) -> None:
     rig = make_client()

@@ -58,14 +58,14 @@ async def test_a_thousand_calls_share_one_connection(serving) -> None:
     assert sorted(got) == list(range(1000))
 
 
-async def test_more_calls_than_the_broker_takes_at_once_wait_their_turn(serving) -> None:
+async def test_calls_beyond_the_brokers_credit_wait_their_turn(serving) -> None:
     async with serving(routes) as endpoint, trizmq.open_client(endpoint) as client:
         with trio.fail_after(30):
             responses = await client.call_many([("GET", f"/test/echo/{n}") for n in range(5000)])
     assert [response.json() for response in responses] == list(range(5000))
 
 
-async def test_answers_overtake_each_other(serving) -> None:
+async def test_responses_overtake_each_other(serving) -> None:
     order: list[int] = []
     async with serving(routes) as endpoint, trizmq.open_client(endpoint) as client:
 
@@ -84,10 +84,10 @@ async def test_ten_sleeping_handlers_overlap(serving) -> None:
         await client.get("/test/echo/1")
         began = trio.current_time()
         await client.call_many([("GET", "/test/sleep/100")] * 10)
-        assert trio.current_time() - began < 0.8  # one after another: 1.0
+        assert trio.current_time() - began < 0.8  # one after another it would be 1.0
 
 
-async def test_a_handler_that_blocks_in_a_thread_delays_nobody(serving) -> None:
+async def test_a_handler_that_blocks_in_a_thread_delays_no_other_call(serving) -> None:
     async with serving(routes) as endpoint, trizmq.open_client(endpoint) as client:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(client.get, "/test/block/2000")
@@ -97,7 +97,7 @@ async def test_a_handler_that_blocks_in_a_thread_delays_nobody(serving) -> None:
             nursery.cancel_scope.cancel()
 
 
-async def test_a_call_before_the_server_is_answered_when_it_comes(serving) -> None:
+async def test_a_call_before_the_server_starts_waits_for_it(serving) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         endpoint = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
@@ -118,7 +118,7 @@ async def test_a_call_before_the_server_is_answered_when_it_comes(serving) -> No
     assert got == [200]
 
 
-async def test_nobody_there_is_unreachable_and_surely_not_executed() -> None:
+async def test_without_a_server_a_call_is_unreachable_and_not_executed() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         endpoint = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
@@ -197,12 +197,12 @@ async def test_a_nested_call_gets_at_most_what_its_own_call_has_left(serving) ->
 
 
 @pytest.mark.slow
-async def test_a_thousand_lives_leave_nothing_behind(serving) -> None:
+async def test_a_thousand_clients_leave_nothing_behind(serving) -> None:
     def open_files() -> int:
         return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
     def threads() -> int:
-        # Trio keeps threads that have nothing to do for 10 s: they are no leak.
+        # Trio keeps idle threads for 10 s: they are no leak.
         names = [task / "comm" for task in Path("/proc/self/task").iterdir()]
         return sum("Trio" not in name.read_text() for name in names if name.exists())
 

@@ -1,4 +1,4 @@
-"""A client's endpoints come and go while it calls: brokers in memory, and on real sockets."""
+"""A client's endpoints can be added and removed while it calls: in memory, and on real sockets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CALLERS = 20
 
 
 class Cluster:
-    """Brokers with a worker each, which note every call that they execute, and a client."""
+    """Brokers with a worker each, which record every call that they execute, and a client."""
 
     def __init__(self, transport: Transport, plugin: Any, state_dir: Any) -> None:
         self.transport = transport
@@ -107,7 +107,7 @@ async def test_calls_wait_for_the_first_endpoint_and_go_out_when_it_is_added(clu
     assert got == [1]
 
 
-async def test_what_is_in_flight_at_an_endpoint_that_is_removed_may_finish(cluster) -> None:
+async def test_calls_in_flight_at_a_removed_endpoint_may_finish(cluster) -> None:
     got: list[int] = []
     with trio.fail_after(10):
         async with cluster.connected(0, 1) as (connection, client):
@@ -165,7 +165,7 @@ async def test_endpoints_come_and_go_under_load_and_each_call_is_executed_once(c
     assert {number for number, _ in cluster.executed} == set(range(BROKERS))
 
 
-async def test_adding_and_removing_twice_does_nothing(cluster) -> None:
+async def test_adding_or_removing_an_endpoint_twice_does_nothing(cluster) -> None:
     async with cluster.connected(0) as (connection, _client):
         connection.add(cluster.endpoints[0])
         assert len(connection._lines) == 1
@@ -178,7 +178,7 @@ async def test_adding_and_removing_twice_does_nothing(cluster) -> None:
     connection.remove(cluster.endpoints[0])
 
 
-async def test_what_is_no_endpoint_is_not_added(plugin, tmp_path) -> None:
+async def test_an_invalid_endpoint_is_not_added(plugin, tmp_path) -> None:
     transport = ZmqTransport(max_frame=Limits().frame_bytes)
     connection = Connection(transport, [])
     with pytest.raises(ConfigError):

@@ -1,4 +1,4 @@
-"""A call in another dialect: what is asked, and what is made of the reply, frame by frame."""
+"""A call in another dialect: the request and the parsed reply, frame by frame."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOT_FOUND = problem(404, "no such thing").body
 
 
 async def replied(dialect: str, *replies: list[bytes], call: Call = CALL) -> tuple:
-    """Make a call to a broker that gives ``replies``; return what it was asked, and what came."""
+    """Make a call to a broker that sends ``replies``; return its request, and the result."""
     transport = MemoryTransport()
     broker = transport.bind("memory://broker")
     asked: list[Sequence[bytes]] = []
@@ -50,13 +50,13 @@ async def replied(dialect: str, *replies: list[bytes], call: Call = CALL) -> tup
         ("majortomo", [b"", b"MDPC02", b"\2", b"echo", b"body"], [b"", b"MDPC02", b"\4", b"back"]),
     ],
 )
-async def test_a_service_is_asked_by_its_bare_name(
+async def test_a_plain_post_uses_the_bare_service_name(
     dialect: str, asked: list[bytes], reply: list[bytes]
 ) -> None:
     assert await replied(dialect, reply) == (asked, Response(200, body=b"back"))
 
 
-async def test_anything_else_is_said_in_the_head() -> None:
+async def test_any_other_call_uses_a_request_line() -> None:
     call = Call(0, 1000, "GET", "/users/1?full=1", {"x-tenant": "blue"}, b"")
     asked, _ = await replied("mdp01", [b"", b"MDPC01", b"s", b""], call=call)
     assert asked[2] == b"GET /users/1?full=1\nx-tenant: blue"
@@ -89,7 +89,7 @@ async def test_parts_are_gathered() -> None:
         (b"", 200),
     ],
 )
-async def test_a_problem_document_has_its_own_status_all_else_is_200(
+async def test_a_problem_document_sets_the_status_and_any_other_reply_is_a_200(
     body: bytes, status: int
 ) -> None:
     _, response = await replied("mdp01", [b"", b"MDPC01", b"echo", body])
@@ -97,19 +97,21 @@ async def test_a_problem_document_has_its_own_status_all_else_is_200(
 
 
 @pytest.mark.parametrize("dialect", FOREIGN_DIALECTS)
-async def test_what_is_not_of_the_dialect_is_an_error(dialect: str) -> None:
+async def test_a_reply_that_is_not_in_the_dialect_is_an_error(dialect: str) -> None:
     with pytest.RaisesGroup(RemoteProtocolError):
         await replied(dialect, [b"HTTP/1.1 400"])
 
 
 @pytest.mark.parametrize("dialect", FOREIGN_DIALECTS)
-async def test_without_a_reply_the_deadline_ends_it(dialect: str, autojump_clock: object) -> None:
+async def test_without_a_reply_the_deadline_ends_the_call(
+    dialect: str, autojump_clock: object
+) -> None:
     began = trio.current_time()
     with pytest.RaisesGroup(DeadlineExceeded):
         await replied(dialect)
     assert trio.current_time() == began + 1
 
 
-async def test_it_goes_to_one_endpoint() -> None:
+async def test_only_one_endpoint_is_allowed() -> None:
     with pytest.raises(ConfigError, match="one endpoint"):
         await call_foreign(MemoryTransport(), "memory://a,memory://b", "mdp01", CALL, 1.0)

@@ -18,7 +18,7 @@ WELCOME = Hello(VERSION, "broker", 10)
 
 
 def enter(rig: ClientRig, state: LinkState) -> Link:
-    """Bring the first link to ``state``, and forget what was said."""
+    """Bring the first link to ``state``, and forget what was sent."""
     [link] = rig.links
     if state in (LinkState.READY, LinkState.DRAINING):
         rig.welcome(link)
@@ -50,7 +50,7 @@ CONNECTING, GREETING, READY, DRAINING, REFUSED = LinkState
         (READY, Goaway("unknown"), CONNECTING),
         (READY, Goaway("anything"), CONNECTING),
         (READY, Heartbeat(), READY),
-        (READY, Call(1, 1, "GET", "/", {}, b""), READY),  # no business of a broker
+        (READY, Call(1, 1, "GET", "/", {}, b""), READY),  # a broker must not send this
         (DRAINING, WELCOME, READY),
         (DRAINING, Goaway("draining"), DRAINING),
         (DRAINING, Goaway("unknown"), CONNECTING),
@@ -59,7 +59,7 @@ CONNECTING, GREETING, READY, DRAINING, REFUSED = LinkState
         (REFUSED, Heartbeat(), REFUSED),
     ],
 )
-def test_what_a_broker_says_moves_the_link(
+def test_an_item_from_a_broker_changes_the_state_of_the_link(
     make_client: MakeClient, before: LinkState, item: Item, after: LinkState
 ) -> None:
     rig = make_client()
@@ -71,7 +71,7 @@ def test_what_a_broker_says_moves_the_link(
 
 
 @pytest.mark.parametrize("state", list(LinkState))
-def test_the_end_of_the_connection_leads_to_another_one(
+def test_a_link_reconnects_when_its_connection_ends(
     make_client: MakeClient, state: LinkState
 ) -> None:
     rig = make_client()
@@ -102,19 +102,19 @@ def test_a_silent_broker_is_busy_and_not_lost(
 
 
 def test_the_key_differs_from_link_to_link(make_client: MakeClient) -> None:
-    # Two endpoints may be those of one broker: neither connection takes over from the other.
+    # Two endpoints may belong to one broker: neither connection takes over from the other.
     first, second = make_client("a", "b").links
     assert first.key != second.key
 
 
-def test_any_item_of_a_call_that_is_over_is_late(make_client: MakeClient) -> None:
+def test_an_item_of_a_call_that_has_ended_is_late(make_client: MakeClient) -> None:
     rig = make_client()
     link = enter(rig, READY)
     rig.receive(link, Response(9, 200, {}, b""))
     assert rig.client.calls.late == 1
 
 
-def test_no_heartbeat_where_something_else_was_said(make_client: MakeClient) -> None:
+def test_a_heartbeat_is_sent_only_if_nothing_else_was(make_client: MakeClient) -> None:
     rig = make_client()
     link = enter(rig, READY)
     rig.submit()
@@ -124,7 +124,7 @@ def test_no_heartbeat_where_something_else_was_said(make_client: MakeClient) -> 
     assert rig.sent(link) == [Heartbeat()]
 
 
-def test_a_link_that_is_about_to_end_takes_no_more(make_client: MakeClient) -> None:
+def test_a_link_that_is_about_to_end_accepts_no_more_calls(make_client: MakeClient) -> None:
     rig = make_client()
     link = enter(rig, READY)
     rig.client.hold(link)
@@ -135,16 +135,16 @@ def test_a_link_that_is_about_to_end_takes_no_more(make_client: MakeClient) -> N
         assert link.state is state
 
 
-def test_garbage_ends_the_connection(make_client: MakeClient) -> None:
+def test_an_unreadable_message_ends_the_connection(make_client: MakeClient) -> None:
     rig = make_client()
     link = enter(rig, READY)
-    rig.lose(link)  # so does the driver
+    rig.lose(link)  # as the driver does
     assert (link.state, rig.reopened, rig.sent(link)) == (CONNECTING, [link], [])
-    rig.disconnect(link)  # the driver says so as well
+    rig.disconnect(link)  # the driver then reports the end
     assert (link.state, rig.reopened) == (CONNECTING, [link])
 
 
-def test_endpoints_that_are_named_twice_are_one_link(make_client: MakeClient) -> None:
+def test_an_endpoint_that_is_listed_twice_is_one_link(make_client: MakeClient) -> None:
     assert [link.endpoint for link in make_client("a", "b", "a").links] == ["a", "b"]
 
 
@@ -157,7 +157,7 @@ def test_is_connected(make_client: MakeClient) -> None:
     assert not rig.client.is_connected
 
 
-def test_when_every_broker_refuses_calls_end_at_once(make_client: MakeClient) -> None:
+def test_calls_end_at_once_when_every_broker_refuses_the_client(make_client: MakeClient) -> None:
     rig = make_client("a", "b")
     first, second = rig.links
     waiting = rig.submit()
@@ -173,7 +173,7 @@ def test_when_every_broker_refuses_calls_end_at_once(make_client: MakeClient) ->
     rig.assert_nothing_is_left()
 
 
-def test_close_says_goodbye_to_who_knows_us(make_client: MakeClient) -> None:
+def test_close_says_goodbye_to_brokers_that_know_the_client(make_client: MakeClient) -> None:
     rig = make_client("connecting", "ready", "draining")
     connecting, ready, draining = rig.links
     rig.welcome(ready, draining)
@@ -183,17 +183,17 @@ def test_close_says_goodbye_to_who_knows_us(make_client: MakeClient) -> None:
     assert rig.sent(ready) == rig.sent(draining) == [Goaway("closing")]
 
 
-# -- links that come and go ----------------------------------------------------------------
+# -- links that are added and removed ------------------------------------------------------
 
 
-def test_calls_that_wait_are_sent_on_a_link_that_is_added(make_client: MakeClient) -> None:
+def test_waiting_calls_are_sent_on_an_added_link(make_client: MakeClient) -> None:
     rig = make_client("a")
     pending = rig.submit()
     link = rig.add("b")
     assert (pending.link, [type(item) for item in rig.sent(link)]) == (link, [Call])
 
 
-def test_a_link_to_an_endpoint_that_takes_calls_is_added_once(make_client: MakeClient) -> None:
+def test_an_endpoint_has_one_link_that_accepts_calls(make_client: MakeClient) -> None:
     rig = make_client("a")
     [link] = rig.links
     assert rig.client.add("a", rig.now) is link
@@ -201,11 +201,11 @@ def test_a_link_to_an_endpoint_that_takes_calls_is_added_once(make_client: MakeC
     rig.submit()
     rig.remove(link)
     another = rig.client.add("a", rig.now)
-    assert another is not link  # the one that leaves has calls of its own
+    assert another is not link  # the leaving link still has calls
     assert another.key != link.key
 
 
-def test_an_idle_link_that_is_removed_says_goodbye_and_has_left(make_client: MakeClient) -> None:
+def test_an_idle_link_that_is_removed_says_goodbye_and_leaves(make_client: MakeClient) -> None:
     rig = make_client()
     link = enter(rig, READY)
     rig.remove(link)
@@ -213,7 +213,7 @@ def test_an_idle_link_that_is_removed_says_goodbye_and_has_left(make_client: Mak
 
 
 @pytest.mark.parametrize("state", [CONNECTING, GREETING, REFUSED])
-def test_a_link_that_no_broker_has_greeted_leaves_in_silence(
+def test_a_link_without_a_hello_leaves_without_a_goodbye(
     make_client: MakeClient, state: LinkState
 ) -> None:
     rig = make_client()
@@ -222,7 +222,7 @@ def test_a_link_that_no_broker_has_greeted_leaves_in_silence(
     assert (rig.left, rig.sent(link), rig.links) == ([link], [], [])
 
 
-def test_what_is_in_flight_on_a_link_that_is_removed_may_finish(make_client: MakeClient) -> None:
+def test_calls_in_flight_on_a_removed_link_may_finish(make_client: MakeClient) -> None:
     rig = make_client("a", "b")
     first, second = rig.links
     rig.welcome(first, second)
@@ -239,7 +239,7 @@ def test_what_is_in_flight_on_a_link_that_is_removed_may_finish(make_client: Mak
     assert rig.left == [first]
 
 
-def test_what_was_not_sent_on_a_link_that_is_removed_goes_elsewhere(
+def test_unsent_calls_on_a_removed_link_go_to_another(
     make_client: MakeClient,
 ) -> None:
     rig = make_client("a", "b")
@@ -251,7 +251,7 @@ def test_what_was_not_sent_on_a_link_that_is_removed_goes_elsewhere(
     rig.client.cancel(sent)
     rig.remove(first)
     assert (unsent.link, unsent.attempts) == (second, 1)
-    # The broker must still hear of what was given up.
+    # The broker must still receive the cancellation.
     assert rig.sent(first) == [Cancel(sent.id), Goaway("closing")]
 
 
@@ -278,7 +278,7 @@ def test_a_client_may_begin_without_any_endpoint() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_leaving_link_whose_broker_ends(make_client: MakeClient, method: str) -> None:
+def test_calls_of_a_leaving_link_whose_broker_ends(make_client: MakeClient, method: str) -> None:
     rig = make_client("a", "b")
     first, second = rig.links
     rig.welcome(first, second)
@@ -315,7 +315,7 @@ def test_a_leaving_link_is_resumed_and_then_leaves(make_client: MakeClient) -> N
     assert (rig.ended, rig.left) == ([pending], [link])
 
 
-def test_when_only_brokers_are_left_that_refuse_us_calls_end(make_client: MakeClient) -> None:
+def test_calls_end_when_the_remaining_brokers_refuse_the_client(make_client: MakeClient) -> None:
     rig = make_client("a", "b")
     first, second = rig.links
     rig.receive(first, Goaway("version"))

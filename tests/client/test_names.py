@@ -1,4 +1,4 @@
-"""Endpoints with names: a name server that hangs, addresses that change, and IPv6 alone."""
+"""Endpoints with host names: a name server that hangs, addresses that change, and IPv6 alone."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def port_of(endpoint: str) -> str:
 
 @pytest.fixture
 def names() -> Callable[..., Names]:
-    """Set what is known of names: ``names(one=["127.0.0.1"], hangs=None)``."""
+    """Set the addresses of names: ``names(one=["127.0.0.1"], hangs=None)``."""
 
     def know(**known: Any) -> Names:
         server = Names(**known)
@@ -71,7 +71,7 @@ async def test_ipv6_alone_is_enough(serving: Any, names: Any) -> None:
                     assert (await client.post("/users")).status == 200
 
 
-async def test_a_name_that_is_not_known_yet_is_asked_for_again(serving: Any, names: Any) -> None:
+async def test_an_unknown_name_is_looked_up_again(serving: Any, names: Any) -> None:
     async with serving(routes) as endpoint:
         known = names()
         async with trizmq.open_client(f"tcp://later:{port_of(endpoint)}") as client:
@@ -95,7 +95,7 @@ async def test_a_changed_address_is_found_after_a_lost_connection(serving: Any, 
                 assert (await client.post("/users")).status == 200
 
 
-async def test_the_next_address_is_tried_where_nobody_listens_at_the_first(
+async def test_the_next_address_is_tried_if_the_first_does_not_respond(
     serving: Any, names: Any
 ) -> None:
     names(several=["127.0.0.3", "127.0.0.2", "127.0.0.1"])
@@ -105,7 +105,7 @@ async def test_the_next_address_is_tried_where_nobody_listens_at_the_first(
                 assert (await client.post("/users")).status == 200
 
 
-async def test_workers_find_brokers_by_name_too(
+async def test_workers_look_up_names_too(
     open_server: Any, plugin: Any, names: Any, tmp_path: Any
 ) -> None:
     async with open_server() as server:
@@ -126,7 +126,7 @@ async def test_workers_find_brokers_by_name_too(
 
 
 @pytest.mark.parametrize("connect", ["tcp://a:1,", "127.0.0.1:5555", "tcp://*:5555"])
-async def test_what_is_no_endpoint_is_said_at_once(connect: str) -> None:
+async def test_an_invalid_endpoint_is_an_error_immediately(connect: str) -> None:
     with pytest.raises(trizmq.ConfigError, match="cannot connect to"):
         async with trizmq.open_client(connect):
             pass

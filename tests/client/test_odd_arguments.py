@@ -1,4 +1,4 @@
-"""Every odd value in every place: an answer or one clear error, and no other caller notices."""
+"""Odd values as every argument: a response or one clear error, and no other caller notices."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import trizmq
 
 
 class Text(str):
-    """Nothing of it works but what it holds."""
+    """All its methods fail; only its content is valid."""
 
     __slots__ = ()
 
@@ -89,7 +89,7 @@ VALUES = [
 
 
 def calls_with(value: Any) -> list[tuple[Any, Any, dict[str, Any]]]:
-    """Put ``value`` wherever a call takes something."""
+    """Pass ``value`` as each argument of a call."""
     whole: list[dict[str, Any]] = [{name: value} for name in ("query", "headers", "body", "json")]
     parts: list[dict[str, Any]] = [
         {"query": {"a": value}},
@@ -107,7 +107,7 @@ def calls_with(value: Any) -> list[tuple[Any, Any, dict[str, Any]]]:
     return odd_words
 
 
-async def test_odd_values(any_client: Any) -> None:
+async def test_odd_values_are_sent_or_refused(any_client: Any) -> None:
     good = 0
 
     async def keep_calling() -> None:
@@ -130,7 +130,7 @@ async def test_odd_values(any_client: Any) -> None:
     assert good > 10
 
 
-def test_odd_timeouts() -> None:
+def test_odd_timeouts_are_used_or_refused() -> None:
     with trizmq.SyncClient("tcp://127.0.0.1:9") as client:
         for value in VALUES:
             is_number = isinstance(value, int | float | fractions.Fraction) and value > 0

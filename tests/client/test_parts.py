@@ -1,4 +1,4 @@
-"""A response in parts, for a caller who wants it whole: all of it, in order, or an error."""
+"""A response in parts, for a caller that wants it whole: complete and in order, or an error."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_parts_come_before_the_body(rig) -> None:
 
 
 @pytest.mark.parametrize("seqs", [(1,), (0, 2), (0, 0), (-1,)])
-def test_a_gap_is_an_error_and_the_call_is_given_up(rig, seqs) -> None:
+def test_a_missing_part_is_an_error_and_the_call_is_cancelled(rig, seqs) -> None:
     (link,) = rig.links
     pending = rig.submit()
     rig.sent(link)
@@ -41,7 +41,7 @@ def test_a_gap_is_an_error_and_the_call_is_given_up(rig, seqs) -> None:
     rig.assert_nothing_is_left()
 
 
-def test_more_than_a_body_may_hold_is_an_error(rig) -> None:
+def test_parts_over_the_limit_of_a_body_are_an_error(rig) -> None:
     (link,) = rig.links
     pending = rig.submit()
     rig.receive(link, Part(pending.id, 0, bytes(MAX_BYTES)))
@@ -50,14 +50,14 @@ def test_more_than_a_body_may_hold_is_an_error(rig) -> None:
     assert isinstance(pending.outcome, RemoteProtocolError)
 
 
-def test_an_error_comes_without_the_parts_that_went_before(rig) -> None:
+def test_an_error_comes_without_the_parts_before_it(rig) -> None:
     (link,) = rig.links
     pending = rig.submit()
     rig.receive(link, Part(pending.id, 0, b"half"), Response(pending.id, 500, {}, b"{}"))
     assert pending.outcome.body == b"{}"
 
 
-def test_whoever_is_asked_again_begins_with_the_first_part(rig) -> None:
+def test_a_repeated_call_begins_with_the_first_part(rig) -> None:
     (link,) = rig.links
     pending = rig.submit("GET")
     rig.receive(link, Part(pending.id, 0, b"half"), Goaway("unknown"))
@@ -67,7 +67,7 @@ def test_whoever_is_asked_again_begins_with_the_first_part(rig) -> None:
 
 
 @pytest.mark.parametrize("came", [0, 1, 3])
-def test_an_end_that_counts_other_parts_than_came_is_an_error(rig, came) -> None:
+def test_an_end_with_a_different_number_of_parts_is_an_error(rig, came) -> None:
     (link,) = rig.links
     pending = rig.submit()
     for seq in range(came):
@@ -77,19 +77,19 @@ def test_an_end_that_counts_other_parts_than_came_is_an_error(rig, came) -> None
     rig.assert_nothing_is_left()
 
 
-def test_an_end_that_counts_the_parts_that_came_is_a_response(rig) -> None:
+def test_an_end_with_the_number_of_received_parts_is_a_response(rig) -> None:
     (link,) = rig.links
     pending = rig.submit()
     rig.receive(link, Part(pending.id, 0, b"x"), Response(pending.id, 200, {}, b"y", parts=1))
     assert pending.outcome.body == b"xy"
 
 
-def test_a_client_ends_the_call_that_it_fails_at_and_no_other(rig) -> None:
+def test_an_exception_in_the_client_ends_only_its_call(rig) -> None:
     (link,) = rig.links
     first, second = rig.submit(), rig.submit()
     rig.receive(
         link,
-        Part(first.id, 0, 5),  # what the codec never lets through
+        Part(first.id, 0, 5),  # the codec never returns this
         Response(second.id, 200, {}, b""),
     )
     assert second.outcome.status == 200

@@ -1,4 +1,4 @@
-"""What becomes of calls whose connection has ended: every row of the table in `client.recovery`."""
+"""Calls whose connection has ended: every row of the table in `client.recovery`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ METHODS = ("GET", "POST")
 
 @pytest.fixture
 def rig(make_client: MakeClient) -> ClientRig:
-    """A client whose one link is ready."""
+    """A client whose only link is ready."""
     rig = make_client()
     rig.welcome(*rig.links)
     return rig
@@ -39,7 +39,7 @@ def executed(pending: Pending) -> str:
     return pending.outcome.executed
 
 
-def test_what_was_not_sent_waits_and_is_sent_once(rig: ClientRig) -> None:
+def test_unsent_calls_wait_and_are_sent_once(rig: ClientRig) -> None:
     [link] = rig.links
     pendings = [rig.submit(method) for method in METHODS]  # the socket was full
     rig.disconnect(link)
@@ -51,7 +51,7 @@ def test_what_was_not_sent_waits_and_is_sent_once(rig: ClientRig) -> None:
     assert [pending.attempts for pending in pendings] == [1, 1]
 
 
-def test_the_hello_says_who_resumes_and_lists_what_is_in_flight(rig: ClientRig) -> None:
+def test_the_hello_names_the_client_and_its_calls_in_flight(rig: ClientRig) -> None:
     [link] = rig.links
     kept, gone = rig.submit("POST"), rig.submit("GET")
     rig.sent(link)
@@ -61,11 +61,11 @@ def test_the_hello_says_who_resumes_and_lists_what_is_in_flight(rig: ClientRig) 
     [hello] = rig.connect(link)
     assert isinstance(hello, Hello)
     assert (hello.resumes, hello.in_flight) == ("broker one", (kept.id,))
-    assert link.outgoing == []  # no word of what was cancelled: it is not listed
+    assert link.outgoing == []  # no cancel is necessary: the call is not listed
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_the_same_broker_has_stays_and_is_not_sent_again(rig: ClientRig, method: str) -> None:
+def test_calls_that_the_same_broker_has_are_not_sent_again(rig: ClientRig, method: str) -> None:
     [link] = rig.links
     pending = rig.submit(method)
     rig.sent(link)
@@ -79,7 +79,7 @@ def test_what_the_same_broker_has_stays_and_is_not_sent_again(rig: ClientRig, me
     rig.assert_nothing_is_left()
 
 
-def test_only_what_the_same_broker_has_not_seen_is_sent_again(rig: ClientRig) -> None:
+def test_calls_that_the_same_broker_has_not_seen_are_sent_again(rig: ClientRig) -> None:
     [link] = rig.links
     pendings = [rig.submit("POST", f"/users/{n}") for n in range(4)]
     rig.sent(link)
@@ -93,7 +93,7 @@ def test_only_what_the_same_broker_has_not_seen_is_sent_again(rig: ClientRig) ->
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_lost_response_is_maybe_where_no_other_broker_is(rig: ClientRig, method: str) -> None:
+def test_a_lost_response_without_another_broker_is_a_maybe(rig: ClientRig, method: str) -> None:
     [link] = rig.links
     pending = rig.submit(method)
     rig.sent(link)
@@ -105,7 +105,7 @@ def test_a_lost_response_is_maybe_where_no_other_broker_is(rig: ClientRig, metho
     rig.assert_nothing_is_left()
 
 
-def test_a_lost_response_of_an_idempotent_call_is_asked_of_another_broker(
+def test_an_idempotent_call_with_a_lost_response_goes_to_another_broker(
     make_client: MakeClient,
 ) -> None:
     rig = make_client("a", "b")
@@ -121,7 +121,7 @@ def test_a_lost_response_of_an_idempotent_call_is_asked_of_another_broker(
 
 
 @pytest.mark.parametrize("how", ["refused", "another", "version"])
-def test_the_end_of_the_broker(rig: ClientRig, how: str) -> None:
+def test_calls_of_a_broker_that_has_ended(rig: ClientRig, how: str) -> None:
     [link] = rig.links
     get, post = rig.submit("GET"), rig.submit("POST")
     rig.sent(link)
@@ -129,7 +129,7 @@ def test_the_end_of_the_broker(rig: ClientRig, how: str) -> None:
     if how == "refused":
         rig.client.bury(link, rig.now)
     elif how == "another":
-        rig.welcome(link, broker="another", seen=100)  # which has seen nothing of ours
+        rig.welcome(link, broker="another", seen=100)  # it has seen no call of this client
     else:
         rig.connect(link)
         rig.receive(link, Goaway("version"))
@@ -137,7 +137,7 @@ def test_the_end_of_the_broker(rig: ClientRig, how: str) -> None:
     assert post.ended
     assert executed(post) == "maybe"
     if how == "version":
-        assert executed(get) == "no"  # of this attempt; it is not sent to that broker
+        assert executed(get) == "no"  # of this attempt; the call is not sent to that broker
     else:
         assert not get.ended
         assert len(sent_calls(rig, link)) == (how == "another")
@@ -151,18 +151,18 @@ def test_with_another_broker_ready_only_idempotent_calls_go_there(make_client: M
     rig.sent(first)
     rig.welcome(second)
     rig.disconnect(first)
-    assert sent_calls(rig, second) == []  # it may be back at once
+    assert sent_calls(rig, second) == []  # the first one may return immediately
     rig.client.miss(first, rig.now)
     assert (get.link, post.link) == (second, first)
     assert sent_calls(rig, second) == [(3, "/users/1")]
     [hello] = rig.connect(first)
     assert isinstance(hello, Hello)
-    assert hello.in_flight == (post.id,)  # the other one is given up there
+    assert hello.in_flight == (post.id,)  # the other call is cancelled there
     rig.welcome(first, seen=2)
     assert not post.ended
 
 
-def test_fail_over_is_bounded_by_room_and_attempts(make_client: MakeClient) -> None:
+def test_failover_is_limited_by_credit_and_attempts(make_client: MakeClient) -> None:
     rig = make_client("a", "b")
     first, second = rig.links
     rig.welcome(first, credit=10)
@@ -177,7 +177,7 @@ def test_fail_over_is_bounded_by_room_and_attempts(make_client: MakeClient) -> N
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_deadline_that_passes_meanwhile(rig: ClientRig, method: str) -> None:
+def test_a_deadline_passes_without_a_connection(rig: ClientRig, method: str) -> None:
     [link] = rig.links
     pending = rig.submit(method, deadline=1.5)
     rig.sent(link)
@@ -191,7 +191,7 @@ def test_a_deadline_that_passes_meanwhile(rig: ClientRig, method: str) -> None:
     assert hello.in_flight == ()
 
 
-def test_a_call_that_is_given_up_before_the_broker_greets_us_is_cancelled(rig: ClientRig) -> None:
+def test_a_call_that_is_cancelled_before_the_hello_is_cancelled_there(rig: ClientRig) -> None:
     [link] = rig.links
     pending = rig.submit("POST")
     rig.sent(link)
@@ -202,7 +202,7 @@ def test_a_call_that_is_given_up_before_the_broker_greets_us_is_cancelled(rig: C
 
 
 @pytest.mark.parametrize("reason", ["unknown", "closing"])
-def test_the_last_word_tells_what_was_not_looked_at(rig: ClientRig, reason: str) -> None:
+def test_a_goodbye_reports_the_calls_that_were_not_read(rig: ClientRig, reason: str) -> None:
     [link] = rig.links
     seen, unseen = rig.submit("POST", "/users/1"), rig.submit("POST", "/users/2")
     rig.sent(link)
@@ -218,7 +218,7 @@ def test_the_last_word_tells_what_was_not_looked_at(rig: ClientRig, reason: str)
     assert sent_calls(rig, link) == [(3, "/users/2")]
 
 
-def test_what_was_sent_goes_before_what_was_not(rig: ClientRig) -> None:
+def test_sent_calls_go_before_unsent_ones(rig: ClientRig) -> None:
     [link] = rig.links
     rig.submit("GET", "/users/1")
     rig.submit("GET", "/users/2")
@@ -229,7 +229,7 @@ def test_what_was_sent_goes_before_what_was_not(rig: ClientRig) -> None:
     assert [target for _, target in sent_calls(rig, link)] == ["/users/1", "/users/2", "/users/3"]
 
 
-def test_parts_go_on_where_they_were(rig: ClientRig) -> None:
+def test_parts_continue_after_a_reconnect(rig: ClientRig) -> None:
     [link] = rig.links
     pending = rig.submit("POST")
     rig.sent(link)
@@ -256,7 +256,7 @@ def test_a_busy_broker_keeps_its_calls_and_new_ones_go_to_another(make_client: M
     assert rig.submit("GET").link is first
 
 
-def test_where_all_are_busy_the_one_heard_last_is_asked(make_client: MakeClient) -> None:
+def test_if_all_brokers_are_busy_the_last_to_send_gets_the_call(make_client: MakeClient) -> None:
     rig = make_client("a", "b")
     first, second = rig.links
     rig.welcome(first, second)

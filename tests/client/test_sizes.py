@@ -1,4 +1,4 @@
-"""A client looks at the size of a call before it sends it."""
+"""A client checks the size of a call before it sends it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def status_of(pending: Pending) -> int:
 
 @pytest.mark.parametrize(("fields", "status"), TOO_LARGE)
 @pytest.mark.parametrize("is_timed", [True, False])
-def test_what_is_too_large_is_not_sent(
+def test_a_call_that_is_too_large_is_not_sent(
     make_client: Any, fields: dict[str, Any], status: int, is_timed: bool
 ) -> None:
     rig = make_client()
@@ -49,7 +49,7 @@ def test_what_is_too_large_is_not_sent(
 
 
 @pytest.mark.parametrize(("fields", "status"), TOO_LARGE)
-def test_before_a_broker_is_there_it_waits_a_moment(
+def test_without_a_broker_a_large_call_waits_briefly(
     make_client: Any, fields: dict[str, Any], status: int
 ) -> None:
     rig = make_client()
@@ -67,7 +67,7 @@ def test_before_a_broker_is_there_it_waits_a_moment(
     rig.assert_nothing_is_left()
 
 
-def test_the_hello_says_what_a_broker_takes(make_client: Any) -> None:
+def test_the_hello_of_a_broker_has_its_limits(make_client: Any) -> None:
     rig = make_client()
     (link,) = rig.links
     waiting = rig.submit(body=bytes(20 * MIB))
@@ -80,7 +80,7 @@ def test_the_hello_says_what_a_broker_takes(make_client: Any) -> None:
     assert not rig.submit(body=bytes(2000)).ended
 
 
-def test_what_waits_is_looked_at_again_when_it_is_sent(make_client: Any) -> None:
+def test_waiting_calls_are_checked_again_when_they_are_sent(make_client: Any) -> None:
     rig = make_client()
     (link,) = rig.links
     waiting = rig.submit(body=bytes(10 * MIB))
@@ -90,8 +90,8 @@ def test_what_waits_is_looked_at_again_when_it_is_sent(make_client: Any) -> None
     assert [item.id for item in rig.sent(link) if isinstance(item, Call)] == [behind.id]
 
 
-def test_a_broker_that_takes_more_is_waited_for(make_client: Any) -> None:
-    """Of two, the one that takes this call is away, and may come back."""
+def test_a_call_waits_for_a_broker_with_a_higher_limit(make_client: Any) -> None:
+    """One of two brokers accepts this call; it is away, and may come back."""
     rig = make_client("one", "two")
     _one, two = rig.links
     rig.receive(two, Hello(VERSION, "two", 10, takes=Takes(30 * MIB, 31 * MIB)))
@@ -103,15 +103,15 @@ def test_a_broker_that_takes_more_is_waited_for(make_client: Any) -> None:
 
 
 @given(st.text(max_size=400), st.dictionaries(st.text(max_size=40), st.text(max_size=400)))
-def test_a_small_call_is_one_that_fits(rest: str, headers: dict[str, str]) -> None:
-    """The shortcut never passes what the exact check refuses."""
+def test_the_shortcut_for_small_calls_is_exact(rest: str, headers: dict[str, str]) -> None:
+    """The shortcut never accepts a call that the exact check refuses."""
     target = f"/{rest}"
     weight = 4 * (len("POST") + len(target)) + _weight(headers)
     if weight <= SMALL:
         assert find_oversize_part("POST", target, headers, b"", DEFAULT_TAKES) is None
 
 
-def test_an_item_that_cannot_be_written_takes_nothing_with_it(make_client: Any) -> None:
+def test_an_item_that_cannot_be_encoded_affects_no_other(make_client: Any) -> None:
     rig = make_client()
     (link,) = rig.links
     rig.welcome(link)

@@ -1,4 +1,4 @@
-"""Sizes are known before sending: what is too large is answered here, and goes nowhere."""
+"""Sizes are checked before sending: the client itself responds to a call that is too large."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MIB = 1024 * 1024
         ("/test/echo", {"headers": {f"a{n}": "x" * 4000 for n in range(5)}}, 431),
     ],
 )
-async def test_what_is_too_large_is_answered_at_once_and_not_sent(
+async def test_a_call_that_is_too_large_gets_a_response_immediately(
     any_client: Any, target: str, details: dict[str, Any], status: int
 ) -> None:
     with trio.fail_after(2):
@@ -36,12 +36,12 @@ async def test_what_is_too_large_is_answered_at_once_and_not_sent(
     assert await any_client.lives()
 
 
-async def test_what_is_just_not_too_large_is_sent(any_client: Any) -> None:
+async def test_a_call_just_below_the_limit_is_sent(any_client: Any) -> None:
     response = await any_client.post("/test/json", body=b'"' + b"x" * (16 * MIB - 2) + b'"')
     assert response.status == 200
 
 
-async def test_the_other_calls_do_not_notice_one_that_is_too_large(serving: Any) -> None:
+async def test_a_call_that_is_too_large_affects_no_other(serving: Any) -> None:
     other = trizmq.Router()
 
     @other.post("/test/slow")
@@ -64,8 +64,8 @@ async def test_the_other_calls_do_not_notice_one_that_is_too_large(serving: Any)
     assert statuses == [200] * 20
 
 
-async def test_a_broker_that_takes_more_or_less_says_so(serving: Any, routes: Any) -> None:
-    """The first call of a client, too, which is made before the broker's hello has come."""
+async def test_a_broker_announces_its_limits(serving: Any, routes: Any) -> None:
+    """They apply to the first call too, which is made before the broker's hello has arrived."""
     for mib, size, status in ((40, 20, 200), (40, 40, 413), (1, 2, 413), (1, 15, 413)):
         async with (
             serving(routes, limits={"body_bytes": mib * MIB}) as endpoint,
@@ -79,7 +79,7 @@ async def test_a_broker_that_takes_more_or_less_says_so(serving: Any, routes: An
             assert (await client.post("/test/echo")).status == 200
 
 
-async def test_a_client_may_take_larger_responses(serving: Any, routes: Any) -> None:
+async def test_a_client_may_accept_larger_responses(serving: Any, routes: Any) -> None:
     limits = {"body_bytes": 40 * MIB}
 
     def ask(endpoint: str, **settings: Any) -> int:

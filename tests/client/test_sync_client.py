@@ -1,4 +1,4 @@
-"""The client for threads: one connection for all, errors in the thread that called."""
+"""The client for threads: one connection for all, and errors in the calling thread."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def in_thread(function, *args):
     return trio.to_thread.run_sync(partial(function, *args))
 
 
-async def test_sixteen_threads_share_it(serving) -> None:
+async def test_sixteen_threads_share_a_connection(serving) -> None:
     def use(endpoint: str) -> list[int]:
         with trizmq.SyncClient(endpoint) as client, ThreadPoolExecutor(16) as pool:
             paths = [f"/test/echo/{n}" for n in range(400)]
@@ -45,8 +45,8 @@ async def test_sixteen_threads_share_it(serving) -> None:
         assert await in_thread(use, endpoint) == list(range(400))
 
 
-async def test_responses_are_let_go(serving) -> None:
-    """The record of a call outlives it, in the heap of deadlines; not what it brought."""
+async def test_responses_are_released(serving) -> None:
+    """The record of a call outlives it, in the heap of deadlines; its response must not."""
 
     def use(endpoint: str) -> int:
         with trizmq.SyncClient(endpoint) as client:
@@ -76,7 +76,7 @@ async def test_the_timeout_is_an_error_in_the_calling_thread(serving) -> None:
         await in_thread(use, endpoint)
 
 
-async def test_leaving_the_block_ends_what_other_threads_wait_for(serving) -> None:
+async def test_leaving_the_block_ends_the_calls_of_other_threads(serving) -> None:
     def use(endpoint: str) -> None:
         with ThreadPoolExecutor(1) as pool:
             with trizmq.SyncClient(endpoint) as client:
@@ -87,13 +87,13 @@ async def test_leaving_the_block_ends_what_other_threads_wait_for(serving) -> No
                 left.result(2)
             with pytest.raises(RuntimeError):
                 client.get("/test/echo/1")
-            with client:  # and again
+            with client:  # a second time
                 assert client.get("/test/echo/2").json() == 2
 
     async with serving(routes) as endpoint:
         await in_thread(use, endpoint)
 
 
-def test_a_bad_endpoint_is_said_at_once() -> None:
+def test_a_bad_endpoint_is_an_error_immediately() -> None:
     with pytest.raises(trizmq.ConfigError, match="nonsense"), trizmq.SyncClient("nonsense"):
         pass

@@ -24,7 +24,7 @@ from trizmq.client.thread import ClientThread
 UNREACHABLE = "tcp://127.0.0.1:9"
 
 
-def test_a_thread_that_cannot_start_is_said(monkeypatch: Any) -> None:
+def test_a_thread_that_cannot_start_is_an_error(monkeypatch: Any) -> None:
     def start(self: Any) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -39,7 +39,7 @@ def test_a_thread_that_cannot_start_is_said(monkeypatch: Any) -> None:
         client.get("/x", timeout=0.1)
 
 
-def test_a_thread_that_hangs_at_its_start_holds_no_caller(monkeypatch: Any) -> None:
+def test_a_thread_that_hangs_at_its_start_delays_no_caller(monkeypatch: Any) -> None:
     let_go = threading.Event()
     run = ClientThread._run
     monkeypatch.setattr(ClientThread, "_run", lambda self: (let_go.wait(10), run(self)))
@@ -51,7 +51,7 @@ def test_a_thread_that_hangs_at_its_start_holds_no_caller(monkeypatch: Any) -> N
     let_go.set()
     until = time.monotonic() + 5
     while any(one.name == "trizmq client" for one in threading.enumerate()):
-        assert time.monotonic() < until  # it finds that it is not wanted, and ends
+        assert time.monotonic() < until  # it notices that it is not needed, and ends
         time.sleep(0.01)
 
 
@@ -93,7 +93,7 @@ async def test_a_thread_in_which_trio_dies_ends_calls_and_the_block(
             assert run_soon is not None
 
             def tell(*_: Any) -> None:
-                run_soon(sys.exit, "die")  # what is left of it then: nobody reads, all is closed
+                run_soon(sys.exit, "die")  # after that, no task reads, and all is closed
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
             thread._run_soon = tell
@@ -107,12 +107,12 @@ async def test_a_thread_in_which_trio_dies_ends_calls_and_the_block(
 
 
 def let_trio_die() -> None:
-    """Raise an exception in Trio's own code: its tasks stay where they are."""
+    """Raise an exception in Trio's own code: its tasks are abandoned."""
     trio._core._run.GLOBAL_RUN_CONTEXT.runner.io_manager._epoll.close()
 
 
 def raise_in(thread: threading.Thread) -> None:
-    """Raise SystemExit in a thread, wherever that is: in Trio's loop, mostly."""
+    """Raise SystemExit in a thread, wherever it is: mostly in Trio's loop."""
     assert thread.ident is not None
     identity = ctypes.c_ulong(thread.ident)
     ctypes.pythonapi.PyThreadState_SetAsyncExc(identity, ctypes.py_object(SystemExit))
@@ -120,7 +120,7 @@ def raise_in(thread: threading.Thread) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Trio has no epoll elsewhere")
 @pytest.mark.parametrize("way", ["from inside", "from outside"])
-async def test_a_thread_outlives_what_is_left_of_those_before(
+async def test_a_new_thread_outlives_the_remains_of_dead_ones(
     serving: Any, routes: Any, way: str
 ) -> None:
     def use(endpoint: str) -> None:
@@ -134,8 +134,8 @@ async def test_a_thread_outlives_what_is_left_of_those_before(
                     thread._run_soon(let_trio_die)
                 else:
                     raise_in(thread._thread)
-                    with suppress(OSError, trio.RunFinishedError):  # if it is dead already
-                        thread._run_soon(str)  # so that it wakes
+                    with suppress(OSError, trio.RunFinishedError):  # unless it is already dead
+                        thread._run_soon(str)  # to wake it
                 thread._thread.join(5)
                 assert thread.has_ended
                 assert client.post("/test/echo").status == 200
@@ -153,7 +153,7 @@ async def test_a_thread_outlives_what_is_left_of_those_before(
         await trio.to_thread.run_sync(use, endpoint)
 
 
-async def test_a_thread_that_dies_before_it_looks_at_a_call(monkeypatch: Any) -> None:
+async def test_a_call_to_a_thread_that_dies_before_it_reads_the_call_ends(monkeypatch: Any) -> None:
     async def die(self: Any) -> None:
         await trio.sleep(0.1)
         raise OSError("worn out")
@@ -172,7 +172,7 @@ async def test_a_thread_that_dies_before_it_looks_at_a_call(monkeypatch: Any) ->
 
 
 @pytest.mark.slow
-async def test_a_thread_that_is_stuck_holds_no_caller(serving: Any, routes: Any) -> None:
+async def test_a_thread_that_is_stuck_delays_no_caller(serving: Any, routes: Any) -> None:
     def use(endpoint: str) -> None:
         with trizmq.SyncClient(endpoint) as client:
             client.post("/test/echo")
@@ -194,7 +194,7 @@ async def test_a_thread_that_is_stuck_holds_no_caller(serving: Any, routes: Any)
 
 
 class FewPipes:
-    """Stands in for os.pipe while descriptors are few: after some calls, it fails for some."""
+    """Replaces os.pipe while descriptors are scarce: after some calls, it fails for some."""
 
     def __init__(self, monkeypatch: Any, *, good: int, bad: int) -> None:
         self.good, self.bad, self._pipe = good, bad, os.pipe
@@ -210,14 +210,14 @@ class FewPipes:
         return self._pipe()
 
 
-async def test_the_trio_client_says_so_as_well(monkeypatch: Any) -> None:
+async def test_the_trio_client_reports_a_lack_of_descriptors(monkeypatch: Any) -> None:
     FewPipes(monkeypatch, good=3, bad=1)
     with pytest.raises(OSError, match="Too many open files"):
         async with trizmq.open_client(UNREACHABLE):
             pass
 
 
-async def test_a_client_that_is_open_waits_for_descriptors(
+async def test_an_open_client_waits_for_descriptors(
     serving: Any, routes: Any, monkeypatch: Any, caplog: Any
 ) -> None:
     async with serving(routes) as endpoint:
@@ -226,7 +226,7 @@ async def test_a_client_that_is_open_waits_for_descriptors(
             with trio.fail_after(5):
                 assert (await client.post("/test/echo")).status == 200
     assert (pipes.good, pipes.bad) == (0, 0)
-    assert caplog.text.count("Too many open files") == 1  # said once, and not at each attempt
+    assert caplog.text.count("Too many open files") == 1  # logged once, and not at each attempt
 
 
 DESCRIPTORS = """
@@ -256,14 +256,14 @@ with client:
 """
 
 
-async def test_used_up_descriptors_are_an_error_and_no_hang(run_program: Any) -> None:
+async def test_a_lack_of_descriptors_is_an_error_and_no_hang(run_program: Any) -> None:
     said = (await run_program(DESCRIPTORS.format(spares=30))).split()
     assert said[0] == "Unreachable"
     assert said[-1] == "200"
     assert set(said) == {"Unreachable", "200"}
 
 
-async def test_the_program_may_end_with_calls_in_flight(run_program: Any) -> None:
+async def test_a_program_may_end_with_calls_in_flight(run_program: Any) -> None:
     code = """
 import sys, threading, time, trizmq
 client = trizmq.SyncClient(sys.argv[1]).__enter__()
@@ -302,7 +302,7 @@ async def test_inside_trio_it_blocks_and_ends_in_time() -> None:
     assert time.monotonic() - began < 1.5
 
 
-async def test_the_block_may_be_left_by_another_thread(serving: Any, routes: Any) -> None:
+async def test_another_thread_may_leave_the_block(serving: Any, routes: Any) -> None:
     def use(endpoint: str) -> None:
         with ThreadPoolExecutor(2) as pool:
             client = trizmq.SyncClient(endpoint).__enter__()

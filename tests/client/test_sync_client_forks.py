@@ -39,14 +39,14 @@ with trizmq.SyncClient(sys.argv[1]) as client:
 
 
 @pytest.mark.parametrize("end", ["sys.exit(0)", "os._exit(0)"])
-async def test_after_a_fork_child_and_parent_go_on(run_program: Any, end: str) -> None:
+async def test_child_and_parent_continue_after_a_fork(run_program: Any, end: str) -> None:
     said = await run_program(FORK.format(before="", end=end, after=""))
     assert sorted(said.split("\n")) == sorted(
         ["", *["parent 200"] * 3, *["child 200 200"] * 3, *["ended 0"] * 3]
     )
 
 
-async def test_a_fork_in_the_middle_of_other_threads_calls(run_program: Any) -> None:
+async def test_a_fork_during_the_calls_of_other_threads(run_program: Any) -> None:
     before = (
         "import threading; calls = [threading.Thread(target=lambda: [call() for _ in range(100)])"
         " for _ in range(8)]; [one.start() for one in calls]"
@@ -58,7 +58,7 @@ async def test_a_fork_in_the_middle_of_other_threads_calls(run_program: Any) -> 
 
 
 async def test_workers_of_a_prefork_server(run_program: Any) -> None:
-    """As gunicorn --preload: the client is opened by the master, and the workers use it."""
+    """Like gunicorn --preload: the master opens the client, and the workers use it."""
     said = await run_program(
         """
 import multiprocessing, sys, trizmq
@@ -97,7 +97,7 @@ else:
     ("module", "question"),
     [("gevent.monkey", "is_module_patched"), ("eventlet.patcher", "is_monkey_patched")],
 )
-def test_so_are_those_of_libraries_that_are_not_here(
+def test_other_libraries_with_green_threads_are_refused(
     monkeypatch: Any, module: str, question: str
 ) -> None:
     stand_in = SimpleNamespace(**{question: lambda part: part == "select"})
@@ -107,7 +107,7 @@ def test_so_are_those_of_libraries_that_are_not_here(
 
 
 @pytest.mark.parametrize("order", ["patch first", "import first"])
-async def test_green_threads_are_refused_at_once(run_program: Any, order: str) -> None:
+async def test_green_threads_are_refused_immediately(run_program: Any, order: str) -> None:
     pytest.importorskip("gevent")
     lines = ["import trizmq; trizmq.SyncClient", "from gevent import monkey; monkey.patch_all()"]
     if order == "patch first":
@@ -127,8 +127,8 @@ async def test_green_threads_are_refused_at_once(run_program: Any, order: str) -
 
 
 @pytest.mark.parametrize("fork", ["os.fork()", "0"])
-async def test_so_are_those_that_come_later(run_program: Any, fork: str) -> None:
-    """As in gunicorn's gevent workers: the master has opened the client."""
+async def test_green_threads_that_appear_later_are_refused(run_program: Any, fork: str) -> None:
+    """Like gunicorn's gevent workers: the master has opened the client."""
     pytest.importorskip("gevent")
     code = """
 import os, sys, trizmq
@@ -148,7 +148,7 @@ os._exit(0)
     assert "gevent has replaced them" in said
 
 
-async def test_gevent_without_its_threads_is_fine(run_program: Any) -> None:
+async def test_gevent_without_green_threads_works(run_program: Any) -> None:
     pytest.importorskip("gevent")
     code = """
 import sys

@@ -1,4 +1,4 @@
-"""What `timeout=` may be."""
+"""The values of `timeout=`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_timeout_that_is_none_is_refused(bad: float) -> None:
 
 
 @pytest.mark.parametrize("bad", ["5", b"5", [5], 1j, True, object()])
-def test_a_timeout_that_is_no_number_is_refused(bad: Any) -> None:
+def test_a_timeout_that_is_not_a_number_is_refused(bad: Any) -> None:
     with pytest.raises(TypeError, match="number of seconds"):
         trizmq.SyncClient(timeout=bad)
     with (
@@ -36,7 +36,7 @@ def test_a_timeout_that_is_no_number_is_refused(bad: Any) -> None:
 
 
 @pytest.mark.parametrize("long", [None, math.inf, 1e300, 10**400, 3601])
-async def test_a_long_timeout_is_an_hour(serving: Any, routes: Any, long: Any) -> None:
+async def test_a_long_timeout_is_reduced_to_an_hour(serving: Any, routes: Any, long: Any) -> None:
     def use(endpoint: str) -> None:
         with trizmq.SyncClient(endpoint, timeout=long) as client:
             for details in ({}, {"timeout": long}):
