@@ -1,6 +1,6 @@
-"""The benchmark suite, run by people on a quiet machine: `nox -s bench`.
+"""The benchmark suite, which people run on a quiet machine: `nox -s bench`.
 
-Everything stays on the loopback. Servers and clients are processes of their own; they end
+All traffic stays on the loopback interface. Servers and clients are separate processes, which end
 with this one.
 """
 
@@ -23,7 +23,7 @@ from .report import Report
 if TYPE_CHECKING:
     from .contests import Contest
 
-#: Eight rounds: as many in either order. Quick: two minutes, and good for a rough idea.
+#: Eight rounds: four in each order. Quick: two minutes, enough for a rough idea.
 FULL, QUICK = Effort(8, 1.0, 0.2), Effort(2, 0.4, 0.1)
 
 
@@ -66,7 +66,7 @@ def _chosen(options: argparse.Namespace) -> list[Contest]:
 
 
 def _allow_files() -> None:
-    """Raise what a process may open to what it could: there are 2,000 connections."""
+    """Raise the limit on open files as far as possible: there are 2,000 connections."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 

@@ -1,4 +1,4 @@
-"""Charts of a report, as SVG. matplotlib is there in the bench environment only."""
+"""Charts of a report, as SVG. Only the bench environment has matplotlib."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["draw"]
 
 mpl.use("svg")
-# The same figures give the same file: no date, no random ids.
+# The same figures produce the same file: no date, no random ids.
 mpl.rcParams["svg.hashsalt"] = "trizmq"
 
 from matplotlib import pyplot  # noqa: E402 (it takes the backend that was chosen)
@@ -27,7 +27,7 @@ THEIRS: Final = "tab:gray"
 
 
 def draw(report: Report, directory: Path) -> None:
-    """Draw a chart for each contest in which calls were made."""
+    """Draw a chart for each contest with calls."""
     for contest, outcomes in report.contests():
         held = {name: outcome for name, outcome in outcomes.items() if outcome.rate}
         if not held:
@@ -43,7 +43,7 @@ def draw(report: Report, directory: Path) -> None:
 
 
 def _compare(axes, held: dict[str, Outcome]) -> None:
-    """One bar each, the fastest on top."""
+    """Draw one bar for each entrant, the fastest on top."""
     names = sorted(held, key=lambda name: held[name].rate)
     colours = [OURS if name.startswith("trizmq") else THEIRS for name in names]
     bars = axes.barh(names, [held[name].rate for name in names], color=colours)
@@ -53,7 +53,7 @@ def _compare(axes, held: dict[str, Outcome]) -> None:
 
 
 def _grow(axes, contest: Contest, held: dict[str, Outcome]) -> None:
-    """Calls a second and the server's CPU, over what grows."""
+    """Draw the calls a second and the server's CPU against the axis."""
     at = [entrant.at for entrant in contest.entrants if entrant.name in held]
     axes.plot(at, [outcome.rate for outcome in held.values()], "o-", color=OURS)
     axes.set_xscale("symlog" if 0 in at else "log")

@@ -1,7 +1,7 @@
-"""Two revisions of trizmq side by side: `nox -s compare -- REVISION`.
+"""Compare two revisions of trizmq: `nox -s compare -- REVISION`.
 
-Both are installed as a user installs them, compiled where a compiler is there, and take
-turns at the same work, so that what the machine does meanwhile happens to both.
+Both are installed as users do, compiled if there is a compiler, and take turns at the same work,
+so that other work on the machine affects both.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 BEFORE: Final = ", before"
 
-#: What is compared: calls a second, and the CPU time of a call on either side.
+#: The compared figures: calls a second, and the CPU time of a call on either side.
 FIGURES: Final = ("rate", "server_us", "client_us")
 
 
@@ -61,7 +61,7 @@ def _options() -> argparse.Namespace:
 
 
 def _contests(names: Sequence[str] | None) -> Iterator[Contest]:
-    """Yield the contests that are wanted; a server that does nothing has no rate."""
+    """Yield the selected contests, except those of idle servers, which have no rate."""
     for contest in CONTESTS:
         if contest.name in names if names else contest.is_quick and contest.name != "idle":
             yield contest
@@ -74,7 +74,7 @@ def _is_ours(entrant: Entrant) -> bool:
 
 
 class Old:
-    """Another revision, in an environment and a directory of its own."""
+    """Another revision, in a separate environment and directory."""
 
     def __init__(self, home: Path, repository: Path, revision: str) -> None:
         self._home = home
@@ -82,7 +82,7 @@ class Old:
         self._revision = revision
 
     def install(self) -> None:
-        """Check out and install the revision, unless that has been done."""
+        """Check out and install the revision, unless it is already there."""
         done = self._home / "installed"
         commit = _run(["git", "rev-parse", self._revision], self._repository).strip()
         if done.is_file() and done.read_text() == commit:
@@ -102,7 +102,7 @@ class Old:
         return str(self._home / "venv" / "bin" / "python")
 
     def twin(self, entrant: Entrant) -> Entrant:
-        """Return the same work for this revision, with the client that came with it."""
+        """Return the same work for this revision, with the client of that revision."""
         directory = self._home / "source" / "tests" / "bench"
         target = replace(entrant.target, interpreter=self._python, directory=directory)
         return replace(entrant, name=entrant.name + BEFORE, target=target)
@@ -135,7 +135,7 @@ def _ratio(now: Sequence[Figures], before: Sequence[Figures], figure: str) -> st
 
 
 def _ignore(_: str) -> None:
-    """Rounds need no line each: there is one for each entrant."""
+    """Ignore the rounds: each entrant has a line of its own."""
 
 
 if __name__ == "__main__":

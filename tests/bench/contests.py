@@ -1,4 +1,4 @@
-"""The contests: which targets are measured side by side, at what work."""
+"""The contests: targets that are measured side by side, and their work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MIB: Final = 1024 * KIB
 
 @dataclass(frozen=True)
 class Entrant:
-    """A target with its work. ``at`` is where it stands on the axis of a growth."""
+    """A target with its work. ``at`` is its position on the axis of the contest."""
 
     name: str
     target: Target
@@ -31,26 +31,26 @@ class Entrant:
 
 @dataclass(frozen=True)
 class Contest:
-    """Entrants that are measured round by round, and what the work is."""
+    """Entrants that are measured round by round, and their work."""
 
     name: str
     title: str
     entrants: tuple[Entrant, ...]
     is_quick: bool = False
-    #: What grows, if the entrants are one target at several sizes.
+    #: The quantity that grows, if the entrants are one target at several sizes.
     axis: str = ""
 
     def among(self, names: Collection[str]) -> Contest:
-        """Return the contest with these entrants only."""
+        """Return the contest with only these entrants."""
         return replace(self, entrants=tuple(e for e in self.entrants if e.name in names))
 
 
-#: Who has no plain `get`, and what it has instead.
+#: The targets without a plain `get`, and the orders that they have instead.
 INSTEAD: Final = {MANY: Order("many", calls_each=16), CHEAP: Order("batch", calls_each=16)}
 
 
 def _gets(in_flight: int) -> tuple[Entrant, ...]:
-    """Return everybody who can have so many calls in flight."""
+    """Return every target that can have this many calls in flight."""
     targets = (TRIZMQ, MANY, CHEAP, SYNC, BROKER, MDP, MDP_WORKER, *PEERS)
     orders = {t: replace(INSTEAD.get(t, Order()), in_flight=in_flight) for t in targets}
     return tuple(Entrant(t.name, t, order) for t, order in orders.items() if order.tasks)
@@ -93,7 +93,7 @@ def _routes(count: int) -> Entrant:
 
 
 def _queued(depth: int) -> Entrant:
-    """Have so many calls wait in the broker; it takes 1,024 from one connection."""
+    """Keep this many calls waiting in the broker, which accepts 1,024 from one connection."""
     target, calls = _served(TRIZMQ, "--capacity 8"), depth + 8
     return Entrant(f"{depth:,}", target, Order("get", calls, 1 + calls // 1000), at=depth)
 

@@ -1,4 +1,4 @@
-"""Where peers are installed: each in a virtual environment of its own."""
+"""The environments of peers: a virtual environment for each."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
 
 __all__ = ["Environments", "Unavailable"]
 
-#: Asked in the environment itself, whose Python need not be ours.
+#: Runs in the environment itself, whose Python may be a different one.
 VERSIONS = "import sys, importlib.metadata as m; print(*map(m.version, sys.argv[1:]))"
 
 
 class Unavailable(Exception):
-    """A peer cannot be installed here; why."""
+    """The reason why a peer cannot be installed here."""
 
 
 @final
 class Environments:
-    """Environments under one directory, made when they are first asked for, and kept."""
+    """Environments in one directory, created on first use, and kept."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self.versions: dict[str, str] = {}
 
     def python(self, packages: Sequence[str]) -> str:
-        """Return the Python that has ``packages``; without any, the one that runs this.
+        """Return the Python that has ``packages``; if there are none, the one that runs this.
 
         Raises:
-          Unavailable: pip could not install them.
+          Unavailable: pip cannot install them.
 
         """
         if not packages:
@@ -56,10 +56,10 @@ class Environments:
 
 
 def provide(program: str) -> None:
-    """Install a program of Debian's by its name, if it is not there and we may.
+    """Install a Debian package, if its program is missing and the user may do so.
 
     Raises:
-      Unavailable: it is not there afterwards.
+      Unavailable: the program is still missing.
 
     """
     if shutil.which(program):

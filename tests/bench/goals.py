@@ -1,4 +1,4 @@
-"""The goals: ratios that must be reached, those that are aimed at, and what was measured."""
+"""The goals: ratios that must be reached, ratios that are the aim, and the measured values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["GOALS", "Goal", "Range"]
 
 @dataclass(frozen=True)
 class Range:
-    """The median of the rounds, the least and the most."""
+    """The median, minimum and maximum of the rounds."""
 
     median: float
     least: float
@@ -32,10 +32,10 @@ class Range:
 
 @dataclass(frozen=True)
 class Goal:
-    """One entrant's figure over another's, round by round, in one contest.
+    """The ratio of one entrant's figure to another's, round by round, in one contest.
 
-    ``must`` and ``aim`` are bounds from below, or from above if ``is_ceiling``. ``form``
-    writes a value.
+    ``must`` and ``aim`` are lower bounds, or upper bounds if ``is_ceiling``. ``form`` formats a
+    value.
     """
 
     words: str
@@ -49,7 +49,7 @@ class Goal:
     form: str = "{:.0%}"
 
     def measured(self, results: Results) -> Range | None:
-        """Return what was measured; None if one of the two was not."""
+        """Return the measured ratio; None if one of the two was not measured."""
         outcomes = results.get(self.contest, {})
         if not (self.entrant in outcomes and self.other in outcomes):
             return None
@@ -62,7 +62,7 @@ class Goal:
         return float(value_of(figures) / value_of(others))
 
     def verdict(self, value: float) -> str:
-        """Say in a word how ``value`` stands."""
+        """Return the bound that ``value`` reaches, or "missed"."""
         if self._is_met(value, self.aim):
             return "aim"
         return "must" if self._is_met(value, self.must) else "missed"
@@ -80,7 +80,7 @@ class Amount(Goal):
 
 
 class Growth(Goal):
-    """What each of 1,000 connections adds to a server's memory, in KiB."""
+    """The memory that each of 1,000 connections adds to a server, in KiB."""
 
     def _value(self, figures: Figures, others: Figures) -> float:
         return (figures.server_kib - others.server_kib) / 1000

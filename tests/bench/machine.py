@@ -1,4 +1,4 @@
-"""What the figures were measured on, in one line each; nothing by which to find it."""
+"""The conditions of a measurement, in one line each; nothing that identifies the machine."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def describe() -> str:
 
 
 def own_versions() -> dict[str, str]:
-    """Return what the product runs on."""
+    """Return the versions of Python and libraries that trizmq uses."""
     ours = {"trizmq": _product(), **{name: version(name) for name in OURS}}
     return {"Python": platform.python_version(), **ours, "libzmq": zmq.zmq_version()}
 
 
 def _product() -> str:
-    """Return the version of what targets run, and whether it is compiled."""
+    """Return the version of trizmq that the targets run, and whether it is compiled."""
     command = [sys.executable, "-m", "trizmq", "--version"]
-    # Where targets are started: in the checkout itself the sources would be found.
+    # From the targets' directory: in the checkout itself, the sources would be found.
     here = Path(__file__).parent
     done = subprocess.run(command, cwd=here, capture_output=True, check=True, text=True)
     return done.stdout.strip().partition(" ")[2]
@@ -46,5 +46,5 @@ def _processor() -> str:
 
 
 def _kernel() -> str:
-    # What follows the number is the builder's name for it.
+    # The builder's own suffix follows the number.
     return platform.release().partition("-")[0]

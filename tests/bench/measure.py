@@ -1,4 +1,4 @@
-"""Measuring: rounds, in which the entrants take turns, in reversed order every other time."""
+"""Measuring in rounds: the entrants take turns, and every second round is in reverse order."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Effort", "Figures", "Outcome", "in_turn", "measure"]
 
-#: Seconds for an answer beyond those that were ordered: thousands of connections are made.
+#: Seconds for a response in addition to those ordered: thousands of connections are made.
 PATIENCE: Final = 60.0
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much to measure: rounds, and the seconds of each order, before and during it."""
+    """The number of rounds, and the seconds of each order and of its warm-up."""
 
     rounds: int
     seconds: float
@@ -52,26 +52,26 @@ class Figures:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an entrant came to: figures of every round, or none, and why."""
+    """The figures of an entrant in every round, or the reason why there are none."""
 
     rounds: tuple[Figures, ...] = ()
     absent: str = ""
 
     @property
     def rate(self) -> float:
-        """Calls a second, the median of the rounds; 0 if none were made."""
+        """The median of calls a second over the rounds; 0 if there are none."""
         return median(figures.rate for figures in self.rounds) if self.rounds else 0.0
 
 
 def in_turn(names: Sequence[str], number: int) -> list[str]:
-    """Return who comes when in round ``number``: what drifts must favour nobody."""
+    """Return the order of entrants in round ``number``, so that drift favors none of them."""
     return list(names if number % 2 == 0 else reversed(names))
 
 
 def measure(
     contest: Contest, effort: Effort, environments: Environments, say: Callable[[str], None]
 ) -> dict[str, Outcome]:
-    """Hold a contest; who fails in any round is out of it, and the others go on."""
+    """Run a contest; an entrant that fails in any round leaves it, and the others continue."""
     entrants = {entrant.name: entrant for entrant in contest.entrants}
     absent: dict[str, str] = {}
     rounds: dict[str, list[Figures]] = {name: [] for name in entrants}
@@ -97,7 +97,7 @@ def _start(
     environments: Environments,
     absent: dict[str, str],
 ) -> dict[str, Running]:
-    """Start all, several at a time; say of who does not start why."""
+    """Start all entrants, several at a time; record why any of them does not start."""
     running = {}
     with ThreadPoolExecutor(4) as pool:
         futures = {
@@ -113,13 +113,13 @@ def _start(
 
 
 def _measure(running: Running, order: Order, effort: Effort) -> Figures:
-    """Order the warm-up, then the work, and see what the work has cost."""
+    """Order the warm-up and then the work, and return the cost of the work."""
     _ask(running.client, replace(order, seconds=effort.warm_up))
     before = _cpu(running)
     answer = _ask(running.client, replace(order, seconds=effort.seconds))
     after = _cpu(running)
     memory = [server.memory() for server in running.servers]
-    calls = answer["calls"] or 1  # of who is ordered none, nothing but memory is of interest
+    calls = answer["calls"] or 1  # without calls, only the memory matters
     return Figures(
         rate=answer["calls"] / answer["seconds"],
         p50_us=answer["p50"] * 1e6,

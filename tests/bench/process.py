@@ -1,4 +1,4 @@
-"""A child process that speaks lines, and what it costs."""
+"""A child process that reads and writes lines, and its costs."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 __all__ = ["Died", "Process", "plain_environment"]
 
-#: How long a child has to end by itself, in seconds.
+#: Seconds that a child has to end by itself.
 GRACE: Final = 5.0
 
 SIZES: Final = re.compile(r"^(\w+):\s+(\d+) kB$", re.MULTILINE)
 
 
 class Died(Exception):
-    """A child ended, or was ended for its silence; what it said last."""
+    """A child ended, or was killed because it was silent; contains its last line."""
 
 
 @final
 class Process:
-    """One child, and those that it starts in turn. Linux only: `/proc` is read.
+    """A child process, and its descendants. Linux only: this reads `/proc`.
 
     Args:
-      command: what to run.
-      directory: where; modules are found there.
-      environment: all of it.
-      log: where its stderr goes.
+      command: the command to run.
+      directory: its working directory, in which modules are found.
+      environment: its whole environment.
+      log: the file for its stderr.
 
     """
 
@@ -55,11 +55,11 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Its own, not a child's."""
+        """The process id of the child itself."""
         return self._child.pid
 
     def ask(self, line: str, seconds: float) -> str:
-        """Write a line and return the one that answers it; raises as `read`."""
+        """Write a line and return the response; raises like `read`."""
         try:
             _open(self._child.stdin).write(line + "\n")
             _open(self._child.stdin).flush()
@@ -68,7 +68,7 @@ class Process:
         return self.read(seconds)
 
     def read(self, seconds: float) -> str:
-        """Return the next line; raises `Died` if there is none in time, or ever."""
+        """Return the next line; raises `Died` if there is none in time, or the child has ended."""
         watchdog = Timer(seconds, self._child.kill)
         watchdog.start()
         try:
@@ -85,16 +85,16 @@ class Process:
         return said[-1] if said else f"exit code {self._child.returncode}, without a word"
 
     def cpu_seconds(self) -> float:
-        """Return what it has used so far, with its children."""
+        """Return the CPU time used so far, including that of descendants."""
         return sum(map(_cpu_seconds, _tree(self._child.pid)))
 
     def memory(self) -> tuple[int, int]:
-        """Return what it holds now, and held at most, in KiB, with its children."""
+        """Return the current and the peak memory in KiB, including that of descendants."""
         sizes = [_memory(pid) for pid in _tree(self._child.pid)]
         return sum(now for now, _ in sizes), sum(peak for _, peak in sizes)
 
     def stop(self) -> None:
-        """End it: politely, then not."""
+        """Terminate the child, and kill it if it does not end."""
         self._child.terminate()
         try:
             self._child.wait(GRACE)
@@ -102,7 +102,7 @@ class Process:
             self._child.kill()
             self._child.wait()
         _open(self._child.stdout).close()
-        with suppress(BrokenPipeError):  # it died before it read what it was asked
+        with suppress(BrokenPipeError):  # it died before it read the line
             _open(self._child.stdin).close()
 
 
@@ -143,5 +143,5 @@ def _read(path: Path) -> str:
 
 
 def plain_environment() -> dict[str, str]:
-    """Return this process's environment without what would set anything of trizmq's."""
+    """Return this process's environment without any settings of trizmq."""
     return {key: value for key, value in os.environ.items() if not key.startswith("TRIZMQ_")}

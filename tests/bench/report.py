@@ -1,4 +1,4 @@
-"""What a run says: all of it as JSON, and the tables for people in Markdown."""
+"""The results of a run: everything as JSON, and tables in Markdown."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ COLUMNS: Final = (
 
 @dataclass
 class Report:
-    """One run, as far as it has come."""
+    """One run, with its results so far."""
 
     date: str
     machine: str
@@ -50,7 +50,7 @@ class Report:
         (directory / "results.inc").write_text("\n".join(self.lines()) + "\n")
 
     def contests(self) -> Iterator[tuple[Contest, dict[str, Outcome]]]:
-        """Return what was held, in order."""
+        """Return the contests that were run, in order."""
         for contest in CONTESTS:
             if contest.name in self.results:
                 yield contest, self.results[contest.name]
@@ -123,7 +123,7 @@ def _cells(outcome: Outcome) -> list[str]:
 
 
 def _ratio(outcome: Outcome, first: Outcome) -> str:
-    """Return the rate against the first entrant's, round by round: median and range."""
+    """Return the rate relative to the first entrant's, round by round: median and range."""
     pairs = zip(outcome.rounds, first.rounds, strict=False)
     ratios = [ours.rate / theirs.rate for ours, theirs in pairs if theirs.rate]
     if not ratios:

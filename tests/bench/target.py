@@ -1,4 +1,4 @@
-"""A target: how to start a server, and a client that loads it, each in its own process."""
+"""A target: how to start a server and the client that loads it, each in a separate process."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ HERE: Final = Path(__file__).parent
 #: Seconds until a server is ready.
 START: Final = 30.0
 
-#: What every peer's client can be ordered to do.
+#: The orders that every peer's client accepts.
 CALLS: Final = frozenset({"get", "echo"})
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is measured.
+    """A server and a client to measure.
 
     Attributes:
-      name: in tables and charts.
-      servers: arguments of Python, each of a process that says on stdout when it is ready,
-        and where. They are started in this order; clients go where the first one is.
-      client: arguments of Python; the endpoint is added.
-      calls: what its client can be ordered to do.
-      packages: from PyPI, in an environment of their own.
-      program: from Debian.
-      variables: of the processes' environment.
-      note: what makes it differ from the others.
-      directory: where its programs are.
-      interpreter: the Python that has it installed, unless `packages` say which.
+      name: its name in tables and charts.
+      servers: the arguments of Python for each process, which prints its endpoint on stdout
+        when it is ready. They start in this order; clients connect to the first one.
+      client: the arguments of Python; the endpoint is appended.
+      calls: the orders that its client accepts.
+      packages: packages from PyPI, installed in a separate environment.
+      program: a package from Debian.
+      variables: environment variables of its processes.
+      note: the difference from other targets.
+      directory: the directory of its programs.
+      interpreter: the Python that has it installed, unless `packages` determines one.
 
     """
 
@@ -60,7 +60,7 @@ class Target:
     interpreter: str = ""
 
     def start(self, environments: Environments) -> Running:
-        """Start it, installed if need be.
+        """Start the target, and install it first if necessary.
 
         Raises:
           Unavailable: it cannot be installed.
@@ -74,7 +74,7 @@ class Target:
 
 @final
 class Running:
-    """A target whose processes are up; a context manager that ends them."""
+    """A target whose processes are running; a context manager that ends them."""
 
     def __init__(self, target: Target, python: str) -> None:
         self._python = python

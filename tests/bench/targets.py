@@ -1,4 +1,4 @@
-"""Every target: the product as its users start it, and its peers."""
+"""Every target: trizmq as its users start it, and its peers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arithmetic of the benchmark suite, which nobody sees fail: turns, ratios, verdicts."""
+"""The arithmetic of the benchmark suite: turns, ratios, verdicts. No other check would fail."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def outcome(*rates: float) -> Outcome:
     return Outcome(tuple(map(figures, rates)))
 
 
-def test_every_other_round_is_held_in_reversed_order() -> None:
+def test_every_second_round_is_in_reverse_order() -> None:
     names = ["a", "b", "c"]
     assert [in_turn(names, number) for number in range(3)] == [names, names[::-1], names]
 
 
-def test_a_ratio_is_of_one_round_and_its_range_of_all() -> None:
+def test_a_ratio_is_within_one_round_and_its_range_over_all_rounds() -> None:
     goal = Goal("words", "W2-64", "one", "other", must=1.5, aim=4)
     results = {"W2-64": {"one": outcome(10, 40, 90), "other": outcome(10, 20, 30)}}
     assert goal.measured(results) == Range(2, 1, 3)
@@ -50,12 +50,12 @@ def test_a_verdict_names_the_bound_that_is_reached(value, is_ceiling, verdict) -
     assert Goal("", "", "", "", must, aim, is_ceiling=is_ceiling).verdict(value) == verdict
 
 
-def test_every_goal_is_about_entrants_that_there_are() -> None:
+def test_every_goal_compares_existing_entrants() -> None:
     entrants = {contest.name: {e.name for e in contest.entrants} for contest in CONTESTS}
     assert all({goal.entrant, goal.other} <= entrants[goal.contest] for goal in GOALS)
 
 
-def test_entrants_of_a_contest_have_names_of_their_own() -> None:
+def test_the_names_of_entrants_in_a_contest_are_distinct() -> None:
     for contest in CONTESTS:
         names = [entrant.name for entrant in contest.entrants]
         assert len(set(names)) == len(names)
@@ -112,7 +112,7 @@ def test_the_cost_of_a_child_is_measured_while_it_runs(start) -> None:
 
 
 @linux
-def test_a_child_of_a_child_is_counted(start) -> None:
+def test_the_cost_of_a_descendant_is_included(start) -> None:
     lone, parent = (
         start(ECHO),
         start(f"import subprocess, sys; subprocess.run({[sys.executable, '-c', ECHO]})"),

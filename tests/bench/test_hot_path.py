@@ -1,4 +1,4 @@
-"""The tool that says where the microseconds go: it runs, adds up, and tells what it saw."""
+"""The tool that measures each step of a call: it runs, and its tables add up."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 from .hot_path.lines import Build
 
-#: Enough for a look, and far too few for a figure.
+#: Enough to show that it works, and far too few for a figure.
 PASSES, ROUNDS = 10, 3
 
 TURNS = ("steps", "passes", "sent", "received")
@@ -28,7 +28,7 @@ TURNS = ("steps", "passes", "sent", "received")
 
 @pytest.fixture(scope="module")
 def build() -> Build:
-    """What a round has measured, with processes of which each figure is 1."""
+    """Return the measurements of a round, with processes whose figures are all 1."""
     rounds = [measure(PASSES) for _ in range(ROUNDS)]
     steps = {part: least(it[part] for it in rounds) for part in rounds[0]}
     names = [*TURNS, *(f"{kind}{of}" for kind in KINDS for of in ("", ", waits", ", kernel"))]
@@ -37,10 +37,10 @@ def build() -> Build:
 
 
 @pytest.mark.parametrize(("side", "lines"), [("server", SERVER), ("client", CLIENT)])
-def test_the_lines_add_up_to_the_whole_and_most_of_it_has_a_line(build, side, lines) -> None:
+def test_the_lines_add_up_to_the_total_and_cover_most_of_it(build, side, lines) -> None:
     *steps, garbage, rest, whole, _, _ = [line.figure(build[side]) for line in lines]
     assert sum(steps) + garbage + rest == pytest.approx(whole)
-    assert 0.5 * whole < sum(steps) < 1.2 * whole  # less than it, but for the haste of a test
+    assert 0.5 * whole < sum(steps) < 1.2 * whole  # below the total, except in a hasty test
 
 
 def test_every_line_is_at_least_the_sum_of_its_nested_lines(build) -> None:

@@ -1,7 +1,7 @@
-"""Where the microseconds of one call go: `nox -s hotpath`.
+"""Measure the steps of a call: `nox -s hotpath`.
 
-It measures the trizmq that is installed, and beside it, if that one is compiled, the sources
-of this checkout, which are pure Python. Everything stays on the loopback.
+This measures the installed trizmq and, if that one is compiled, also the sources in this checkout,
+which are pure Python. All traffic stays on the loopback interface.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from .clock import Costs
     from .lines import Build
 
-#: Under two minutes: each round takes the builds in turn, and tells the least of what it saw.
+#: Less than two minutes: each round measures the builds in turn, and the minimum counts.
 ROUNDS: Final = 14
 
-#: How often 64 calls take each step in a round, and how many calls 64 tasks make each.
+#: How often 64 calls take each step in a round, and the calls of each of 64 tasks.
 PASSES: Final = 60
 TIMES: Final = 300
 
@@ -51,13 +51,13 @@ class Subject:
         self._threads: list[Costs] = []
 
     def measure(self) -> None:
-        """Hold one round."""
+        """Run one round."""
         answer = self._subjects["server"].ask(f"all {PASSES}", PATIENCE)
         self._steps.append({**json.loads(answer), "both": self._measure_both()})
         self._threads.append(self._pair.measure(TIMES))
 
     def _measure_both(self) -> Costs:
-        """Return what the whole of each side costs while the other's is at work as well."""
+        """Return the total of each side while the other side is working as well."""
         with ThreadPoolExecutor() as pool:
             answers = pool.map(
                 lambda side: self._subjects[side].ask(f"{side} {TIMES}", PATIENCE), SIDES
@@ -66,7 +66,7 @@ class Subject:
         return dict(zip(SIDES, wholes, strict=True))
 
     def result(self) -> Build:
-        """Return the least of what each step took, and the threads of the cheapest round."""
+        """Return the minimum of each step, and the threads of the cheapest round."""
         build = {part: least(it[part] for it in self._steps) for part in self._steps[0]}
         cheapest = min(self._threads, key=lambda it: it["server main"] + it["client main"])
         return {**build, "threads": cheapest | self._pair.kernel()}

@@ -1,8 +1,8 @@
-"""A process that calls, as a program of a user's does: `python -m bench.hot_path.caller ENDPOINT`.
+"""A client process, as users write it: `python -m bench.hot_path.caller ENDPOINT`.
 
-For each line on stdin, a number, it lets `CALLS` tasks make so many calls each, one after the
-other. Then it says, in JSON, how often Trio has had a turn so far, here and in the server, and
-how many messages each of them has sent and received.
+Each line on stdin is a number: `CALLS` tasks make that many calls each, one after the other. Then
+this prints, as JSON, how often Trio has scheduled tasks here and in the server so far, and how
+many messages each of them has sent and received.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @final
 class CountedDealer:
-    """A DEALER whose messages are counted."""
+    """A DEALER that counts its messages."""
 
     def __init__(self, dealer: Dealer) -> None:
         self._dealer = dealer
@@ -62,7 +62,7 @@ class CountedDealer:
 async def main(endpoint: str) -> None:
     token, turns = admin_token(os.environ["TRIZMQ_STATE_DIR"]), Turns()
     trio.lowlevel.add_instrument(turns)
-    # As `open_client` does it, but for the counting.
+    # Like `open_client`, but with counters.
     async with ZmqTransport(max_frame=Limits().frame_bytes) as transport:
         dealer = CountedDealer(transport.connect(endpoint, beats=True))
         async with open_client_on(Transport(dealer=dealer), endpoint, token=token) as client:

@@ -1,4 +1,4 @@
-"""The client's half of the path: step by step, and as a whole."""
+"""The client's half of a call: step by step, and as a whole."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ __all__ = ["measure_client", "measure_whole_client"]
 
 ENDPOINT: Final = "tcp://stand-in:1"
 
-#: As long as a real one; nobody looks at it.
+#: As long as a real token; its value does not matter.
 TOKEN: Final = "x" * 54
 
-#: What Trio makes a task of.
+#: The arguments with which Trio creates a task.
 Caller: TypeAlias = "Coroutine[Any, Any, None]"
 
 
 async def measure_client(passes: int) -> Costs:
-    """Return what each step costs, and the whole, each for ``passes`` times `CALLS` calls."""
+    """Return the costs of each step and of the total, each for ``passes`` times `CALLS` calls."""
     clock, dealer = Clock(), StandInDealer()
     async with open_client_on(Transport(dealer=dealer), ENDPOINT, token=TOKEN) as client:
         with without_collector():
-            # By a task that has as many scopes around it as those that call.
+            # In a task with as many scopes around it as the tasks that call.
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_take_steps, clock, passes)
         for tasks in (CALLS, FEW):
@@ -56,7 +56,7 @@ async def measure_client(passes: int) -> Costs:
 
 
 async def measure_whole_client(passes: int) -> Costs:
-    """Return what the whole costs, and nothing else."""
+    """Return the costs of the total only."""
     clock, dealer = Clock(), StandInDealer()
     async with open_client_on(Transport(dealer=dealer), ENDPOINT, token=TOKEN) as client:
         await _measure_whole(client, dealer, clock, passes, CALLS)
@@ -90,7 +90,7 @@ async def _take_steps(clock: Clock, passes: int) -> None:
 
 @final
 class _Steps:
-    """A connection that does not run: its functions are called from here."""
+    """A connection that does not run: its functions are called directly."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -106,7 +106,7 @@ class _Steps:
         self._callers = _started(self._call() for _ in range(CALLS))
 
     async def take(self) -> None:
-        """Take every step once for `CALLS` calls."""
+        """Run every step once for `CALLS` calls."""
         self._walk()
         await self._ask_trio()
         self._send()
@@ -120,10 +120,10 @@ class _Steps:
             read((await self._client.get(PATH)).body)
 
     def _walk(self) -> None:
-        """Answer every call, and let its task go on to the next, as Trio would."""
+        """Respond to every call, and let its task continue with the next, as Trio would."""
         pendings = list(self._link.in_flight.values())
         for pending in pendings:
-            pending.waiter = _nobody  # else Trio would be told that this task has been woken
+            pending.waiter = _nobody  # otherwise Trio would be notified
         self._dealer.inbox.extend(_answers(pendings))
         began = thread_time()
         self._connection.receive(self._link, self._dealer)
@@ -170,7 +170,7 @@ def _answers(pendings: Sequence[Pending]) -> list[list[bytes]]:
 
 
 async def _measure_parking(clock: Clock, passes: int) -> None:
-    """Let tasks park and be woken: with Trio, all in one pass, as a batch does it; and by hand."""
+    """Park and wake tasks: with Trio, all in one pass, like a batch; and by hand."""
     tasks: list[trio.lowlevel.Task] = []
 
     async def park() -> None:
@@ -198,7 +198,7 @@ async def _measure_parking(clock: Clock, passes: int) -> None:
 
 
 def _started(tasks: Iterable[Caller]) -> list[Caller]:
-    """Let each run as far as where it parks."""
+    """Run each task until it parks."""
     started = list(tasks)
     for task in started:
         task.send(None)
@@ -206,7 +206,7 @@ def _started(tasks: Iterable[Caller]) -> list[Caller]:
 
 
 def _resume(clock: Clock, name: str, tasks: list[Caller]) -> None:
-    """Wake each where it has parked, and let it run until it parks again."""
+    """Wake each parked task, and run it until it parks again."""
     values = [outcome.Value(None) for _ in tasks]
     send: Any = CoroutineType.send
     clock.run(name, map(send, tasks, values))

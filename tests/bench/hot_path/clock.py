@@ -1,4 +1,4 @@
-"""Taking the time: CPU time of this thread, of what is called in a loop of next to nothing."""
+"""Timers: the CPU time of this thread for calls in a loop that costs next to nothing."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ __all__ = ["Clock", "Costs", "least", "without_collector"]
 
 T = TypeVar("T")
 
-#: Microseconds a call, by the name of what was timed.
+#: Microseconds per call, by the name of the measurement.
 Costs: TypeAlias = dict[str, float]
 
 
 @final
 class Clock:
-    """Sums up what is timed, by names, and the calls that it was timed for."""
+    """Adds up measurements by name, and the number of calls in each."""
 
     def __init__(self) -> None:
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._calls: defaultdict[str, int] = defaultdict(int)
 
     def run(self, name: str, turns: Iterable[T], *, calls: int | None = None) -> list[T]:
-        """Take ``turns``, which work as they are taken; each for a call, or all for ``calls``.
+        """Iterate over ``turns``, which do the work; each is a call, or all are for ``calls``.
 
-        They are best made by `map` and its like, whose loop is C.
+        Create them with `map` or similar, whose loop is in C.
         """
         began = thread_time()
         results = list(turns)
@@ -42,16 +42,16 @@ class Clock:
         return results
 
     async def wait(self, name: str, turns: Iterable[Awaitable[T]]) -> list[T]:
-        """Await each of ``turns``, which are made as they are awaited."""
+        """Await each of ``turns``, which are created one at a time."""
         began = thread_time()
         results = [await turn for turn in turns]
         self.note(name, thread_time() - began, len(results))
         return results
 
     async def whole(self, go: Callable[[], Awaitable[object]], passes: int, at_once: int) -> None:
-        """Time all of it, with its garbage collections; then see how often Trio has a turn.
+        """Time everything, with garbage collections; then count how often Trio schedules tasks.
 
-        What is noted has ``at_once`` in its name: how many calls there are in each pass.
+        The names contain ``at_once``, the number of calls in each pass.
         """
         collections, turns, calls = _Collections(), Turns(), passes * at_once
         gc.callbacks.append(collections)
@@ -60,19 +60,19 @@ class Clock:
         self.note(f"whole of {at_once}", thread_time() - began, calls)
         gc.callbacks.remove(collections)
         self.note(f"gc of {at_once}", collections.seconds, calls)
-        trio.lowlevel.add_instrument(turns)  # which costs time: so it is done apart
+        trio.lowlevel.add_instrument(turns)  # costs time, so the second run is separate
         await go()
         trio.lowlevel.remove_instrument(turns)
         self.note(f"steps of {at_once}", turns.steps / 1e6, calls)
         self.note(f"passes of {at_once}", turns.passes / 1e6, calls)
 
     def note(self, name: str, seconds: float, calls: int) -> None:
-        """Add what was timed elsewhere."""
+        """Add a measurement."""
         self._seconds[name] += seconds
         self._calls[name] += calls
 
     def costs(self) -> Costs:
-        """Return what each came to; of ``steps`` and ``passes``, how many there were a call."""
+        """Return the cost per call by name, or for ``steps`` and ``passes`` the count per call."""
         return {name: self._seconds[name] / calls * 1e6 for name, calls in self._calls.items()}
 
 
@@ -103,7 +103,7 @@ def without_collector() -> Iterator[None]:
 
 
 def least(rounds: Iterable[Costs]) -> Costs:
-    """Return the least of each: what else the machine did meanwhile has only added to it."""
+    """Return the minimum of each figure: other work on the machine can only add to it."""
     found: Costs = {}
     for costs in rounds:
         for name, cost in costs.items():

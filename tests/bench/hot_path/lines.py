@@ -1,4 +1,4 @@
-"""The lines of the tables: what one call passes, in its order, and what was timed of it."""
+"""The lines of the tables: the steps of a call, in order, and their measurements."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ __all__ = ["CLIENT", "SERVER", "SIDES", "THREADS", "WHOLE", "Build", "Line", "of
 
 SIDES: Final = ("server", "client")
 
-#: What one build of trizmq came to: ``server``, ``client``, ``both``, ``sockets``, ``threads``.
+#: The figures of one build of trizmq: ``server``, ``client``, ``both``, ``sockets``, ``threads``.
 Build: TypeAlias = "dict[str, Costs]"
 
 
 @dataclass(frozen=True)
 class Line:
-    """A figure: what was timed, less what of it is a line of its own.
+    """A figure: measurements, minus the parts that have a line of their own.
 
     Attributes:
-      words: what is done.
-      code: where.
-      timed: what was timed, by name; if it is several things, their sum.
-      less: likewise.
-      form: how the figure is written.
+      words: a description.
+      code: the function in the code.
+      timed: names of measurements, which are added up.
+      less: names of measurements, which are subtracted.
+      form: the format of the figure.
 
     """
 
@@ -38,11 +38,11 @@ class Line:
     form: str = "{:.2f}"
 
     def figure(self, costs: Costs) -> float:
-        """Return its microseconds a call, or whatever it is a figure of."""
+        """Return the microseconds per call, or another figure."""
         return sum(costs[name] for name in self.timed) - sum(costs[name] for name in self.less)
 
     def text(self, costs: Costs) -> str:
-        """Return the figure, written."""
+        """Return the formatted figure."""
         return self.form.format(self.figure(costs))
 
 
@@ -51,12 +51,12 @@ GARBAGE: Final = f"gc of {CALLS}"
 STEPS: Final = f"steps of {CALLS}"
 PASSES: Final = f"passes of {CALLS}"
 
-#: How a number is written that is no time, but how often something happens for one call.
+#: The format of a figure that is not a time, but the number of events per call.
 OFTEN: Final = "{:.3f}"
 
 
 def _with_rest(*lines: Line) -> tuple[Line, ...]:
-    """Add what is left of the whole, and the whole: so that a table always adds up."""
+    """Add the remainder and the total, so that a table always adds up."""
     timed = tuple(name for line in lines for name in line.timed)
     less = tuple(name for line in lines for name in line.less)
     return (
@@ -197,7 +197,7 @@ THREADS: Final = (
 
 
 def of_process(side: str, build: Build) -> Costs:
-    """Return what the lines of `THREADS` want to know of the ``server``, or the ``client``."""
+    """Return the measurements for the lines of `THREADS`, of the ``server`` or the ``client``."""
     steps, sockets = build[side], build["sockets"]
     known = _of(side, build["threads"])
     passes, more = known["passes"], known["passes"] - steps[PASSES]
@@ -214,7 +214,7 @@ def of_process(side: str, build: Build) -> Costs:
 
 
 def _a_pass(steps: Costs) -> float:
-    """Return what one pass more costs: fewer calls share it, and nothing else is different."""
+    """Return the cost of one more pass: fewer calls share it, and nothing else is different."""
     more = steps[f"whole of {FEW}"] - steps[WHOLE]
     return more / (steps[f"passes of {FEW}"] - steps[PASSES])
 

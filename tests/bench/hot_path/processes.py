@@ -1,4 +1,4 @@
-"""The real thing: `trizmq run` and a program that calls it, over TCP on the loopback."""
+"""Real processes: `trizmq run` and a program that calls it, over TCP on the loopback."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["HERE", "PATIENCE", "Pair", "start"]
 
-#: Where `python -m bench...` is run: in the checkout itself `trizmq` would be the sources.
+#: The directory for `python -m bench...`: in the checkout itself, `trizmq` would be the sources.
 HERE: Final = Path(__file__).parents[2]
 
-#: Seconds for an answer, on a machine that has other things to do.
+#: Seconds for a response, on a machine that is busy with other work.
 PATIENCE: Final = 60.0
 
 #: Calls of each task that are not measured.
@@ -48,7 +48,7 @@ def start(stack: ExitStack, words: str, variables: Mapping[str, str]) -> Process
 
 @final
 class Pair:
-    """A server and a client that calls it; made, they have met, and are warm."""
+    """A server and a client that calls it, which are connected and warmed up."""
 
     def __init__(self, stack: ExitStack, variables: Mapping[str, str]) -> None:
         state = stack.enter_context(TemporaryDirectory())
@@ -61,10 +61,10 @@ class Pair:
         self._used = dict.fromkeys(self._usage(), Usage())
 
     def measure(self, times: int) -> Costs:
-        """Let each of `CALLS` tasks call so often; return what a call took of each thread.
+        """Let each of `CALLS` tasks make this many calls; return the cost of a call in each thread.
 
-        Microseconds, and how often the thread has waited; of each side also, how often Trio
-        has let a task run, and looked for what is ready, and the messages.
+        The figures are microseconds, and how often the thread waited; for each side also how often
+        Trio ran a task and looked for ready tasks and sockets, and the messages.
         """
         before, turns = self._usage(), self._turns
         self._turns = self._call(times)
@@ -78,11 +78,11 @@ class Pair:
         return {name: amount / (times * CALLS) for name, amount in taken.items()}
 
     def kernel(self) -> Costs:
-        """Return the kernel's share of what each thread has used, in all that was measured."""
+        """Return the kernel's share of each thread's time, over all measurements."""
         return {f"{name}, kernel": usage.kernel for name, usage in self._used.items()}
 
     def _call(self, times: int) -> dict[str, int]:
-        """Return how often Trio has had a turn up to now, and how many messages there were."""
+        """Return how often Trio has scheduled tasks so far, and the number of messages."""
         answer = json.loads(self._client.ask(str(times), PATIENCE))
         assert isinstance(answer, dict)
         return answer

@@ -1,4 +1,4 @@
-"""What a run says: all of it as JSON, and the tables for people in Markdown."""
+"""The results of a run: everything as JSON, and tables in Markdown."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Report:
         (directory / "hot-path.inc").write_text("\n".join(self.lines()) + "\n")
 
     def json(self) -> str:
-        """Return everything, also what no table shows."""
+        """Return all figures, including those that are in no table."""
         return json.dumps(asdict(self), indent=1)
 
     def lines(self) -> Iterator[str]:
@@ -63,6 +63,6 @@ class Report:
 
 
 def _table(heads: list[str], rows: list[list[str]], *, words: int) -> list[str]:
-    """Return a table; but for so many columns, all are of figures."""
+    """Return a table; all columns except the first ``words`` are figures."""
     rule = ["---"] * words + ["---:"] * (len(heads) - words)
     return [f"| {' | '.join(row)} |" for row in (heads, rule, *rows)]

@@ -1,4 +1,4 @@
-"""The server's half of the path: step by step, and as a whole."""
+"""The server's half of a call: step by step, and as a whole."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
 
 __all__ = ["measure_server", "measure_whole_server"]
 
-#: Items that the pool is given at once, so that little of its time is Trio's.
+#: The number of items that the pool receives at once, so that little of its time is Trio's.
 AT_ONCE: Final = 1024
 
 
 async def measure_server(passes: int) -> Costs:
-    """Return what each step costs, and the whole, each for ``passes`` times `CALLS` calls."""
+    """Return the costs of each step and of the total, each for ``passes`` times `CALLS` calls."""
     clock = Clock()
     async with _serving() as (app, token):
         with without_collector():
@@ -61,7 +61,7 @@ async def measure_server(passes: int) -> Costs:
 
 
 async def measure_whole_server(passes: int) -> Costs:
-    """Return what the whole costs, and nothing else."""
+    """Return the costs of the total only."""
     clock = Clock()
     async with _serving() as (app, token):
         await _measure_whole(app, token, clock, passes, CALLS)
@@ -70,7 +70,7 @@ async def measure_whole_server(passes: int) -> Costs:
 
 @asynccontextmanager
 async def _serving() -> AsyncIterator[tuple[App, str]]:
-    """Load the plugins, with a token in a directory that is gone afterwards."""
+    """Load the plugins, with a token in a temporary directory."""
     with TemporaryDirectory() as folder:
         app = App(["users", "auth"], state_dir=Path(folder))
         async with app.lifespan():
@@ -79,7 +79,7 @@ async def _serving() -> AsyncIterator[tuple[App, str]]:
 
 @final
 class _Steps:
-    """A server that does not run: its functions are called from here, on what they are made for."""
+    """A server that does not run: its functions are called directly, with their usual arguments."""
 
     def __init__(self, app: App, token: str, clock: Clock) -> None:
         self._token, self._clock = token, clock
@@ -105,7 +105,7 @@ class _Steps:
         self._write = result_writer(returns_nothing=False)
 
     async def take(self) -> None:
-        """Take every step once for `CALLS` calls."""
+        """Run every step once for `CALLS` calls."""
         await self._walk()
         self._receive()
         self._admit()
@@ -113,12 +113,12 @@ class _Steps:
         self._end()
 
     async def _walk(self) -> None:
-        """Go the whole way, in the longest steps that there are without Trio."""
+        """Handle the calls in the longest steps that are possible without Trio."""
         loop, where, when = self._loop, repeat(ADDRESS), repeat(self._now)
         take = self._socket.receive
         self._clock.run("_receive_client", map(take, where, self._messages, when), calls=CALLS)
         for flights in in_batches(self._broker.take_outbox().started):
-            # As the pool has it: each item at its worker's post.
+            # Like the pool: each item in a worker's slot.
             post = Post(trio.lowlevel.current_task(), trio.CancelScope())
             self._local._pool._running.update(dict.fromkeys(flights, post))
             await self._clock.wait("_handle", map(self._local._handle, flights))
@@ -130,7 +130,7 @@ class _Steps:
     def _receive(self) -> None:
         where, when = repeat(ADDRESS), repeat(self._now)
         sizes = [sum(map(len, frames)) for frames in self._messages]
-        # `Any`: for all that the types say, these could be calls of another dialect.
+        # `Any`: to the type checker, these could be calls of another dialect.
         read: Any = self._clock.run("read", map(dialects.read, self._messages), calls=CALLS)
         turns = map(self._frontend.receive, where, read, when, sizes)
         self._clock.run("receive", turns, calls=CALLS)
@@ -175,7 +175,7 @@ class _Steps:
         return [Flight(peer, call, self._now + 30, service) for call in calls(self._token)]
 
     def _dispatched(self) -> list[Flight]:
-        """Return calls that wait for nothing but the local worker."""
+        """Return calls that only wait for the local worker."""
         for frames in self._messages:
             self._socket.receive(ADDRESS, frames, self._now)
         return self._broker.take_outbox().started
@@ -187,7 +187,7 @@ class _Steps:
 
 
 async def _measure_pool(clock: Clock, times: int) -> None:
-    """Let the pool take items with which nothing is to be done."""
+    """Let the pool handle items that need no work."""
     pool: WorkerPool[int] = WorkerPool(_nothing, size=8)
     async with trio.open_nursery() as nursery:
         await nursery.start(pool.run)
@@ -208,7 +208,7 @@ async def _nothing(_: object) -> None:
 
 
 async def _measure_whole(app: App, token: str, clock: Clock, passes: int, at_once: int) -> None:
-    """Let the server run, at a socket that costs nothing; so many calls come in each pass."""
+    """Run the server with a socket that costs nothing; this many calls arrive in each pass."""
     router = StandInRouter(token, at_once)
     server = Server(Transport(router=router), app, Settings(bind=""))
 

@@ -1,4 +1,4 @@
-"""What the main thread spends in a socket: the same messages, over TCP on the loopback."""
+"""The main thread's time in a socket: the same messages, over TCP on the loopback."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 __all__ = ["measure_sockets"]
 
-#: Until messages have come, in seconds: it is libzmq's own thread that brings them.
+#: Seconds until messages have arrived: libzmq's own thread delivers them.
 ARRIVAL: Final = 0.003
 
-#: Messages, and whatever else is timed, in a row.
+#: The number of messages, or other measured actions, in a row.
 ROW: Final = 8
 
 
 async def measure_sockets(passes: int) -> Costs:
-    """Return the microseconds of each message, to send it and to receive it, and of each pass.
+    """Return the microseconds for sending and receiving each message, and for each pass.
 
-    A message has `FEW` calls or responses. It is what it costs at the least: several are sent
+    A message has `FEW` calls or responses. The figures are minimums: several messages are sent
     in a row, which wakes libzmq's thread once, and received in a row.
     """
     clock = Clock()
@@ -58,7 +58,7 @@ async def _receive(clock: Clock, name: str, socket: ZmqDealer | ZmqRouter) -> No
     began = thread_time()
     messages = [socket.receive_nowait() for _ in range(ROW)]
     seconds = thread_time() - began
-    if None not in messages:  # else some are late, and this does not count
+    if None not in messages:  # otherwise some are late, which this does not measure
         clock.note(name, seconds, ROW)
     for _ in range(messages.count(None)):
         while socket.receive_nowait() is None:
@@ -68,7 +68,7 @@ async def _receive(clock: Clock, name: str, socket: ZmqDealer | ZmqRouter) -> No
 
 
 async def _measure_polling(clock: Clock, passes: int) -> None:
-    """See what it adds to a pass that Trio is to say when a socket is readable."""
+    """Measure what waiting for a readable socket adds to a pass of Trio."""
     here, there = trio.socket.socketpair()
     with here, there:
         await here.send(b"x")

@@ -1,4 +1,4 @@
-"""Sockets that cost next to nothing: what comes out of them was written beforehand."""
+"""Sockets that cost next to nothing: their messages are created beforehand."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 __all__ = ["ADDRESS", "StandInDealer", "StandInRouter", "Transport"]
 
-#: Where the one client is that the router knows.
+#: The address of the only client that the router knows.
 ADDRESS: Final = b"\0peer"
 
-#: How a call begins in msgpack, behind the head of its own array.
+#: The first bytes of a call in msgpack, after the head of its own array.
 CALL: Final = Call.__struct_config__.tag
 
 
 @final
 class StandInRouter:
-    """A ROUTER to which calls come; ``sent`` are the messages that they are answered with."""
+    """A ROUTER that receives calls; ``sent`` contains the messages with their responses."""
 
     endpoint = ""
 
@@ -52,7 +52,7 @@ class StandInRouter:
 
     def __init__(self, token: str, at_once: int = CALLS) -> None:
         self._inbox = [(ADDRESS, _hello())]
-        # What comes in two passes may be in flight at once, and no two calls have one id then.
+        # Calls of two passes may be in flight at once, so their ids must differ.
         firsts = range(1, 1000, 100)
         self._rounds = cycle([_from_client(calls(token, first)[:at_once]) for first in firsts])
         self.sent: list[Sequence[bytes]] = []
@@ -61,7 +61,7 @@ class StandInRouter:
         self._reader: trio.lowlevel.Task | None = None
 
     async def deliver(self, passes: int) -> None:
-        """Let calls come in each of so many passes; return after the last."""
+        """Deliver calls in each of this many passes; return after the last."""
         assert self._reader is not None
         self._passes, self._is_over = passes, trio.Event()
         trio.lowlevel.reschedule(self._reader)
@@ -98,9 +98,9 @@ class StandInRouter:
 
 @final
 class StandInDealer:
-    """A DEALER behind which calls are answered at once, in the order in which they come.
+    """A DEALER whose calls get responses immediately, in the order in which they arrive.
 
-    ``inbox`` is what has come and was not received.
+    ``inbox`` contains the messages that were not received yet.
     """
 
     def __init__(self) -> None:
@@ -110,7 +110,7 @@ class StandInDealer:
         self._reader: trio.lowlevel.Task | None = None
 
     def prepare(self, count: int) -> None:
-        """Write the responses of the next ``count`` calls: a client's ids count up from 1."""
+        """Encode the responses to the next ``count`` calls: a client's ids count up from 1."""
         ids = range(self._ids + 1, self._ids + count + 1)
         self._ready = [_alone(response)[1:] for response in responses(ids)]
         self._answered, self._ids = 0, self._ids + count
@@ -156,7 +156,7 @@ class StandInDealer:
 
 @final
 class Transport:
-    """Where the product asks for its sockets."""
+    """The transport that trizmq uses to create sockets."""
 
     def __init__(self, *, router: Router | None = None, dealer: Dealer | None = None) -> None:
         self._router, self._dealer = router, dealer
@@ -198,9 +198,9 @@ def _from_client(items: Sequence[Item]) -> list[tuple[bytes, list[bytes]]]:
 
 
 def _count_calls(batch: bytes) -> int:
-    """Return how many calls a message has, which has either nothing else or none.
+    """Return the number of calls in a message, which has either only calls or none.
 
-    The head of its msgpack array tells how many items it has; that of the first item is a
+    The head of its msgpack array contains the number of items; the head of the first item is a
     byte, and its tag the next.
     """
     if batch[0] < 0xA0:

@@ -1,7 +1,7 @@
-"""A process that measures the trizmq that it finds: `python -m bench.hot_path.subject`.
+"""A process that measures the trizmq that it imports: `python -m bench.hot_path.subject`.
 
-It says first whether that is compiled. Then, for each line on stdin, what is to be measured and
-a number of passes, it answers with one line of JSON.
+It first prints whether that is compiled. Then, for each line on stdin, which names a measurement
+and a number of passes, it prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["measure"]
 
-#: Passes for one of the sockets: these wait for their messages.
+#: Passes for one of the sockets, which have to wait for their messages.
 SPARING = 20
 
 
 def measure(passes: int) -> dict[str, Costs]:
-    """Return the microseconds a call of everything, by the part that it belongs to."""
+    """Return the microseconds per call of every measurement, by its part."""
     return {
         "server": trio.run(measure_server, passes),
         "client": trio.run(measure_client, passes),

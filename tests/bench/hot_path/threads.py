@@ -1,4 +1,4 @@
-"""What the threads of a process use, as Linux tells in /proc."""
+"""The CPU time of the threads of a process, from Linux's /proc."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ WAITS: Final = re.compile(r"^voluntary_ctxt_switches:\s+(\d+)", re.MULTILINE)
 
 KINDS: Final = ("main", "io", "others")
 
-#: libzmq's thread that moves messages between its queues and TCP; what it is called.
+#: The name of libzmq's thread, which moves messages between its queues and TCP.
 IO: Final = "ZMQbg/IO"
 
 
 class Usage(NamedTuple):
-    """What some threads have used.
+    """The usage of some threads.
 
     Attributes:
-      seconds: of CPU time.
+      seconds: CPU time.
       own: ticks of the system's clock in which they ran code of their program.
       system: ticks in which they ran the kernel's.
-      waits: how often they gave up the processor by themselves.
+      waits: how often they gave up the processor voluntarily.
 
     """
 
@@ -35,7 +35,7 @@ class Usage(NamedTuple):
 
     @property
     def kernel(self) -> float:
-        """The kernel's share; of ticks, which are so long that a second of them says little."""
+        """The kernel's share of the ticks, which are too long for measurements of a second."""
         return self.system / ((self.own + self.system) or 1)
 
     def plus(self, other: Usage) -> Usage:
@@ -46,7 +46,7 @@ class Usage(NamedTuple):
 
 
 def usage_of(pid: int) -> dict[str, Usage]:
-    """Return what the threads of ``pid`` have used, by `KINDS`."""
+    """Return the usage of the threads of ``pid``, by `KINDS`."""
     usage = dict.fromkeys(KINDS, Usage())
     for task in Path(f"/proc/{pid}/task").iterdir():
         kind = _kind(task, pid)
@@ -61,8 +61,8 @@ def _kind(task: Path, pid: int) -> str:
 
 
 def _usage(task: Path) -> Usage:
-    # proc(5): in `stat` a name in brackets comes second, and what it is made of is the
-    # program's; the 14th and 15th fields are ticks. The first of `schedstat` is nanoseconds.
+    # proc(5): the second field of `stat` is a name in brackets, which the program can choose;
+    # the 14th and 15th fields are ticks. The first field of `schedstat` is nanoseconds.
     fields = (task / "stat").read_text().rpartition(")")[2].split()
     nanoseconds = (task / "schedstat").read_text().split()[0]
     waits = WAITS.search((task / "status").read_text())

@@ -1,4 +1,4 @@
-"""What is sent and answered: one call, always the same, and its response."""
+"""The measured traffic: one call, always the same, and its response."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ __all__ = [
 
 T = TypeVar("T")
 
-#: In flight at once, in all that is measured here.
+#: The number of calls in flight at once, in all measurements here.
 CALLS: Final = 64
 
-#: In one pass, where what a pass itself costs is looked for.
+#: The number of calls in one pass, for measuring the cost of the pass itself.
 FEW: Final = 8
 
 PATH: Final = "/users/1"
@@ -44,7 +44,7 @@ def calls(token: str, first: int = 1) -> list[Call]:
 
 
 def admin_token(directory: str) -> str:
-    """Return the token that the first start has left in its state directory."""
+    """Return the token that the first start has stored in its state directory."""
     return Path(directory, "admin-token").read_text().strip()
 
 

@@ -1,4 +1,4 @@
-"""How often Trio has a turn: counted, and told by a plugin of a server that is measured."""
+"""Counters for Trio's scheduler, and a plugin with which a measured server reports them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Turns", "trizmq_lifespan", "trizmq_register_routes"]
 
 @final
 class Turns(trio.abc.Instrument):
-    """Counts the tasks that Trio lets run, and its passes: each looks what else is ready."""
+    """Counts the tasks that Trio runs, and its passes, each of which looks for ready tasks."""
 
     def __init__(self) -> None:
         self.steps = self.passes = 0
@@ -35,7 +35,7 @@ turns = Turns()
 
 @routes.get("", public=True)
 async def get_turns() -> dict[str, int]:
-    """Say how many there have been."""
+    """Return the counters so far."""
     return {"steps": turns.steps, "passes": turns.passes}
 
 

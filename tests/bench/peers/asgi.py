@@ -1,4 +1,4 @@
-"""What the two HTTP peers share: uvicorn on uvloop with httptools, and aiohttp's client."""
+"""The common part of the two HTTP peers: uvicorn on uvloop with httptools, and aiohttp's client."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Connection:
 
 @asynccontextmanager
 async def connect():
-    # HTTP/1.1 has one call at a time on a connection: the session opens what it needs.
+    # HTTP/1.1 has one call at a time on a connection: the session opens as many as it needs.
     connector, headers = aiohttp.TCPConnector(limit=0), {"authorization": TOKEN}
     async with aiohttp.ClientSession(
         sys.argv[2], headers=headers, connector=connector, raise_for_status=True

@@ -1,4 +1,4 @@
-"""Carries orders out on asyncio."""
+"""Carry orders out on asyncio."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .orders import Log, read_order
 
 
 def obey(connect):
-    """Obey orders, over connections made by ``connect``, until there are no more."""
+    """Carry out orders, over connections made by ``connect``, until there are no more."""
     asyncio.run(_obey(connect))
 
 

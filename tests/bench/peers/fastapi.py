@@ -1,4 +1,4 @@
-"""FastAPI, as its documentation writes it."""
+"""FastAPI, as in its documentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plugin for trizmq: a user for who sends its number, for MDP has no path to put it into."""
+"""A plugin for trizmq: a user by number in the body, because MDP has no path for it."""
 
 from __future__ import annotations
 

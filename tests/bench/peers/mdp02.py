@@ -1,4 +1,4 @@
-"""The Majordomo Protocol 0.2 on bare sockets: frames as RFC 18 has them, and nothing else."""
+"""The Majordomo Protocol 0.2 on bare sockets: exactly the frames of RFC 18."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .window_load import obey
 
 READY, REQUEST, FINAL, HEARTBEAT = b"\x01", b"\x02", b"\x04", b"\x05"
 
-#: A worker has one request at a time: so many there are, in one process.
+#: A worker has one request at a time, so one process has this many workers.
 WORKERS = 16
 BEAT = 0.5
 
@@ -44,7 +44,7 @@ def work(endpoint):
 
 
 def reply(worker):
-    # Frame by frame, as their number is known: at half the price of `recv_multipart`.
+    # Frame by frame, because their number is known: half the cost of `recv_multipart`.
     _, command = worker.recv(), worker.recv()
     if command == REQUEST:
         address, _, body = worker.recv(), worker.recv(), worker.recv()

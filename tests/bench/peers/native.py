@@ -1,6 +1,6 @@
-"""A client that costs next to nothing: it sends calls written beforehand, and counts.
+"""A client that costs next to nothing: it sends calls encoded beforehand, and counts responses.
 
-It shows what the server can do where no client holds it up.
+It shows what the server can do if the client does not slow it down.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ TOKEN = Path(os.environ["TRIZMQ_STATE_DIR"], "admin-token").read_text().strip()
 HEADERS = {"authorization": f"Bearer {TOKEN}"}
 (HEARTBEAT,) = native.encode([Heartbeat()])
 
-#: Ids until they come again; far more than are ever in flight.
+#: The number of ids before they repeat, which is far more than are ever in flight.
 IDS = 4096
 
-#: Calls in one message: so that four of them keep 64 calls in flight.
+#: The number of calls in one message, so that four messages keep 64 calls in flight.
 BATCH = 16
 
 
@@ -39,7 +39,7 @@ LONE = [written([i]) for i in range(IDS)]
 
 
 def items(frame):
-    """Return how many items a message has, by msgpack's head alone."""
+    """Return the number of items in a message, from the head of its msgpack array."""
     return frame[0] & 0x0F if frame[0] < 0xA0 else int.from_bytes(frame[1:3], "big")
 
 

@@ -1,4 +1,4 @@
-"""What a client process is told, a line of JSON on stdin, and answers, one on stdout."""
+"""Orders for a client process, each a line of JSON on stdin, and its response on stdout."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Order:
-    """Keep ``in_flight`` calls going for ``seconds``, spread over ``connections``.
+    """Keep ``in_flight`` calls in flight for ``seconds``, spread over ``connections``.
 
-    ``call`` names the connection's method, which makes ``calls_each`` calls at once, with a
+    ``call`` is the connection's method, which makes ``calls_each`` calls at once, with a
     body of ``size`` bytes if it has one.
     """
 

@@ -1,4 +1,4 @@
-"""A bare loop of pyzmq's, ROUTER and DEALER, with orjson: no library, no tasks."""
+"""A bare loop of pyzmq, ROUTER and DEALER, with orjson: no library, no tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plugin for trizmq: what the plugin `users` has not, and as many routes as wanted."""
+"""A plugin for trizmq: routes that the plugin `users` does not have, as many as requested."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import trizmq
 
 routes = trizmq.Router()
 
-#: How many routes there are besides; the last one is called.
+#: The number of additional routes; the last one is called.
 COUNT = int(os.environ.get("BENCH_ROUTES", "1"))
 
-#: About 2 ms of a core.
+#: About 2 ms of one core.
 SPIN = range(100_000)
 
 

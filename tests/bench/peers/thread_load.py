@@ -1,4 +1,4 @@
-"""Carries orders out with threads, or with what gevent puts in their place."""
+"""Carry orders out with threads, or with gevent's replacement for them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .orders import Log, read_order
 
 
 def obey(connect, readline=sys.stdin.readline):
-    """Obey orders, over connections made by ``connect``, until there are no more."""
+    """Carry out orders, over connections made by ``connect``, until there are no more."""
     connections = []
     with ExitStack() as stack:
         while line := readline():

@@ -1,4 +1,4 @@
-"""Carries orders out on Trio."""
+"""Carry orders out on Trio."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .orders import Log, read_order
 
 
 def obey(connect):
-    """Obey orders, over connections made by ``connect``, until there are no more."""
+    """Carry out orders, over connections made by ``connect``, until there are no more."""
     trio.run(_obey, connect)
 
 
@@ -28,7 +28,7 @@ async def _obey(connect):
 
 
 async def _hold(connect, *, task_status):
-    # Each in a task of its own: Trio's scopes are not made to be nested a thousand deep.
+    # A separate task for each: Trio's scopes should not be nested a thousand deep.
     async with connect() as connection:
         task_status.started(connection)
         await trio.sleep_forever()

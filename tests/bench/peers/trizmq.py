@@ -1,4 +1,4 @@
-"""trizmq's own client, as a program of a user's has it."""
+"""trizmq's own client, as users write it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .users import measure, read
 TOKEN = Path(os.environ["TRIZMQ_STATE_DIR"], "admin-token").read_text().strip()
 MANY = [("GET", "/users/1")] * 16
 
-#: libzmq allows a context 1,023 sockets, unless told otherwise.
+#: The default limit of libzmq is 1,023 sockets per context.
 CLIENTS_A_CONTEXT = 500
 
 
@@ -65,7 +65,7 @@ transports, made = [], count()
 
 @asynccontextmanager
 async def connect():
-    # As `open_client`, which would start two threads for each of 2,000 connections.
+    # Like `open_client`, which would start two threads for each of 2,000 connections.
     if next(made) % CLIENTS_A_CONTEXT == 0:
         transports.append(ZmqTransport(max_frame=Limits().frame_bytes))
     async with open_client_on(transports[-1], sys.argv[2], token=TOKEN) as client:

@@ -1,4 +1,4 @@
-"""The service, for who brings none: a token check, and a route with a number in it."""
+"""The service for peers that bring none: a token check, and a route with a number in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PRINCIPALS = {TOKEN: "bench"}
 
 
 def handle(method, path, token, body=b""):
-    """Return the body of the response, JSON for a user and the body itself for an echo."""
+    """Return the body of the response: JSON for a user, the body itself for an echo."""
     check(token)
     _, service, *rest = path.split("/")
     if (method, service) == ("GET", "users"):
@@ -28,14 +28,14 @@ def check(token):
 
 
 def read(body):
-    """Decode a user, and hold it against the one that was asked for."""
+    """Decode a user, and compare it with the requested one."""
     user = orjson.loads(body)
     if user.get("name") != "August":
         raise ValueError(body)
 
 
 def measure(body, sent):
-    """Hold what came back against what was sent."""
+    """Compare a response with the request."""
     if len(body) != len(sent):
         raise ValueError(len(body))
 

@@ -1,4 +1,4 @@
-"""Carries orders out with no tasks at all: a window of calls on blocking connections."""
+"""Carry orders out without tasks: a window of calls on blocking connections."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .orders import Log, read_order
 
 
 def obey(connect):
-    """Obey orders, over connections made by ``connect``, until there are no more.
+    """Carry out orders, over connections made by ``connect``, until there are no more.
 
     They have a pair of methods for each call, such as ``send_get`` and ``receive_get``.
     """
@@ -35,7 +35,7 @@ def _run(order, connections):
     for _ in range(order.tasks):
         call()
     while sent:
-        # The oldest: others that are there already lose nothing by waiting.
+        # The oldest: waiting for it delays no other response that has arrived.
         receive, began = sent.popleft()
         receive()
         log.note(began)

@@ -48,7 +48,7 @@ def connect():
 
 
 def readline():
-    # In a thread of gevent's own: nothing beats while the hub itself waits.
+    # In one of gevent's own threads: no heartbeats are sent while the hub itself waits.
     return gevent.get_hub().threadpool.apply(sys.stdin.readline)
 
 
