@@ -62,7 +62,7 @@ def test_figures_for_programs(service: CommandLine) -> None:
     assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["max"]
 
 
-def test_figures_for_people_and_the_broker_where_nothing_is_named(service: CommandLine) -> None:
+def test_figures_for_people_and_the_broker_is_the_default_target(service: CommandLine) -> None:
     result = service("bench", *BRIEF)
     assert (result.exit_code, result.stderr) == (0, "")
     calls, latency, outcomes, *bars = result.stdout.splitlines()
@@ -114,7 +114,7 @@ def test_progress_is_shown_on_a_terminal(service: CommandLine) -> None:
         assert b"[#" in screen.read(10_000)
 
 
-def test_a_histogram_forgets_nothing_but_digits() -> None:
+def test_a_histogram_loses_only_precision() -> None:
     histogram = Histogram()
     for milliseconds in range(1, 1001):
         histogram.note(milliseconds / 1000)
@@ -126,7 +126,7 @@ def test_a_histogram_forgets_nothing_but_digits() -> None:
     assert [bar.high for bar in bars[:-1]] == [bar.low for bar in bars[1:]]
 
 
-def test_a_histogram_may_be_empty_or_of_durations_that_no_clock_sees() -> None:
+def test_a_histogram_may_be_empty_or_of_durations_below_the_clocks_resolution() -> None:
     histogram = Histogram()
     assert (histogram.quantile(0.5), histogram.bars()) == (0, [])
     histogram.note(0)

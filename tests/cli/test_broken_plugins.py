@@ -62,7 +62,9 @@ def works(trizmq: CommandLine, *said: str) -> None:
 
 
 @pytest.mark.parametrize("source", AT_IMPORT.values(), ids=AT_IMPORT)
-def test_one_that_cannot_be_loaded(trizmq: CommandLine, install: Installer, source: str) -> None:
+def test_a_plugin_that_cannot_be_loaded(
+    trizmq: CommandLine, install: Installer, source: str
+) -> None:
     install("greeter", GREETER)
     install("broken", source)
     works(trizmq, "trizmq: plugin 'broken' is skipped: ")
@@ -78,13 +80,15 @@ def test_one_that_cannot_be_loaded(trizmq: CommandLine, install: Installer, sour
 
 
 @pytest.mark.parametrize("source", AT_REGISTRATION.values(), ids=AT_REGISTRATION)
-def test_one_that_fails_to_register(trizmq: CommandLine, install: Installer, source: str) -> None:
+def test_a_plugin_that_cannot_register(
+    trizmq: CommandLine, install: Installer, source: str
+) -> None:
     install("greeter", GREETER)
     install("broken", REGISTER + source)
     works(trizmq, "plugin 'broken': trizmq_register_commands: ", "broken")
 
 
-def test_two_distributions_of_one_name(trizmq: CommandLine, install: Installer) -> None:
+def test_two_distributions_with_one_name(trizmq: CommandLine, install: Installer) -> None:
     install("greeter", GREETER)
     install("users", "", distribution="other-users")
     works(trizmq, "two distributions contain a plugin 'users': ")

@@ -56,7 +56,7 @@ def echo(trizmq: CommandLine) -> Iterator[CommandLine]:
         yield trizmq
 
 
-def test_the_body_comes_as_it_is(echo: CommandLine) -> None:
+def test_the_body_is_printed_unchanged(echo: CommandLine) -> None:
     (echo.directory / "data").write_bytes(b"\x00\xff\n")
     for data, stdin, body in (
         ("text", b"", b"text"),
@@ -67,7 +67,7 @@ def test_the_body_comes_as_it_is(echo: CommandLine) -> None:
         assert (result.exit_code, result.stdout_bytes, result.stderr_bytes) == (0, body, b"")
 
 
-def test_headers_go_there_and_include_shows_those_that_come_back(echo: CommandLine) -> None:
+def test_headers_are_sent_and_include_prints_those_of_the_response(echo: CommandLine) -> None:
     result = echo("call", "POST", "/echo", "-H", "X-One: 1", "-H", "x-two:2:2", "-i", "-d", "x")
     assert result.stdout == "x"
     lines = result.stderr.splitlines()
@@ -76,7 +76,7 @@ def test_headers_go_there_and_include_shows_those_that_come_back(echo: CommandLi
 
 
 @pytest.mark.parametrize("dialect", ["native", "plain"])
-def test_a_timeout_of_any_length(echo: CommandLine, dialect: str) -> None:
+def test_a_timeout_may_have_any_length(echo: CommandLine, dialect: str) -> None:
     for seconds in ("inf", "1e300", "3601"):
         result = echo("call", "POST", "/echo", "--timeout", seconds, "--dialect", dialect)
         assert (result.exit_code, result.stderr) == (0, "")
@@ -120,14 +120,14 @@ def test_an_error_is_a_problem_on_stdout_and_a_line_on_stderr(echo: CommandLine)
     assert line.startswith("trizmq: 404 Not Found")
 
 
-def test_a_deadline_that_passes_is_124(echo: CommandLine) -> None:
+def test_a_deadline_that_passes_is_exit_code_124(echo: CommandLine) -> None:
     result = echo("call", "GET", "/echo/never", "--timeout", "0.2")
     assert result.exit_code == 124
     assert result.stderr.startswith("trizmq: ")
 
 
 @pytest.mark.slow
-def test_a_broker_that_is_lost_is_3(trizmq: CommandLine) -> None:
+def test_a_broker_that_is_lost_is_exit_code_3(trizmq: CommandLine) -> None:
     trizmq.module("echo", ECHO)
     with trizmq.serving("--plugins", "", "-p", "echo") as server:
         killer = threading.Timer(0.5, server.process.kill)
@@ -193,7 +193,7 @@ def test_invalid_arguments_are_exit_code_2(trizmq: CommandLine, args: list[str])
     assert "Traceback" not in result.stderr
 
 
-def test_the_token_is_the_flag_s_or_the_environment_s_or_the_admin_s(trizmq: CommandLine) -> None:
+def test_the_token_comes_from_flag_environment_or_admin_token(trizmq: CommandLine) -> None:
     with trizmq.serving("--plugins", "auth"):
         tokens = {
             name: trizmq("token", "new", "--principal", name).stdout.strip()
@@ -214,7 +214,7 @@ def test_the_token_is_the_flag_s_or_the_environment_s_or_the_admin_s(trizmq: Com
 
 
 @pytest.mark.parametrize("dialect", ["mdp01", "mdp02", "majortomo", "packed", "plain", "native"])
-def test_any_dialect_will_do(trizmq: CommandLine, dialect: str) -> None:
+def test_any_dialect_can_be_used(trizmq: CommandLine, dialect: str) -> None:
     trizmq.module("echo", ECHO)
     call = ["call", "--dialect", dialect]
     with trizmq.serving("--plugins", "", "-p", "echo"):
@@ -227,7 +227,7 @@ def test_any_dialect_will_do(trizmq: CommandLine, dialect: str) -> None:
 
 
 @pytest.mark.parametrize("dialect", ["mdp01", "plain"])
-def test_without_a_server_in_another_dialect(trizmq: CommandLine, dialect: str) -> None:
+def test_a_foreign_broker_that_is_absent_is_exit_code_3(trizmq: CommandLine, dialect: str) -> None:
     endpoint = f"ipc://{trizmq.directory}/nobody"
     result = trizmq(
         "call", "--dialect", dialect, "GET", "/users", "--timeout", "0.2", "--connect", endpoint
@@ -253,7 +253,7 @@ def test_a_call_that_the_dialect_cannot_express_is_exit_code_2(
     assert "Traceback" not in result.stderr
 
 
-def test_a_token_that_is_given_goes_along_in_any_dialect(trizmq: CommandLine) -> None:
+def test_a_given_token_is_sent_in_any_dialect(trizmq: CommandLine) -> None:
     with trizmq.serving("--plugins", "auth"):
         token = trizmq("token", "new", "--principal", "ada").stdout.strip()
         whoami = ["GET", "/auth/whoami"]
@@ -294,7 +294,7 @@ def test_the_admin_token_stays_on_this_machine(
     assert find_token(endpoint, tmp_path) == found
 
 
-def test_no_admin_token_is_no_error(tmp_path: Path) -> None:
+def test_a_missing_admin_token_is_no_error(tmp_path: Path) -> None:
     assert find_token(LOCAL[0], tmp_path) is None
     (tmp_path / "file").touch()
     assert find_token(LOCAL[0], tmp_path / "file") is None

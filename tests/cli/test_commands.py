@@ -43,7 +43,7 @@ def trizmq_register_commands(cli):
 """
 
 
-def test_the_lines_in_the_list_are_the_commands_own() -> None:
+def test_the_help_in_the_list_is_that_of_the_commands() -> None:
     for entry in COMMANDS:
         name, _, line = entry
         command = Deferred(*entry).load()
@@ -82,7 +82,7 @@ def test_a_command_imports_no_role_that_it_does_not_need(command: str, others: s
     assert not {f"trizmq.{role}" for role in others} & imported
 
 
-def test_help_lists_the_house_s_commands_first(trizmq: CommandLine) -> None:
+def test_help_lists_built_in_commands_first(trizmq: CommandLine) -> None:
     listed = command_line().list_commands(click.Context(command_line()))
     assert listed[: len(COMMANDS)] == [name for name, _, _ in COMMANDS]
     assert trizmq("--help").exit_code == 0
@@ -93,11 +93,11 @@ def test_version_shows_whether_the_hot_path_is_compiled(trizmq: CommandLine) -> 
     assert trizmq("--version").stdout == f"trizmq {__version__} ({kind})\n"
 
 
-def test_an_unknown_command_is_2(trizmq: CommandLine) -> None:
+def test_an_unknown_command_is_exit_code_2(trizmq: CommandLine) -> None:
     assert trizmq("nonsense").exit_code == 2
 
 
-def test_a_plugin_adds_commands_and_the_settings_file_counts_for_them(
+def test_a_plugin_adds_commands_that_use_the_settings_file(
     trizmq: CommandLine, install: Installer
 ) -> None:
     install("greeter", NEW_COMMAND)
@@ -130,7 +130,7 @@ def test_two_plugins_with_one_name_are_reported(trizmq: CommandLine, install: In
     assert "two distributions contain a plugin 'users'" in result.stderr
 
 
-def test_a_house_command_does_not_even_look_at_plugins(
+def test_a_built_in_command_does_not_look_at_plugins(
     trizmq: CommandLine, install: Installer
 ) -> None:
     install("broken", "1/0")

@@ -32,7 +32,7 @@ def shown(trizmq: CommandLine, *args: str) -> dict[str, tuple[object, str]]:
     return {row["setting"]: (row["value"], row["from"]) for row in json.loads(result.stdout)}
 
 
-def test_every_setting_with_its_value_and_its_origin(trizmq: CommandLine) -> None:
+def test_every_setting_is_shown_with_its_value_and_its_origin(trizmq: CommandLine) -> None:
     (trizmq.directory / "trizmq.toml").write_text(FILE)
     trizmq.environment |= {"TRIZMQ_GRACE": "5", "TRIZMQ_LIMITS_WORKERS": "7"}
     trizmq.environment |= {"TRIZMQ_LIMITS": "liveness=4"}
@@ -54,14 +54,14 @@ def test_every_setting_with_its_value_and_its_origin(trizmq: CommandLine) -> Non
     assert rows["limits.body_bytes"] == (16 * 1024 * 1024, "default")
 
 
-def test_another_file(trizmq: CommandLine) -> None:
+def test_another_file_can_be_named(trizmq: CommandLine) -> None:
     (trizmq.directory / "other.toml").write_text("threads = 5")
     assert shown(trizmq, "--config", "other.toml")["threads"] == (5, "file other.toml")
     trizmq.environment["TRIZMQ_CONFIG"] = "other.toml"
     assert shown(trizmq)["threads"] == (5, "file other.toml")
 
 
-def test_for_people_it_is_a_table(trizmq: CommandLine) -> None:
+def test_the_output_for_people_is_a_table(trizmq: CommandLine) -> None:
     lines = trizmq("config", "show", "--insecure").stdout.splitlines()
     rows = [line.split(maxsplit=1) for line in lines]
     assert lines[0].split() == ["SETTING", "VALUE", "FROM"]
@@ -87,14 +87,14 @@ def test_no_secret_is_printed(trizmq: CommandLine) -> None:
     assert shown(trizmq)["plugin.users"] == (["database"], "file trizmq.toml")
 
 
-def test_a_file_that_is_right(trizmq: CommandLine) -> None:
+def test_a_valid_file_passes(trizmq: CommandLine) -> None:
     (trizmq.directory / "trizmq.toml").write_text("threads = 3\n[limits]\nservices = 9")
     for args in ((), ("trizmq.toml",)):
         result = trizmq("config", "check", *args)
         assert (result.exit_code, result.output) == (0, "")
 
 
-def test_every_mistake_is_a_line_with_file_and_key(trizmq: CommandLine) -> None:
+def test_every_error_is_a_line_with_file_and_key(trizmq: CommandLine) -> None:
     text = "bindd = 1\ncapacity = 0\ngrace = 'x'\n[limits]\nbody_bytes = 1\nservcies = 2\n"
     (trizmq.directory / "other.toml").write_text(text + "[plugin]\nusers = 3\nauth = 4")
     result = trizmq("config", "check", "other.toml")
@@ -120,7 +120,7 @@ def test_the_tables_of_plugins_are_checked_by_the_plugins(trizmq: CommandLine) -
     assert "none-such" in result.stderr
 
 
-def test_a_file_that_is_not_there_or_is_no_toml(trizmq: CommandLine) -> None:
+def test_a_file_that_is_missing_or_not_toml_is_one_line(trizmq: CommandLine) -> None:
     result = trizmq("config", "check")
     assert result.exit_code == 2
     assert result.stderr == "trizmq: trizmq.toml: No such file or directory\n"

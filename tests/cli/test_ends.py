@@ -156,7 +156,7 @@ def is_dead(pid: int) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["shield", "block"])
-def test_a_handler_that_never_ends_is_left(trizmq: CommandLine, how: str) -> None:
+def test_a_handler_that_never_ends_is_abandoned(trizmq: CommandLine, how: str) -> None:
     with trizmq.serving(*SERVE) as server:
         with trizmq.start("call", "POST", f"/leave/{how}") as caller:
             assert server.process.stdout
@@ -195,7 +195,7 @@ def until_said(server: Server, what: str, times: int = 1) -> None:
         time.sleep(0.02)
 
 
-def test_reloads_that_are_asked_for_during_a_reload_are_one(trizmq: CommandLine) -> None:
+def test_reloads_that_are_requested_during_a_reload_are_one(trizmq: CommandLine) -> None:
     with trizmq.serving(*SERVE, "--workers", "1") as server:
         until_said(server, "worker-ready")
         for _ in range(20):
@@ -261,7 +261,7 @@ def test_when_its_terminal_is_closed_the_server_drains(trizmq: CommandLine) -> N
         server.stop()
 
 
-def test_under_nohup_it_stays_and_reloads(trizmq: CommandLine) -> None:
+def test_under_nohup_it_keeps_running_and_reloads(trizmq: CommandLine) -> None:
     output = trizmq.directory / "nohup.log"
     prefix = ["sh", "-c", f'nohup "$@" 2>{output} | tee {output}.out', "sh"]
     server = OnTerminal(trizmq.directory, *prefix)

@@ -43,7 +43,7 @@ def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_flag_over_variables_over_file_name_by_name() -> None:
+def test_flag_over_variables_over_file_for_each_limit() -> None:
     assert run() == {}
     Path("trizmq.toml").write_text('[limits]\nbody_bytes = "1 MiB"\nclient_calls = 1\nservices = 9')
     assert run() == {"body_bytes": MIB, "client_calls": 1, "services": 9}
@@ -58,7 +58,7 @@ def test_flag_over_variables_over_file_name_by_name() -> None:
     assert run("--limit", "services=9", TRIZMQ_LIMITS_SERVICES="8")["services"] == 9
 
 
-def test_several_in_one_variable() -> None:
+def test_one_variable_can_set_several() -> None:
     environment = {"TRIZMQ_LIMITS": "body_bytes=2MiB client_calls=7"}
     assert run(**environment) == {"body_bytes": 2 * MIB, "client_calls": 7}
 
@@ -78,7 +78,7 @@ def test_an_error_names_the_limit_and_where_it_is_set(wrong: str) -> None:
         invoke()
 
 
-def test_one_without_a_value_is_wrong_usage() -> None:
+def test_a_limit_without_a_value_is_wrong_usage() -> None:
     result = invoke("--limit", "body_bytes")
     assert result.exit_code == 2
     assert "NAME=VALUE" in result.output
@@ -86,13 +86,13 @@ def test_one_without_a_value_is_wrong_usage() -> None:
         invoke(TRIZMQ_LIMITS="body_bytes")
 
 
-def test_limits_is_a_table() -> None:
+def test_limits_must_be_a_table() -> None:
     Path("trizmq.toml").write_text("limits = 3")
     with pytest.raises(ConfigError, match="limits must be a table"):
         invoke()
 
 
-def test_help_names_the_important_ones() -> None:
+def test_help_lists_the_important_ones() -> None:
     said = CliRunner().invoke(run_command, ["--help"]).output
     for name in ["body_bytes", "client_calls", "service_calls", "mdp_silence", "heartbeat"]:
         assert name in said

@@ -25,11 +25,11 @@ def test_a_table_is_aligned_and_has_no_empty_cells() -> None:
     ]
 
 
-def test_an_empty_table_has_its_heads() -> None:
+def test_an_empty_table_has_a_header() -> None:
     assert table(("a", "b"), []) == "A  B"
 
 
-def test_routes(trizmq: CommandLine) -> None:
+def test_routes_are_listed(trizmq: CommandLine) -> None:
     shown = trizmq("routes", "--plugins", "users").stdout
     assert "GET      /users/{user_id:int}  users" in shown
     assert "Get one user." in shown
@@ -44,7 +44,7 @@ def test_routes(trizmq: CommandLine) -> None:
     }
 
 
-def test_routes_of_a_plugin_that_is_not_there(trizmq: CommandLine) -> None:
+def test_routes_of_a_missing_plugin_are_an_error(trizmq: CommandLine) -> None:
     result = trizmq("routes", "--plugins", "nope")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("trizmq: no plugin 'nope'")
@@ -57,14 +57,14 @@ def test_routes_validate_the_settings(trizmq: CommandLine) -> None:
     assert "plugin.users" in result.stderr
 
 
-def test_plugins(trizmq: CommandLine) -> None:
+def test_plugins_are_listed(trizmq: CommandLine) -> None:
     rows = {row["name"]: row for row in json.loads(trizmq("plugins", "--json").stdout)}
     assert rows["users"]["distribution"] == "trizmq-users"
     assert (rows["auth"]["status"], rows["auth"]["reason"]) == ("ok", None)
     assert "trizmq-auth" in trizmq("plugins").stdout
 
 
-def test_plugins_that_failed_and_why(trizmq: CommandLine, install: Installer) -> None:
+def test_failed_plugins_are_listed_with_the_reason(trizmq: CommandLine, install: Installer) -> None:
     install("broken", "1/0")
     result = trizmq("plugins", "--json")
     assert result.exit_code == 0
@@ -73,7 +73,7 @@ def test_plugins_that_failed_and_why(trizmq: CommandLine, install: Installer) ->
     assert "ZeroDivisionError" in row["reason"]
 
 
-def test_services_of_a_running_broker(trizmq: CommandLine) -> None:
+def test_services_of_a_running_broker_are_listed(trizmq: CommandLine) -> None:
     with trizmq.serving("--plugins", "users,auth"):
         rows = json.loads(trizmq("services", "--json").stdout)
         assert {"name": "users", "workers": 1, "queued": 0, "in_flight": 0} in rows
@@ -82,6 +82,6 @@ def test_services_of_a_running_broker(trizmq: CommandLine) -> None:
     assert "users" in {line.split()[0] for line in shown}
 
 
-def test_services_without_a_server(trizmq: CommandLine) -> None:
+def test_services_without_a_server_are_exit_code_3(trizmq: CommandLine) -> None:
     result = trizmq("services", "--connect", f"ipc://{trizmq.directory}/none", "--timeout", "0.1")
     assert (result.exit_code, result.stdout) == (3, "")

@@ -56,13 +56,13 @@ def test_json_has_time_level_logger_message_and_extras() -> None:
     }
 
 
-def test_an_extra_cannot_pass_for_the_head() -> None:
+def test_an_extra_cannot_replace_a_standard_field() -> None:
     document = as_json("real", level="forged", logger="forged")
     assert (document["level"], document["logger"]) == ("info", "trizmq.app")
 
 
 @pytest.mark.parametrize("value", [object(), 2**70, "\ud800", {1: 2}, b"\xff"])
-def test_json_takes_any_extra(value: object) -> None:
+def test_json_accepts_any_extra(value: object) -> None:
     assert as_json("odd", value=value)["message"] == "odd"
 
 
@@ -71,7 +71,7 @@ def test_text_names_level_logger_message_and_extras() -> None:
     assert as_text("up") == "info trizmq.app: up"
 
 
-def test_the_access_log_is_made_of_its_extras() -> None:
+def test_the_access_log_consists_of_its_extras() -> None:
     assert as_text("", name=ACCESS, **CALL) == (
         "GET /users/{user_id:int} 200 0.42 ms request_id=r1"
     )
@@ -84,7 +84,7 @@ def test_a_caller_cannot_forge_lines_or_drive_the_terminal() -> None:
 
 
 @pytest.mark.parametrize("formatter", [TextFormatter(), JSONFormatter()])
-def test_tracebacks_are_there(formatter: logging.Formatter) -> None:
+def test_tracebacks_are_logged(formatter: logging.Formatter) -> None:
     try:
         raise ValueError("broken")
     except ValueError:
@@ -121,7 +121,7 @@ def test_logs_are_text_on_a_terminal_and_json_elsewhere(stream: io.StringIO, is_
     assert line.startswith("{") == is_json
 
 
-def test_the_level_is_a_floor_but_not_for_the_access_log() -> None:
+def test_the_level_is_a_minimum_but_not_for_the_access_log() -> None:
     stream = io.StringIO()
     with bare_logging():
         log_to(stream, level="error")

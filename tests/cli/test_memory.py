@@ -52,7 +52,7 @@ def resident_mib(pid: int) -> int:
 
 
 @pytest.mark.usefixtures("unmeasured")
-async def test_large_bodies_are_served_in_memory_that_is_there(trizmq: CommandLine) -> None:
+async def test_large_bodies_reuse_memory(trizmq: CommandLine) -> None:
     trizmq.module("echo", ECHO)
     with trizmq.serving("--plugins", "", "-p", "echo") as server:
         pid = server.process.pid

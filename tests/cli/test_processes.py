@@ -145,7 +145,7 @@ def test_losing_a_worker_with_the_name_of_a_child_does_not_end_the_child(
 # -- separate broker and workers -----------------------------------------------------
 
 
-def test_a_broker_and_a_worker_in_either_order(trizmq: CommandLine, backend: str) -> None:
+def test_a_broker_and_a_worker_start_in_either_order(trizmq: CommandLine, backend: str) -> None:
     bind = f"ipc://{trizmq.directory}/front"
     trizmq.environment |= {"TRIZMQ_CONNECT": bind, "TRIZMQ_BACKEND": backend}
     with trizmq.running("worker", "-p", "hello", "--plugins", "") as one:
@@ -159,7 +159,7 @@ def test_a_broker_and_a_worker_in_either_order(trizmq: CommandLine, backend: str
 
 
 @pytest.mark.parametrize("dialect", ["mdp01", "mdp02", "majortomo", "packed"])
-def test_a_worker_of_any_dialect(trizmq: CommandLine, backend: str, dialect: str) -> None:
+def test_a_worker_may_use_any_dialect(trizmq: CommandLine, backend: str, dialect: str) -> None:
     options = ["--connect", backend, "--dialect", dialect, "--capacity", "3"]
     with trizmq.serving("--backend", backend, "--wait", "10", command="broker"):
         with trizmq.running("worker", *options, "--plugins", "", "-p", "hello") as one:
@@ -168,7 +168,7 @@ def test_a_worker_of_any_dialect(trizmq: CommandLine, backend: str, dialect: str
             assert one.stop() == 0
 
 
-def test_at_a_broker_that_is_not_ours(trizmq: CommandLine, backend: str) -> None:
+def test_a_worker_serves_at_a_foreign_broker(trizmq: CommandLine, backend: str) -> None:
     options = ["--connect", backend, "--dialect", "majortomo", "--capacity", "1"]
     with subprocess.Popen([sys.executable, "-c", OTHER_BROKER, backend]) as broker:
         try:
@@ -230,7 +230,7 @@ def test_health_without_a_server_is_exit_code_3(trizmq: CommandLine) -> None:
 # -- run --workers -------------------------------------------------------------------
 
 
-def test_handlers_run_in_processes_of_their_own(trizmq: CommandLine, two_workers: Server) -> None:
+def test_handlers_run_in_separate_processes(trizmq: CommandLine, two_workers: Server) -> None:
     pids = get_pids(trizmq, 2)
     assert two_workers.process.pid not in pids
     assert two_workers.stop() == 0
@@ -239,7 +239,7 @@ def test_handlers_run_in_processes_of_their_own(trizmq: CommandLine, two_workers
     assert not any(map(is_alive, pids))
 
 
-def test_one_that_is_killed_costs_an_idempotent_call_nothing(
+def test_a_killed_worker_costs_an_idempotent_call_nothing(
     trizmq: CommandLine, two_workers: Server
 ) -> None:
     before = get_pids(trizmq, 2)
@@ -302,7 +302,7 @@ def test_a_stopping_worker_finishes_its_running_calls(
 
 
 @pytest.mark.slow
-def test_one_that_hangs_is_named_and_replaced(trizmq: CommandLine) -> None:
+def test_a_hanging_worker_is_named_and_replaced(trizmq: CommandLine) -> None:
     with trizmq.serving("--plugins", "", "-p", "hello", "--workers", "1") as server:
         (before,) = get_pids(trizmq, 1)
         result = trizmq("call", "POST", "/hello/hang", "--timeout", "10")
@@ -363,7 +363,7 @@ def test_a_child_reads_the_same_settings_file(tmp_path: Path) -> None:
     assert command[command.index("--config") + 1] == str(tmp_path / "other.toml")
 
 
-def test_a_child_finds_modules_as_the_parent_does(
+def test_a_child_finds_modules_like_its_parent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -409,7 +409,7 @@ def test_workers_that_cannot_start_end_the_start(
     assert said.count(" died: ") <= 6
 
 
-def test_the_ready_line_comes_when_every_worker_is_there(trizmq: CommandLine) -> None:
+def test_the_ready_line_comes_when_every_worker_is_ready(trizmq: CommandLine) -> None:
     slow = "await __import__('trio').sleep(0.5)"
     trizmq.module("failing", FAILING.format(hello=HELLO, fails=slow))
     with trizmq.serving("--plugins", "", "-p", "failing", "--workers", "2") as server:

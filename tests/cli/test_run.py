@@ -120,7 +120,7 @@ def test_user_errors_are_one_line_and_exit_code_2(
         assert said.count("\n") == 1
 
 
-def test_an_address_in_use_is_the_users_to_mend(trizmq: CommandLine) -> None:
+def test_an_address_in_use_is_an_error_of_the_user(trizmq: CommandLine) -> None:
     with trizmq.serving("--plugins", "users") as server:
         result = trizmq.process("run", "--plugins", "users", "--bind", server.endpoint)
         assert result.returncode == 2
@@ -129,7 +129,7 @@ def test_an_address_in_use_is_the_users_to_mend(trizmq: CommandLine) -> None:
         assert "in use" in line
 
 
-def test_a_fault_is_logged_and_the_exit_code_is_1(trizmq: CommandLine) -> None:
+def test_an_unexpected_exception_is_logged_and_the_exit_code_is_1(trizmq: CommandLine) -> None:
     trizmq.module("broken", BROKEN)
     result = trizmq.process("run", "--plugins", "", "-p", "broken", "--bind", "tcp://127.0.0.1:*")
     assert result.returncode == 1

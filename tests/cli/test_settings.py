@@ -62,7 +62,7 @@ def test_the_file_is_named_by_flag_over_environment_over_the_working_directory()
 
 
 @pytest.mark.parametrize("value", ['"a, b"', '["a", "b"]'])
-def test_lists_are_written_either_way(value: str) -> None:
+def test_lists_in_the_file_are_strings_or_arrays(value: str) -> None:
     settings_file(f"plugins = {value}\nmodules = {value}\nconnect = {value}")
     options = run()
     assert (options["plugins"], options["modules"]) == (("a", "b"), ("a", "b"))
@@ -76,7 +76,7 @@ def test_lists_in_flags_and_environment() -> None:
     assert (options["plugins"], options["modules"]) == (("a", "b"), ("x", "y.z"))
 
 
-def test_no_plugins_named_is_not_the_same_as_none_wanted() -> None:
+def test_an_empty_list_of_plugins_differs_from_no_list() -> None:
     assert run()["plugins"] is None
     assert run("--plugins", "")["plugins"] == ()
     settings_file("plugins = []")
@@ -114,7 +114,7 @@ def test_plugin_tables_are_passed_on() -> None:
         ("plugin.users = 1", "trizmq.toml: plugin.users must be a table, not 1"),
     ],
 )
-def test_a_mistake_in_the_file_is_one_line(text: str, complaint: str) -> None:
+def test_an_error_in_the_file_is_one_line(text: str, complaint: str) -> None:
     (mistake,) = SettingsFile(settings_file(text)).mistakes
     assert complaint in mistake
     assert "\n" not in mistake
@@ -123,18 +123,18 @@ def test_a_mistake_in_the_file_is_one_line(text: str, complaint: str) -> None:
     assert str(caught.value) == mistake
 
 
-def test_a_file_that_is_not_toml() -> None:
+def test_a_file_that_is_not_toml_is_one_line() -> None:
     with pytest.raises(ConfigError, match=r"^trizmq\.toml is not TOML: [^\n]+$"):
         SettingsFile(settings_file("bind"))
 
 
-def test_a_file_of_bytes_that_are_no_text() -> None:
+def test_a_file_that_is_not_text_is_one_line() -> None:
     Path("trizmq.toml").write_bytes(b"\xff")
     with pytest.raises(ConfigError, match="is not TOML"):
         SettingsFile(Path("trizmq.toml"))
 
 
-def test_a_file_that_is_named_must_be_there() -> None:
+def test_a_named_file_must_exist() -> None:
     with pytest.raises(ConfigError, match=r"none\.toml: No such file"):
         SettingsFile(Path("none.toml"))
 
@@ -162,7 +162,7 @@ def sample(name: str) -> str:
         ("TRIZMQ_INSECURE", "maybe", "'maybe' is not a valid boolean"),
     ],
 )
-def test_an_error_of_a_variable_names_the_variable(
+def test_an_error_in_a_variable_names_the_variable(
     variable: str, value: str, complaint: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -170,20 +170,20 @@ def test_an_error_of_a_variable_names_the_variable(
     assert str(caught.value).startswith(f"{variable}: {complaint}")
 
 
-def test_an_error_of_a_flag_names_the_flag() -> None:
+def test_an_error_in_a_flag_names_the_flag() -> None:
     result = CliRunner().invoke(command, ["--capacity", "0"])
     assert result.exit_code == 2
     expected = "Invalid value for '--capacity': must be an integer from 1 to 65536, not 0."
     assert expected in result.output
 
 
-def test_over_an_hour_is_an_hour() -> None:
+def test_more_than_an_hour_is_an_hour() -> None:
     assert run("--timeout", "inf")["timeout"] == 3600
     settings_file("timeout = 1e300")
     assert run()["timeout"] == 3600
 
 
-def test_a_variable_that_is_almost_a_setting_is_pointed_out() -> None:
+def test_a_variable_that_is_almost_a_setting_is_reported() -> None:
     environment = {
         "TRIZMQ_CAPACTIY": "1",
         "TRIZMQ_LIMIT_WORKERS": "1",
@@ -201,7 +201,7 @@ def test_a_variable_that_is_almost_a_setting_is_pointed_out() -> None:
     assert CliRunner(env=supervised).invoke(command).stderr == ""
 
 
-def test_a_broken_file_is_silent_while_a_shell_completes() -> None:
+def test_a_broken_file_is_ignored_during_shell_completion() -> None:
     settings_file("nonsense")
     context = command.make_context("command", [], resilient_parsing=True)
     assert context.default_map is None

@@ -91,7 +91,7 @@ def test_the_exit_code_is_right_without_output_streams(trizmq: CommandLine, to: 
 @pytest.mark.parametrize(
     "streams", [">&- 2>&- <&-", ">/dev/full", "2>/dev/full", "</dev/null >&-", ">&- --workers 1"]
 )
-def test_a_server_serves_whatever_its_streams_are(trizmq: CommandLine, streams: str) -> None:
+def test_a_server_serves_with_any_streams(trizmq: CommandLine, streams: str) -> None:
     trizmq.module("hello", HELLO)
     endpoint = f"ipc://{trizmq.directory}/front"
     line = f"exec trizmq run --plugins '' -p hello --bind {endpoint} {streams}"
@@ -122,7 +122,7 @@ def test_without_a_home_directory_the_error_explains_the_options(trizmq: Command
     # A user id without an entry in the user database has no home directory either.
     unknown = "setpriv --reuid 54321 --clear-groups "
     if os.geteuid() != 0 or not shutil.which("setpriv"):
-        pytest.skip("only root may become nobody")
+        pytest.skip("only root can change the user id")
     readable = subprocess.run(
         ["setpriv", "--reuid", "54321", "--clear-groups", sys.executable, "-c", "import trizmq"],
         capture_output=True,
@@ -145,14 +145,14 @@ def test_a_home_that_cannot_be_found_is_one_line(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("args", ["token list", "plugins", "routes -p json", "token new --help"])
-def test_in_a_directory_that_is_gone(trizmq: CommandLine, args: str) -> None:
+def test_commands_work_in_a_deleted_directory(trizmq: CommandLine, args: str) -> None:
     result = shell(trizmq, f"mkdir gone; cd gone; rmdir ../gone; trizmq {args}")
     assert b"Traceback" not in result.stderr
     assert result.returncode == (0 if "json" not in args else 2)
 
 
 @pytest.mark.parametrize("workers", ["", "--workers 1"])
-def test_a_server_in_a_directory_that_is_gone(trizmq: CommandLine, workers: str) -> None:
+def test_a_server_works_in_a_deleted_directory(trizmq: CommandLine, workers: str) -> None:
     bind = "--bind 'tcp://127.0.0.1:*'"
     run = f"timeout -s TERM 6 trizmq run --plugins users {workers} {bind}"
     result = shell(trizmq, f"mkdir gone; cd gone; rmdir ../gone; {run}")
@@ -161,7 +161,7 @@ def test_a_server_in_a_directory_that_is_gone(trizmq: CommandLine, workers: str)
 
 
 @pytest.mark.parametrize("args", ["token new --principal x", "run --plugins auth"])
-def test_a_state_directory_that_cannot_be_written(trizmq: CommandLine, args: str) -> None:
+def test_an_unwritable_state_directory_is_one_line(trizmq: CommandLine, args: str) -> None:
     result = shell(trizmq, f"trizmq {args}", TRIZMQ_STATE_DIR="/proc/trizmq")
     assert result.returncode == 2
     assert "cannot create the state directory /proc/trizmq" in only_line(result)
@@ -169,7 +169,7 @@ def test_a_state_directory_that_cannot_be_written(trizmq: CommandLine, args: str
 
 @pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("args", ["token new --principal x", "run --plugins auth"])
-def test_a_store_that_cannot_be_written(trizmq: CommandLine, args: str) -> None:
+def test_an_unwritable_store_is_one_line(trizmq: CommandLine, args: str) -> None:
     (trizmq.directory / "state").mkdir(mode=0o700)
     result = shell(trizmq, f"ulimit -f 0; trizmq {args}")
     assert result.returncode == (1 if "token" in args else 2)
@@ -177,7 +177,7 @@ def test_a_store_that_cannot_be_written(trizmq: CommandLine, args: str) -> None:
     assert {path.name for path in (trizmq.directory / "state").iterdir()} == {"tokens.lock"}
 
 
-def test_a_temporary_directory_with_a_long_path(trizmq: CommandLine) -> None:
+def test_a_temporary_directory_may_have_a_long_path(trizmq: CommandLine) -> None:
     long = trizmq.directory / ("x" * 100)
     long.mkdir()
     trizmq.environment["TMPDIR"] = str(long)
@@ -189,7 +189,7 @@ def test_a_temporary_directory_with_a_long_path(trizmq: CommandLine) -> None:
 # -- the settings file ---------------------------------------------------------------------
 
 
-def test_a_byte_order_mark_is_no_matter(trizmq: CommandLine) -> None:
+def test_a_byte_order_mark_is_ignored(trizmq: CommandLine) -> None:
     (trizmq.directory / "trizmq.toml").write_bytes(b'\xef\xbb\xbfplugins = ["users"]\n')
     result = trizmq.process("routes")
     assert result.returncode == 0

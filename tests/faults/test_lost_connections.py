@@ -133,7 +133,7 @@ def servers(make_servers: Callable[[str], Servers]) -> Servers:
 
 
 @pytest.mark.slow
-async def test_kill_with_calls_in_flight_and_calls_made_right_after(servers: Servers) -> None:
+async def test_a_kill_with_calls_in_flight_and_calls_made_right_after(servers: Servers) -> None:
     async with servers.called() as outcomes:
         outcomes.call("GET", "GET-held", "hold/", seconds=0.0)
         outcomes.call("POST", "POST-held", "hold/", seconds=60.0)
@@ -153,7 +153,7 @@ async def test_kill_with_calls_in_flight_and_calls_made_right_after(servers: Ser
 
 
 @pytest.mark.slow
-async def test_term_with_calls_in_flight_and_calls_made_right_after(servers: Servers) -> None:
+async def test_sigterm_with_calls_in_flight_and_calls_made_right_after(servers: Servers) -> None:
     async with servers.called() as outcomes:
         outcomes.call_both("held", "hold/", seconds=0.5)
         await servers.until_executed("GET-held", "POST-held")
@@ -179,7 +179,7 @@ async def test_a_handler_that_blocks_the_loop_loses_nothing(servers: Servers) ->
 
 
 @pytest.mark.slow
-async def test_as_many_calls_as_a_client_may_have_wait_for_a_busy_broker(servers: Servers) -> None:
+async def test_all_calls_that_a_client_may_have_wait_for_a_busy_broker(servers: Servers) -> None:
     # Each is a separate message: if they were too many for the socket, libzmq would stop reading,
     # including heartbeats, and the connection would end.
     async with servers.called(seconds=28) as outcomes:
@@ -194,7 +194,7 @@ async def test_as_many_calls_as_a_client_may_have_wait_for_a_busy_broker(servers
 
 
 @pytest.mark.slow
-async def test_a_server_that_is_stopped_goes_on_where_it_was(servers: Servers) -> None:
+async def test_a_suspended_server_continues_when_it_is_resumed(servers: Servers) -> None:
     async with servers.called() as outcomes:
         outcomes.call_both("held", "hold/", seconds=6)
         await servers.until_executed("GET-held", "POST-held")
@@ -207,7 +207,7 @@ async def test_a_server_that_is_stopped_goes_on_where_it_was(servers: Servers) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-async def test_with_two_brokers_idempotent_calls_lose_time_only(
+async def test_with_two_brokers_idempotent_calls_lose_only_time(
     servers: Servers, make_servers: Callable[[str], Servers], how: int
 ) -> None:
     other = make_servers("other")
@@ -252,7 +252,7 @@ async def test_a_connection_that_is_cut_comes_back(servers: Servers, lost: str) 
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1.0])
-async def test_waits_for_a_server_that_is_not_there_yet(servers: Servers, seconds: float) -> None:
+async def test_calls_wait_for_a_server_that_is_down(servers: Servers, seconds: float) -> None:
     with trio.fail_after(20):
         async with calling(servers.endpoint) as outcomes:
             outcomes.call("POST", "early")

@@ -55,7 +55,7 @@ class Book:
         done = self.done
         for call_id, outcome in self.outcomes.items():
             if isinstance(outcome, Response) and outcome.status == 200:
-                assert outcome.json() == call_id, "an answer that belongs to somebody else"
+                assert outcome.json() == call_id, "the response to another call"
                 assert done[call_id] >= 1
             if call_id.startswith("get"):
                 assert isinstance(outcome, Response), (call_id, outcome)
@@ -240,7 +240,7 @@ async def test_every_call_ends_when_the_broker_is_killed_and_comes_back(
         assert len(lost) > 200
 
 
-async def test_a_broker_that_is_frozen_is_noticed_and_taken_up_again(broker, start, book) -> None:
+async def test_a_broker_that_is_frozen_is_noticed_and_used_again_later(broker, start, book) -> None:
     await broker.run()
     start("logging_process", "worker", broker.back, str(book.log), "one")
     async with trizmq.open_client(broker.front) as client:

@@ -80,7 +80,7 @@ class Broker:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dialect", ["native", *MDP])
-async def test_a_worker_serves_on(
+async def test_a_worker_keeps_serving(
     plugin: Any, tmp_path: Any, autojump_clock: Any, faults: list[Exception], dialect: Any
 ) -> None:
     transport = MemoryTransport()
@@ -137,7 +137,7 @@ async def probe_mdp(dialect: str, broker: Broker) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
-async def test_a_client_ends_every_call_and_goes_on(
+async def test_a_client_ends_every_call_and_keeps_working(
     autojump_clock: Any, faults: list[Exception], seed: int
 ) -> None:
     transport = MemoryTransport()

@@ -56,9 +56,7 @@ def send(dealer: zmq.Socket[bytes], frames: Frames) -> None:
 @pytest.mark.usefixtures("_quiet")
 @pytest.mark.slow
 @pytest.mark.parametrize("one_socket", [False, True])
-async def test_good_calls_are_answered_while_a_storm_goes_on(
-    open_server: Any, one_socket: bool
-) -> None:
+async def test_valid_calls_get_responses_during_a_storm(open_server: Any, one_socket: bool) -> None:
     writer = Writer(one_socket)
     async with open_server(routes, one_socket=one_socket, max_ttl=2.0, services=5000) as server:
         with zmq.Context() as context:

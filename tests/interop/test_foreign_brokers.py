@@ -53,7 +53,7 @@ async def until_served(connect, endpoint: str, dialect: str, service: str = "ech
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("broker", "dialect"), BROKERS)
-async def test_our_worker_answers_at_a_foreign_broker(
+async def test_our_worker_replies_at_a_foreign_broker(
     start, connect, tmp_path, broker, dialect
 ) -> None:
     endpoint = f"ipc://{tmp_path}/broker"
@@ -104,7 +104,7 @@ async def test_between_a_foreign_broker_and_a_foreign_client(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("broker", "dialect"), BROKERS)
-async def test_our_worker_comes_back_when_the_broker_does(
+async def test_our_worker_returns_when_the_broker_does(
     start, connect, tmp_path, broker, dialect
 ) -> None:
     endpoint = f"ipc://{tmp_path}/broker"

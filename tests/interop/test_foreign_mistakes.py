@@ -127,7 +127,7 @@ async def test_noise_from_a_worker_with_a_session_ends_it(open_server, connect) 
 
 
 @WORKERS
-async def test_an_echo_of_any_request_that_we_pass_on_is_read(open_server, connect, says) -> None:
+async def test_an_echo_of_any_accepted_request_is_read(open_server, connect, says) -> None:
     """The envelope does not count; a reply may have twice the frames of a request."""
     async with open_server() as server:
         worker, client = connect(server.backend), connect(server.endpoint)
@@ -230,7 +230,7 @@ async def test_any_printable_name_is_served(open_server, connect, name, path) ->
 @pytest.mark.parametrize(
     "name", [b"a\nb", b"\x00", b"\xff\xfe", b"x" * 256, b"GET /users", b"mmi.service", b""]
 )
-async def test_a_refused_name_is_answered_and_logged(
+async def test_a_refused_name_gets_a_response_and_is_logged(
     open_server, connect, says, name, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, "trizmq.broker")
@@ -271,7 +271,7 @@ async def test_a_refused_name_is_answered_and_logged(
         [b"\xaa\xa4\x01\x06MDPC02\x01\x04here", b"x"],
     ],
 )
-async def test_a_req_socket_always_gets_an_answer(open_server, connect, frames) -> None:
+async def test_a_req_socket_always_gets_a_response(open_server, connect, frames) -> None:
     async with open_server(routes) as server:
         client = connect(server.endpoint, zmq.REQ)
         client.send(*frames)

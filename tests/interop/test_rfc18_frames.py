@@ -67,7 +67,7 @@ async def until_served(server, service: bytes = SERVICE) -> None:
 
 
 @WORKERS
-async def test_request_as_a_worker_sees_it(open_server, connect, says) -> None:
+async def test_a_request_as_a_worker_receives_it(open_server, connect, says) -> None:
     async with open_server() as server:
         worker = connect(server.backend)
         client = connect(server.endpoint, routing_id=b"a-client-with-a-long-name")
@@ -126,7 +126,7 @@ async def test_a_broker_that_ends_disconnects_its_workers(open_server, connect, 
 
 @WORKERS
 @pytest.mark.parametrize("dialect", CLIENTS)
-async def test_replies_as_a_client_sees_them(open_server, connect, says, dialect) -> None:
+async def test_replies_as_a_client_receives_them(open_server, connect, says, dialect) -> None:
     request, reply, partial = CLIENTS[dialect]
     async with open_server() as server:
         worker, client = connect(server.backend), connect(server.endpoint)
@@ -148,9 +148,7 @@ async def test_replies_as_a_client_sees_them(open_server, connect, says, dialect
 
 
 @pytest.mark.parametrize("request_frames", [[b"MDPC01"], [b"MDPC02", b"\x01"]], ids=["01", "02"])
-async def test_a_req_socket_makes_the_delimiter_itself(
-    open_server, connect, request_frames
-) -> None:
+async def test_a_req_socket_adds_the_delimiter_itself(open_server, connect, request_frames) -> None:
     async with open_server() as server:
         worker, client = connect(server.backend), connect(server.endpoint, zmq.REQ)
         worker.send(*RFC18.ready())
@@ -163,7 +161,7 @@ async def test_a_req_socket_makes_the_delimiter_itself(
         assert reply[0] == request_frames[0]
 
 
-async def test_mmi_as_rfc_8_has_it(open_server, connect) -> None:
+async def test_mmi_follows_rfc_8(open_server, connect) -> None:
     async with open_server() as server:
         client = connect(server.endpoint)
         client.send(b"", b"MDPC01", b"mmi.service", SERVICE)

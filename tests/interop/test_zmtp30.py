@@ -30,7 +30,7 @@ async def slow() -> str:
     return "done"
 
 
-async def test_clients(serving: Any) -> None:
+async def test_zmtp_30_clients_get_no_ping(serving: Any) -> None:
     async def call_plain() -> None:
         peer = await ZmtpPeer.connect(endpoint, b"REQ")
         await peer.send(b"", b'{"method":"POST","path":"/slow"}')
@@ -54,7 +54,7 @@ async def test_clients(serving: Any) -> None:
             nursery.start_soon(call_mdp)
 
 
-async def test_a_worker(open_server: Any) -> None:
+async def test_a_zmtp_30_worker_gets_no_ping(open_server: Any) -> None:
     beat = [b"MDPW02", b"\x05"]
     with trio.fail_after(25):
         async with open_server() as server, trizmq.open_client(server.endpoint) as client:
@@ -77,7 +77,7 @@ async def test_a_worker(open_server: Any) -> None:
             await worker.aclose()
 
 
-async def test_a_broker(plugin: Any, tmp_path: Any) -> None:
+async def test_a_zmtp_30_broker_gets_no_ping_from_a_worker(plugin: Any, tmp_path: Any) -> None:
     """Our worker at a broker with an older libzmq, such as 4.1: it sends only known messages."""
     answered = trio.Event()
 
@@ -109,7 +109,7 @@ async def test_a_broker(plugin: Any, tmp_path: Any) -> None:
             nursery.cancel_scope.cancel()
 
 
-async def test_a_broker_that_is_called() -> None:
+async def test_a_zmtp_30_broker_gets_no_ping_from_a_client() -> None:
     async def serve(stream: trio.SocketStream) -> None:
         peer = ZmtpPeer(stream)
         await peer.shake_hands(b"ROUTER")

@@ -54,13 +54,13 @@ def run(*args: str, **environment: str) -> list[str]:
     return done.stdout.split()
 
 
-def test_bodies_find_their_memory_again() -> None:
+def test_bodies_reuse_freed_memory() -> None:
     said, *faults = run("keep")
     assert said == "True"
     assert all(int(count) < 100 for count in faults), faults
 
 
-def test_without_it_each_page_is_asked_for_again() -> None:
+def test_without_the_setting_each_page_is_requested_again() -> None:
     # 50 rounds, 6 bodies, 256 pages: 76,800. If this fails, glibc now does it by itself.
     _, *faults = run()
     assert all(int(count) > 10_000 for count in faults), faults
@@ -75,5 +75,5 @@ def test_variables_of_the_user_take_precedence(variable: str) -> None:
     assert all(int(count) > 10_000 for count in faults), faults
 
 
-def test_tunables_are_a_decision_too() -> None:
+def test_tunables_of_the_user_take_precedence() -> None:
     assert run("keep", GLIBC_TUNABLES="glibc.malloc.top_pad=131072")[0] == "False"

@@ -37,11 +37,11 @@ def pauses(*deaths: float) -> list[float]:
         ([0, 0, 0, 0, 0, 50, 110, 111], [0, 0, 0, 0, 1, 2, 0, 0]),
     ],
 )
-def test_how_long_nothing_is_started(deaths: list[float], expected: list[float]) -> None:
+def test_the_pause_after_each_death(deaths: list[float], expected: list[float]) -> None:
     assert pauses(*deaths) == expected
 
 
-def test_at_first_nothing_is_in_the_way() -> None:
+def test_the_first_start_is_immediate() -> None:
     assert RestartPolicy().not_before < 0
 
 

@@ -1,4 +1,4 @@
-"""What `trizmq.serve` refuses before anything is served."""
+"""Arguments that `trizmq.serve` refuses before it serves anything."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ async def refused(**settings) -> str:
     return str(caught.value)
 
 
-async def test_workers_without_a_command(tmp_path) -> None:
+async def test_workers_without_a_command_are_refused(tmp_path) -> None:
     assert "worker_command=" in await refused(workers=1, state_dir=tmp_path)
 
 
-async def test_workers_on_windows(tmp_path, monkeypatch) -> None:
+async def test_workers_on_windows_are_refused(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     reason = await refused(workers=1, worker_command=["worker"], state_dir=tmp_path)
     assert "POSIX" in reason
 
 
-async def test_more_services_than_the_limit(tmp_path) -> None:
+async def test_more_services_than_the_limit_are_refused(tmp_path) -> None:
     reason = await refused(limits={"services": 1}, state_dir=tmp_path)
     assert reason.endswith("set services = 2 in [limits]")
 
@@ -60,7 +60,7 @@ async def test_a_backend_that_cannot_be_bound_frees_the_frontend(tmp_path) -> No
             assert endpoint == front
 
 
-def test_no_place_for_the_socket_of_workers(tmp_path, monkeypatch) -> None:
+def test_no_directory_for_the_socket_of_workers_is_an_error(tmp_path, monkeypatch) -> None:
     long = tmp_path / ("x" * 120)
     long.mkdir()
     monkeypatch.setattr(module, "PLACES", [str(long)])

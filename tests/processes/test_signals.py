@@ -1,4 +1,4 @@
-"""A process that serves obeys signals: it drains, reloads, or ends at once."""
+"""A serving process reacts to signals: it drains, reloads, or ends immediately."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="these signals are PO
 
 @pytest.fixture
 def orders(monkeypatch) -> list[tuple[float, int]]:
-    """The orders to end by force, which are not carried out."""
+    """The requests to end by force, which are not carried out."""
     given: list[tuple[float, int]] = []
     monkeypatch.setattr(module, "end_within", lambda seconds, code: given.append((seconds, code)))
     return given
@@ -89,7 +89,7 @@ async def test_signals_during_a_reload_cause_one_more(orders, monkeypatch) -> No
             send(signal.SIGTERM)
 
 
-async def test_without_a_wish_for_signals_none_is_caught() -> None:
+async def test_no_signal_is_caught_unless_requested() -> None:
     former = signal.getsignal(signal.SIGTERM)
     with receiving(wanted=False, patience=1) as signals:
         assert signals is None

@@ -123,14 +123,14 @@ async def supervising(
     assert not children.alive()
 
 
-async def test_each_has_a_name_and_all_are_gone_when_it_is_cancelled(children: Children) -> None:
+async def test_each_child_has_a_name_and_none_outlives_a_cancellation(children: Children) -> None:
     async with supervising(children, count=3):
         names = await children.until_alive(3)
         assert sorted(name[:3] for name in names) == ["w1-", "w2-", "w3-"]
     assert children.ended == []
 
 
-async def test_cancelled_while_starting_it_leaves_no_children(tmp_path: Path) -> None:
+async def test_a_cancellation_during_the_start_leaves_no_children(tmp_path: Path) -> None:
     for steps in range(12):
         supervisor = Supervisor(
             [sys.executable, "-c", "import time; time.sleep(60)"],
@@ -187,7 +187,7 @@ async def test_children_that_keep_dying_are_restarted_five_times_before_a_pause(
     assert "starting another in 2.0 s" in caplog.text
 
 
-async def test_a_command_that_cannot_be_started_is_a_death_too(tmp_path: Path) -> None:
+async def test_a_command_that_cannot_be_started_counts_as_a_death(tmp_path: Path) -> None:
     ended: list[str] = []
     supervisor = Supervisor(
         [str(tmp_path / "nothing")], count=1, grace=1, on_exit=lambda _, why: ended.append(why)
@@ -199,7 +199,7 @@ async def test_a_command_that_cannot_be_started_is_a_death_too(tmp_path: Path) -
     assert "No such file" in ended[0]
 
 
-async def test_one_that_hangs_is_killed_when_the_broker_has_lost_it(children: Children) -> None:
+async def test_a_hanging_child_is_killed_when_the_broker_has_lost_it(children: Children) -> None:
     async with supervising(children, count=1) as supervisor:
         (name,) = await children.until_alive(1)
         os.kill(children.pids()[name], signal.SIGSTOP)
@@ -210,7 +210,7 @@ async def test_one_that_hangs_is_killed_when_the_broker_has_lost_it(children: Ch
         supervisor.note_ready(name)
 
 
-async def test_replacing_is_one_after_another_and_never_fewer_than_were_there(
+async def test_children_are_replaced_one_by_one_and_their_number_never_drops(
     children: Children,
 ) -> None:
     async with supervising(children, count=3) as supervisor:
@@ -232,7 +232,7 @@ async def test_replacing_is_one_after_another_and_never_fewer_than_were_there(
         assert sorted(name[:3] for name in children.alive()) == ["w1-", "w2-", "w3-"]
 
 
-async def test_when_a_successor_is_not_ready_in_time_the_old_stay(
+async def test_old_children_stay_if_a_successor_is_not_ready_in_time(
     children: Children, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(supervisor_module, "READY_SECONDS", 0.3)
@@ -269,7 +269,7 @@ async def test_run_returns_after_stop(children: Children) -> None:
             await supervisor.stop()
 
 
-async def test_one_that_does_not_listen_is_killed_when_the_grace_is_over(
+async def test_a_child_that_ignores_signals_is_killed_after_the_grace_period(
     children: Children,
 ) -> None:
     deaf = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"

@@ -50,19 +50,19 @@ HANGING_LINE = hang.__code__.co_firstlineno + 1
 
 
 @pytest.mark.slow
-async def test_it_names_task_file_line_and_function(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_report_names_task_file_line_and_function(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     await watched(hang)
     stuck, over = messages(caplog)
     assert stuck.startswith("stuck for ")
     assert f" s: {__file__}, line {HANGING_LINE}, in hang; task " in stuck
-    assert "test_it_names" in stuck.rpartition("; task ")[2]
+    assert "test_a_report_names" in stuck.rpartition("; task ")[2]
     assert over.startswith("no longer stuck, after 1.")
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
 
 
 @pytest.mark.slow
-async def test_it_reports_the_caller_of_the_standard_library(
+async def test_a_report_shows_the_caller_of_the_standard_library(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -72,14 +72,14 @@ async def test_it_reports_the_caller_of_the_standard_library(
 
 
 @pytest.mark.slow
-async def test_it_does_not_report_a_loop_that_makes_progress(
+async def test_a_loop_that_makes_progress_is_not_reported(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     await watched(lambda: time.sleep(0.1))
     assert messages(caplog) == []
 
 
-async def test_it_ends_with_its_run() -> None:
+async def test_the_watchdog_ends_with_its_run() -> None:
     async with running(Watchdog().run):
         (thread,) = (t for t in threading.enumerate() if t.name == "trizmq watchdog")
     await trio.to_thread.run_sync(thread.join, 2)
@@ -106,7 +106,7 @@ def start(code: str) -> subprocess.Popen[bytes]:
         "re.match('(a+)+b', 'a' * 60)",
     ],
 )
-def test_at_the_end_of_the_pipe_the_process_ends_though_it_hangs(code: str) -> None:
+def test_a_hanging_process_ends_with_its_supervisor(code: str) -> None:
     with start(code) as child:
         assert child.stdin
         child.stdin.close()
@@ -117,7 +117,7 @@ def test_at_the_end_of_the_pipe_the_process_ends_though_it_hangs(code: str) -> N
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing runs while it is stopped")
-def test_a_stopped_process_ends_too() -> None:
+def test_a_stopped_process_ends_with_its_supervisor() -> None:
     with start("time.sleep(60)") as child:
         child.send_signal(signal.SIGSTOP)
         assert child.stdin
@@ -128,12 +128,12 @@ def test_a_stopped_process_ends_too() -> None:
             child.kill()
 
 
-def test_without_a_supervisor_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_supervisor_the_process_continues(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(SUPERVISED, raising=False)
     assert not end_with_parent()
 
 
-def test_processes_that_it_starts_have_no_supervisor() -> None:
+def test_child_processes_do_not_inherit_the_supervisor() -> None:
     with start("import os; print(os.environ.get('TRIZMQ_SUPERVISED'))") as child:
         assert child.stdout
         assert child.stdout.readline() == b"None\n"

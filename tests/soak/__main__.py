@@ -1,4 +1,4 @@
-"""Long runs against real processes, for people: `nox -s soak`, or `nox -s soak -- NAME`."""
+"""Long runs with real processes, for people: `nox -s soak`, or `nox -s soak -- NAME`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHOICES = ("all", "kills", "block", "cuts", "memory", "overload")
 
 
 def runs(name: str, seconds: float) -> Iterator[Run]:
-    """Yield the runs of a name: what to call each, and what it does in a folder."""
+    """Yield the runs of a name: a title for each, and a function that takes a folder."""
     if name in ("all", "kills"):
         yield "workers and the broker killed", partial(kills.kill, seconds)
     if name in ("all", "block"):

@@ -1,4 +1,4 @@
-"""What was called, what became of it, and what handlers logged: held against each other."""
+"""The comparison of calls, their outcomes, and the executions that handlers logged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Book", "Execution"]
 
 
 class Execution(NamedTuple):
-    """A handler began a call."""
+    """The start of a call in a handler."""
 
     call_id: str
     pid: int
@@ -37,7 +37,7 @@ class Book:
 
     @classmethod
     def of(cls, fleet: Fleet, attempted: int, deadline: float = 20) -> Book:
-        """Read what a fleet has left."""
+        """Read the logs of a fleet."""
         outcomes = [json.loads(line) for line in fleet.outcomes.read_text().splitlines()]
         executions = defaultdict(list)
         for line in fleet.executions.read_text().splitlines():
@@ -46,7 +46,7 @@ class Book:
         return cls(attempted, deadline, outcomes, dict(executions), fleet.losses)
 
     def faults(self) -> list[str]:
-        """Return every broken promise; a run must have none."""
+        """Return every violated guarantee; a run must have none."""
         found = []
         if self.attempted != len(self.outcomes):
             found.append(f"{self.attempted} calls were made, {len(self.outcomes)} have ended")
@@ -71,7 +71,7 @@ class Book:
         return found
 
     def _needless_repeats(self, call_id: str, done: list[Execution]) -> list[str]:
-        """Return repeats that no loss explains: of the worker, or of a broker meanwhile."""
+        """Return repeats without a matching loss of the worker, or of a broker in between."""
         return [
             f"{call_id}: executed again, and nothing that held it was lost"
             for first, second in pairwise(done)
@@ -84,7 +84,7 @@ class Book:
         ]
 
     def counts(self, method: str) -> Counter[str]:
-        """Return how often the calls of ``method`` ended in what way."""
+        """Return how often the calls of ``method`` ended in each way."""
         return Counter(
             outcome["kind"] if outcome["executed"] == "yes" else _named(outcome)
             for outcome in self.outcomes
@@ -92,7 +92,7 @@ class Book:
         )
 
     def slowest(self) -> float:
-        """Return the seconds that the slowest call took."""
+        """Return the duration of the slowest call, in seconds."""
         return max(outcome["end"] - outcome["start"] for outcome in self.outcomes)
 
 

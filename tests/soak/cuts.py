@@ -1,4 +1,4 @@
-"""Two brokers on hosts of their own, of which one is killed, stopped, or cut off."""
+"""Two brokers on separate hosts, one of which is killed, stopped, or cut off."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BROKERS: Final = ("broker-a", "broker-b")
 BEFORE: Final = 2.0
 AFTER: Final = 6.0
 
-#: TCP sends again what was not acknowledged after a pause that has doubled with each attempt.
+#: Seconds until TCP has sent again what was not acknowledged: its pauses double each time.
 AFTERMATH: Final = 2.0
 
 
@@ -56,7 +56,7 @@ MISHAPS: Final = tuple(
 
 
 def suffer(mishap: Mishap, folder: Path) -> Book:
-    """Let a broker have its mishap while 300 calls a second are made."""
+    """Let a mishap happen to a broker while 300 calls a second are made."""
     seconds = BEFORE + mishap.seconds + AFTER
     with Hosts("client", "worker", *BROKERS) as hosts:
         at = {name: hosts.runner(name) for name in BROKERS}

@@ -1,4 +1,4 @@
-"""Brokers, workers and callers as processes, which can be killed, stopped and started anew."""
+"""Brokers, workers and callers as processes, which can be killed, stopped and restarted."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ SERVICE: Final = ("--plugins=", "-p", "service")
 
 @final
 class Fleet:
-    """Processes by name, and when each was lost.
+    """Named processes, and the times when each was lost.
 
     Args:
-      folder: for logs; the handlers' executions and the caller's outcomes are there too.
-      hosts: by the name of a process the command that runs another on its host.
+      folder: for logs, the handlers' executions and the caller's outcomes.
+      hosts: by the name of a process, the command that runs another command on its host.
 
     """
 
@@ -72,18 +72,18 @@ class Fleet:
         self.start(name, *TRIZMQ, "worker", *SERVICE, *options)
 
     def call(self, connect: str, *, rate: float, seconds: float, deadline: float = 20) -> None:
-        """Start a caller, and wait until its first call has been answered."""
+        """Start a caller, and wait until its first call has a response."""
         numbers = map(str, (rate, seconds, deadline))
         self.start("caller", sys.executable, "-m", "caller", connect, *numbers)
         wait_until(lambda: b"ready" in self._log("caller").read_bytes())
 
     def start(self, name: str, *command: str) -> None:
-        """Start a process of ours."""
+        """Start one of the test's own processes."""
         self._commands[name] = (*self._hosts.get(name, ()), *command)
         self.restart(name)
 
     def restart(self, name: str) -> None:
-        """Start anew what was started under this name before."""
+        """Restart the process that had this name before."""
         with self._log(name).open("ab") as log:
             self._running[name] = subprocess.Popen(
                 self._commands[name],
@@ -114,20 +114,20 @@ class Fleet:
 
     @contextmanager
     def lost(self, name: str, *, aftermath: float = 0) -> Iterator[None]:
-        """Remember that others have good reason to take ``name`` for lost in this block.
+        """Record that other processes may consider ``name`` lost during this block.
 
-        ``aftermath``: seconds after the block in which what was delayed is still delivered.
+        ``aftermath``: seconds after the block in which delayed messages are still delivered.
         """
         pid, began = self.pid(name), time.monotonic()
         yield
         self.losses.append(Loss(name, pid, began, time.monotonic() + aftermath))
 
     def stop(self, name: str) -> None:
-        """Let ``name`` stand still."""
+        """Suspend ``name``."""
         os.kill(self.pid(name), signal.SIGSTOP)
 
     def resume(self, name: str) -> None:
-        """Let ``name`` go on."""
+        """Resume ``name``."""
         os.kill(self.pid(name), signal.SIGCONT)
 
     def wait(self, name: str, seconds: float) -> int:
@@ -139,7 +139,7 @@ class Fleet:
         return self._running[name].poll() is not None
 
     def memory(self, name: str) -> float:
-        """Return the MiB that ``name`` holds now."""
+        """Return the memory of ``name``, in MiB."""
         for line in Path(f"/proc/{self.pid(name)}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) / 1024
@@ -149,7 +149,7 @@ class Fleet:
 @final
 @dataclass(frozen=True)
 class Loss:
-    """Which process was killed, stopped or cut off, and when."""
+    """The time in which a process was killed, stopped or cut off."""
 
     name: str
     pid: int

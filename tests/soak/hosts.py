@@ -1,6 +1,6 @@
-"""Hosts on one machine: network namespaces on one bridge, whose links can be cut.
+"""Hosts on one machine: network namespaces on a bridge, with links that can be cut.
 
-Linux, root, iproute2 and nftables are needed. Nothing leaves the namespaces.
+This needs Linux, root, iproute2 and nftables. No packets leave the namespaces.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Hosts", "why_not"]
 
-#: From the block that RFC 5737 keeps for documentation: no route leads there.
+#: From the block that RFC 5737 reserves for documentation, which is not routed.
 ADDRESS: Final = "192.0.2.{}"
 
 
 def why_not() -> str:
-    """Return why there can be no hosts here; empty if there can."""
+    """Return the reason why hosts are not possible here, or an empty string."""
     if os.geteuid() != 0:
         return "network namespaces are root's to make"
     missing = [name for name in ("ip", "nft") if shutil.which(name) is None]
@@ -65,16 +65,16 @@ class Hosts:
         return ADDRESS.format(self._names.index(name) + 1)
 
     def runner(self, name: str) -> Sequence[str]:
-        """Return the command that runs another one on a host."""
+        """Return the command that runs another command on a host."""
         return ("ip", "netns", "exec", self._namespace(name))
 
     def cut(self, name: str, *directions: str) -> None:
-        """Drop what comes to a host (``input``), leaves it (``output``), or both."""
+        """Drop the packets to a host (``input``), from it (``output``), or both."""
         for direction in directions:
             self._on(name, f"nft add rule inet soak {direction} drop")
 
     def heal(self, name: str) -> None:
-        """Let everything pass again."""
+        """Let all packets pass again."""
         self._on(name, "nft flush table inet soak")
 
     def _namespace(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Workers and brokers that are killed under load, and a loop that a handler blocks."""
+"""Workers and brokers that are killed under load, and a handler that blocks the loop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORKERS: Final = ("worker-1", "worker-2", "worker-3", "worker-4")
 
 
 def kill(seconds: float, folder: Path) -> Book:
-    """Kill one of four workers every 2 s, and the broker every 15 s; restart each at once."""
+    """Kill one of four workers every 2 s, and the broker every 15 s; restart each immediately."""
     front, back = (f"tcp://127.0.0.1:{free_port()}" for _ in range(2))
     with Fleet(folder) as fleet:
         fleet.broker("broker", "--bind", front, "--backend", back, "--wait", "15")
@@ -41,7 +41,7 @@ def _kill_in_turn(fleet: Fleet, seconds: float) -> None:
 
 
 def block(seconds: float, folder: Path, *, every: float = 20) -> Book:
-    """Block the loop of `trizmq run`, which is all in one process, for 5 s now and then."""
+    """Block the loop of `trizmq run`, a single process, for 5 s now and then."""
     bind = f"tcp://127.0.0.1:{free_port()}"
     with Fleet(folder) as fleet:
         fleet.serve("server", "--bind", bind)

@@ -1,4 +1,4 @@
-"""What a server holds at most for peers that do not read."""
+"""The maximum memory of a server for peers that do not read."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["hoard", "pile_up"]
 
 MIB = 1024 * 1024
 
-#: Seconds in which the peaks are looked for.
+#: Seconds in which the peaks are measured.
 WATCHED = 12.0
 
 
 def hoard(dialect: str, folder: Path, *, count: int = 2500) -> float:
-    """Ask for so many responses of 1 MB, read none; return the server's peak in MiB."""
+    """Request this many responses of 1 MB, read none; return the server's peak in MiB."""
     bind = f"tcp://127.0.0.1:{free_port()}"
     with Fleet(folder) as fleet:
         fleet.serve("server", "--bind", bind)
@@ -37,9 +37,9 @@ def pile_up(
     size: int = 10 * MIB,
     with_hoarder: bool = False,
 ) -> float:
-    """Send stopped workers so many bodies; return the broker's peak in MiB.
+    """Send this many bodies to stopped workers; return the broker's peak in MiB.
 
-    With a hoarder, a client that does not read has asked for 2,500 responses of 1 MB before.
+    With a hoarder, a client that does not read has requested 2,500 responses of 1 MB before.
     """
     front, back = (f"tcp://127.0.0.1:{free_port()}" for _ in range(2))
     with Fleet(folder) as fleet:

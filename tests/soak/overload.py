@@ -1,6 +1,6 @@
-"""More calls than can be served: what is served in time, and how soon the others know.
+"""Overload: how many calls are served in time, and how soon the others are refused.
 
-One server of capacity 4 whose calls take 20 ms: 200 a second.
+One server of capacity 4, whose calls take 20 ms: 200 a second.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["flood", "overload", "tables"]
 
-#: Calls that can be served in a second.
+#: The maximum number of calls served in a second.
 CAPACITY: Final = 200
 
 FLOODER: Final = (sys.executable, "-m", "flooder")
@@ -26,7 +26,7 @@ FLOODER: Final = (sys.executable, "-m", "flooder")
 def overload(
     folder: Path, dialect: str, load: float, deadline: float, seconds: float
 ) -> dict[str, Any]:
-    """Call ``load`` times as often as can be served; return the flooder's report."""
+    """Call at ``load`` times the maximum rate; return the flooder's report."""
     with _server(folder) as (fleet, bind):
         rate = str(load * CAPACITY)
         fleet.start("flooder", *FLOODER, bind, dialect, rate, str(seconds), str(deadline))
@@ -48,7 +48,7 @@ def flood(folder: Path, dialect: str, *, envelopes: int = 0) -> dict[str, Any]:
 
 
 class _server:
-    """A server that runs while this is entered."""
+    """A server that runs for the duration of the block."""
 
     def __init__(self, folder: Path) -> None:
         self._fleet = Fleet(folder)

@@ -1,4 +1,4 @@
-"""Short forms of the long runs: `nox -s soak` holds them for minutes."""
+"""Short versions of the long runs: `nox -s soak` runs them for minutes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_no_call_is_lost_when_workers_and_the_broker_are_killed(tmp_path) -> Non
     assert book.counts("GET") == {"200": 2700}
 
 
-def test_a_handler_that_blocks_the_loop_costs_time_only(tmp_path) -> None:
+def test_a_handler_that_blocks_the_loop_costs_only_time(tmp_path) -> None:
     book = kills.block(10, tmp_path)
     assert book.faults() == []
     assert book.counts("GET") == book.counts("POST") == {"200": 1500}
@@ -23,7 +23,7 @@ def test_a_handler_that_blocks_the_loop_costs_time_only(tmp_path) -> None:
 
 @pytest.mark.skipif(bool(hosts.why_not()), reason=hosts.why_not())
 @pytest.mark.parametrize("kind", ["killed", "stopped", "cut", "is not heard"])
-def test_a_broker_that_is_lost_costs_idempotent_calls_time_only(kind, tmp_path) -> None:
+def test_a_broker_that_is_lost_costs_idempotent_calls_only_time(kind, tmp_path) -> None:
     book = cuts.suffer(cuts.Mishap(kind, 3, "broker-a"), tmp_path)
     assert book.faults() == []
     assert set(book.counts("GET")) == {"200"}
@@ -31,11 +31,11 @@ def test_a_broker_that_is_lost_costs_idempotent_calls_time_only(kind, tmp_path) 
 
 
 def test_a_client_that_never_reads_cannot_fill_the_memory(tmp_path) -> None:
-    # The promise is 256 MiB of calls and responses; the rest is the program, and what malloc keeps.
+    # The guarantee is 256 MiB of calls and responses; the rest is the program and malloc's reserve.
     assert memory.hoard("native", tmp_path) < 450
 
 
 def test_a_worker_that_is_stopped_cannot_fill_the_memory(tmp_path) -> None:
-    # 1,000 MiB are sent. Some of them are in libzmq's queue of what is not read yet, which has a
-    # bound on messages and none on bytes.
+    # 1,000 MiB are sent. Some of them are in libzmq's queue of unread messages, which is bounded in
+    # messages and not in bytes.
     assert memory.pile_up(tmp_path, count=1000, size=memory.MIB) < 256

@@ -49,7 +49,7 @@ async def test_names_become_addresses(found: Any, wanted: list[str]) -> None:
     assert await find_addresses("tcp://service.example:5555") == wanted
 
 
-async def test_a_name_server_that_does_not_answer_is_given_up(autojump_clock: Any) -> None:
+async def test_a_name_server_that_does_not_respond_is_abandoned(autojump_clock: Any) -> None:
     trio.socket.set_custom_hostname_resolver(Names(service_example=None))
     began = trio.current_time()
     assert await find_addresses("tcp://service.example:5555") == []

@@ -138,7 +138,7 @@ async def test_a_message_sent_before_the_connection_waits(open_network: OpenNetw
         assert received == [[b"%d" % number] for number in range(10)]
 
 
-async def test_where_no_router_is_the_attempt_fails(open_network: OpenNetwork) -> None:
+async def test_a_connection_attempt_without_a_router_fails(open_network: OpenNetwork) -> None:
     async with open_network() as net:
         [address] = await net.transport.find(net.free_endpoint)
         dealer = net.transport.connect(address)
@@ -196,7 +196,7 @@ async def test_checking_is_lost_does_not_disturb_a_waiting_task(open_network: Op
                 pass
 
 
-async def test_a_router_hears_which_of_its_peers_has_gone(open_network: OpenNetwork) -> None:
+async def test_a_router_is_notified_which_peer_has_gone(open_network: OpenNetwork) -> None:
     async with open_network() as net:
         router = net.transport.bind(net.endpoint)
         peers: list[tuple[Dealer, bytes]] = []
@@ -314,7 +314,7 @@ async def test_lingering_messages_arrive(open_network: OpenNetwork) -> None:
         assert [(await net.take(router))[1][0] for _ in range(100)] == numbers(100)
 
 
-async def test_two_cannot_bind_one_endpoint(open_network: OpenNetwork) -> None:
+async def test_an_endpoint_cannot_be_bound_twice(open_network: OpenNetwork) -> None:
     async with open_network() as net:
         if net.kind == "ipc":
             pytest.skip("libzmq takes the path away from whoever has it")

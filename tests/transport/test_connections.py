@@ -59,7 +59,7 @@ async def transport() -> AsyncIterator[ZmqTransport]:
         yield transport
 
 
-async def test_a_process_that_is_killed_is_lost_at_once(
+async def test_a_killed_process_is_lost_immediately(
     transport: ZmqTransport, server: Server
 ) -> None:
     dealer = transport.connect(server.endpoint, beats=True)
@@ -73,7 +73,7 @@ async def test_a_process_that_is_killed_is_lost_at_once(
 
 
 @pytest.mark.slow
-async def test_a_busy_loop_is_no_loss_and_a_stopped_process_is(
+async def test_a_busy_loop_is_not_lost_and_a_stopped_process_is(
     transport: ZmqTransport, server: Server
 ) -> None:
     dealer = transport.connect(server.endpoint, beats=True)
@@ -92,21 +92,21 @@ async def test_a_busy_loop_is_no_loss_and_a_stopped_process_is(
 
 
 @pytest.mark.slow
-async def test_a_stopped_process_is_not_there_though_the_kernel_accepts(
+async def test_a_stopped_process_is_unavailable_although_the_kernel_accepts(
     transport: ZmqTransport, server: Server
 ) -> None:
     server.process.send_signal(signal.SIGSTOP)
     dealer = transport.connect(server.endpoint, beats=True)
     with trio.move_on_after(0.5):
         await dealer.wait_connected()
-        raise AssertionError("nobody has answered")
+        raise AssertionError("no response")
     assert not await transport.is_refused(server.endpoint)
     server.process.send_signal(signal.SIGCONT)
     with trio.fail_after(PATIENCE):
         assert await dealer.wait_connected()
 
 
-async def test_where_the_other_end_may_be_foreign_nothing_beats(transport: ZmqTransport) -> None:
+async def test_no_heartbeats_are_sent_if_the_peer_may_be_foreign(transport: ZmqTransport) -> None:
     router = transport.bind("tcp://127.0.0.1:*")
     dealers = [transport.connect(router.endpoint, beats=beats) for beats in (False, True)]
     intervals = [one._socket.getsockopt(zmq.HEARTBEAT_IVL) for one in (router, *dealers)]

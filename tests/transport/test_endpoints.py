@@ -77,14 +77,14 @@ def test_an_invalid_endpoint_is_one_line_with_the_correct_form(
 
 
 @pytest.mark.parametrize("host", ["*", "0.0.0.0", "[::]"])
-def test_every_interface_is_an_address_for_servers_only(host: str) -> None:
+def test_only_servers_can_use_every_interface(host: str) -> None:
     check_bind(f"tcp://{host}:5555")
     with pytest.raises(ConfigError, match="for servers: use the address of a machine"):
         check_connect(f"tcp://{host}:5555")
 
 
 @pytest.mark.parametrize("port", ["*", "0"])
-def test_any_port_is_for_servers_only(port: str) -> None:
+def test_only_servers_can_use_any_port(port: str) -> None:
     check_bind(f"tcp://127.0.0.1:{port}")
     with pytest.raises(ConfigError, match="a port is a number from 1 to 65535, not "):
         check_connect(f"tcp://127.0.0.1:{port}")
@@ -104,13 +104,13 @@ def test_any_port_is_for_servers_only(port: str) -> None:
         "inproc://name",
     ],
 )
-def test_valid_endpoints_pass(endpoint: str, tmp_path: Path, monkeypatch) -> None:
+def test_valid_endpoints_are_accepted(endpoint: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     check_connect(endpoint)
     check_bind(endpoint)
 
 
-def test_local_endpoints() -> None:
+def test_endpoints_on_this_machine_are_recognized() -> None:
     for endpoint in ("tcp://127.0.0.1:1", "tcp://[::1]:1", "tcp://localhost:1", "ipc://x"):
         assert is_local(endpoint)
     for endpoint in ("tcp://*:1", "tcp://192.0.2.1:1", "tcp://name:1", "127.0.0.1:1", ""):
@@ -159,7 +159,7 @@ async def test_a_socket_that_its_server_left_behind_is_replaced(
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
-async def test_a_socket_in_use_is_not(transport: ZmqTransport, tmp_path: Path, kind: int) -> None:
+async def test_a_socket_in_use_is_kept(transport: ZmqTransport, tmp_path: Path, kind: int) -> None:
     path = tmp_path / "socket"
     with closing(socket.socket(socket.AF_UNIX, kind)) as other:
         other.bind(str(path))
@@ -182,6 +182,6 @@ async def test_an_impossible_path_is_an_error(transport: ZmqTransport, tmp_path:
         transport.bind(f"ipc://{tmp_path}/file/socket")
 
 
-async def test_twice_in_one_list_is_in_use(transport: ZmqTransport, tmp_path: Path) -> None:
+async def test_a_repeated_endpoint_is_in_use(transport: ZmqTransport, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="address already in use"):
         transport.bind(f"ipc://{tmp_path}/one,ipc://{tmp_path}/one")

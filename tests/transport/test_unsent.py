@@ -66,7 +66,7 @@ def fill_slowly(router, peer: bytes, size: int) -> int:
 
 
 @pytest.mark.parametrize("size", [10_000, 100_000, MIB])
-async def test_a_peer_that_does_not_read_is_sent_so_many_bytes(router, context, size) -> None:
+async def test_bytes_sent_to_a_peer_that_does_not_read_are_bounded(router, context, size) -> None:
     router.bound_unsent(8 * MIB, 32 * MIB)
     peer, dealer = await meet(router, context)
     with dealer:
@@ -85,7 +85,7 @@ async def test_messages_beyond_the_bound_are_bounded_too(router, context) -> Non
         assert MIB < sent < 6 * MIB
 
 
-async def test_a_peer_that_reads_again_is_sent_again(router, context) -> None:
+async def test_a_peer_that_reads_again_is_sent_messages_again(router, context) -> None:
     router.bound_unsent(8 * MIB, 32 * MIB)
     peer, dealer = await meet(router, context)
     with dealer:
@@ -119,7 +119,7 @@ async def test_a_peer_that_reads_is_never_refused(router, context) -> None:
             assert len(await trio.to_thread.run_sync(dealer.recv_multipart)) == 2
 
 
-async def test_many_that_do_not_read_share_a_bound(router, context) -> None:
+async def test_peers_that_do_not_read_share_a_bound(router, context) -> None:
     router.bound_unsent(8 * MIB, 20 * MIB)
     waits = 0
     with ExitStack() as stack:

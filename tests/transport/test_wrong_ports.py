@@ -57,7 +57,7 @@ def count_of(caplog: pytest.LogCaptureFixture, line: str) -> int:
     return sum(line in record.getMessage() for record in caplog.records)
 
 
-async def test_a_worker_at_the_clients_port(
+async def test_a_worker_at_the_clients_port_is_notified(
     plugin: Callable[..., Any], open_server: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with open_server() as server:
@@ -76,7 +76,7 @@ async def test_a_worker_at_the_clients_port(
         assert server.broker.counters.disconnected <= 4
 
 
-async def test_a_client_at_the_workers_port(
+async def test_a_client_at_the_workers_port_is_notified(
     open_server: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with (
@@ -95,7 +95,7 @@ async def test_a_client_at_the_workers_port(
         )
 
 
-async def test_a_worker_with_too_many_services(
+async def test_a_worker_with_too_many_services_is_notified(
     open_server: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with open_server() as server:
@@ -108,7 +108,7 @@ async def test_a_worker_with_too_many_services(
             )
 
 
-async def test_a_worker_at_the_limit_of_services(open_server: Any) -> None:
+async def test_a_worker_at_the_limit_of_services_is_accepted(open_server: Any) -> None:
     async with open_server(services=300) as server:
         working = partial(work, plugins=[Many(300)], connect=server.backend)
         async with running(working), trizmq.open_client(server.endpoint) as client:
@@ -118,7 +118,7 @@ async def test_a_worker_at_the_limit_of_services(open_server: Any) -> None:
 
 
 @pytest.mark.parametrize("count", [257, 300])
-async def test_a_server_with_too_many_services(serving: Any, count: int) -> None:
+async def test_a_server_with_too_many_services_is_refused(serving: Any, count: int) -> None:
     with pytest.raises(trizmq.ConfigError) as caught:
         async with serving(Many(count)):
             pass

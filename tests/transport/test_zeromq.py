@@ -127,7 +127,7 @@ async def test_a_dealer_reads_on_after_a_giant_message(open_zmq: OpenNetwork) ->
             assert await net.read(dealer) == [b"next"]
 
 
-async def test_only_the_connection_by_which_a_frame_came_is_cut(transport: ZmqTransport) -> None:
+async def test_only_the_connection_that_sent_a_frame_is_closed(transport: ZmqTransport) -> None:
     router, stranger = transport.bind("tcp://127.0.0.1:*"), transport.bind("tcp://127.0.0.1:*")
     dealer = transport.connect(router.endpoint)
     with trio.fail_after(PATIENCE):
@@ -142,7 +142,7 @@ async def test_only_the_connection_by_which_a_frame_came_is_cut(transport: ZmqTr
             await trio.sleep(0.001)
 
 
-async def test_too_large_a_frame_costs_the_sender_its_connection(transport: ZmqTransport) -> None:
+async def test_a_frame_over_the_limit_ends_its_senders_connection(transport: ZmqTransport) -> None:
     router = transport.bind("tcp://127.0.0.1:*")
     good, bad = transport.connect(router.endpoint), transport.connect(router.endpoint)
     good.send_nowait([b"good"])
@@ -177,7 +177,7 @@ async def test_the_send_buffer_is_bounded_only_within_this_machine(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "192.0.2.1", "service.example"])
-async def test_a_dealers_too(transport: ZmqTransport, host: str) -> None:
+async def test_a_dealers_send_buffer_is_bounded_too(transport: ZmqTransport, host: str) -> None:
     is_bounded = host in ("127.0.0.1", "localhost")
     dealer = transport.connect(f"tcp://{host}:5555")
     assert send_buffer(dealer) == (LOCAL_SEND_BUFFER if is_bounded else -1)
@@ -357,7 +357,7 @@ class Traffic:
 
 
 @pytest.mark.parametrize("cancels", [True, False])
-async def test_every_request_is_seen_and_none_is_lost(
+async def test_every_request_is_noticed_and_none_is_lost(
     transport: ZmqTransport, *, cancels: bool
 ) -> None:
     traffic = Traffic(transport, settles=True, cancels=cancels)
@@ -375,7 +375,7 @@ async def test_without_settle_it_stalls(transport: ZmqTransport) -> None:
 
 
 @pytest.mark.parametrize("settles", [True, False])
-async def test_a_send_that_takes_in_the_news_wakes_the_reader(
+async def test_a_send_that_receives_an_event_wakes_the_reader(
     open_zmq: OpenNetwork, *, settles: bool
 ) -> None:
     # Without `settle`, the reader sleeps forever: the second case shows that the first is real.

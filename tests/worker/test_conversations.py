@@ -127,7 +127,7 @@ def test_parts_are_numbered(talk) -> None:
 
 
 @pytest.mark.parametrize("response", [None, OK])
-def test_a_cancelled_call_gives_its_room_back_when_it_has_stopped(talk, response) -> None:
+def test_a_cancelled_call_frees_its_slot_when_it_has_stopped(talk, response) -> None:
     talk.hear(call(7))
     talk.hear(Cancel(7), Cancel(7), Cancel(8))
     assert talk.stopped == talk.jobs
@@ -137,7 +137,7 @@ def test_a_cancelled_call_gives_its_room_back_when_it_has_stopped(talk, response
     assert talk.take() == [Response(7, 504, {}, b"", stopped=True)]
 
 
-def test_so_does_one_whose_deadline_has_passed(talk) -> None:
+def test_a_call_whose_deadline_has_passed_frees_its_slot_too(talk) -> None:
     talk.hear(call(7, ttl=500))
     talk.pass_time(0.5)
     assert talk.stopped == talk.jobs
@@ -167,13 +167,13 @@ def test_messages_from_a_closing_socket_are_ignored(talk) -> None:
     assert talk.jobs == []
 
 
-def test_a_call_is_given_once(talk) -> None:
+def test_a_call_is_started_once(talk) -> None:
     talk.hear(call(7), call(7))
     assert len(talk.jobs) == 1
 
 
 @pytest.mark.parametrize("call_id", [-(2**63), -1, 0, 2**63 - 1, 2**64 - 1])
-def test_ids_are_the_broker_s_business(talk, call_id) -> None:
+def test_ids_are_chosen_by_the_broker(talk, call_id) -> None:
     talk.hear(call(call_id))
     talk.hear(Cancel(call_id))
     talk.finish(talk.jobs[0], None)
@@ -271,7 +271,7 @@ def test_parts_are_partials_or_go_with_the_end(mdp) -> None:
         assert mdp.take() == [Final(b"client", (b"a", b"b", b'"ok"'))]
 
 
-def test_too_late_is_a_reply_as_well(mdp) -> None:
+def test_a_call_that_is_too_late_gets_a_reply_too(mdp) -> None:
     """MDP cannot report a stopped call: a broker without a FINAL waits forever."""
     mdp.hear(REQUEST)
     for now in range(1, 31):
@@ -386,7 +386,7 @@ ITEMS = st.one_of(
     ),
     st.booleans(),
 )
-def test_no_message_at_no_time_is_too_much(steps, drains) -> None:
+def test_no_message_at_any_time_raises_an_exception(steps, drains) -> None:
     talk = Talk("native")
     for step in steps:
         match step:
@@ -410,7 +410,7 @@ def test_no_message_at_no_time_is_too_much(steps, drains) -> None:
 
 
 @pytest.mark.parametrize("is_cancelled", [False, True])
-def test_the_body_of_a_call_that_has_ended_is_let_go(*, is_cancelled: bool) -> None:
+def test_the_body_of_a_call_that_has_ended_is_released(*, is_cancelled: bool) -> None:
     """The job stays in the heap of deadlines for a while, and a body may be large."""
     talk = Talk("native")
     talk.hear(Hello(VERSION, "broker"), Call(1, 1000, "POST", "/users", {}, b"large"))
@@ -423,7 +423,7 @@ def test_the_body_of_a_call_that_has_ended_is_let_go(*, is_cancelled: bool) -> N
     assert job.body == b""
 
 
-def test_parts_that_were_kept_are_let_go_with_the_end() -> None:
+def test_collected_parts_are_released_with_the_end() -> None:
     talk = Talk("mdp01")
     talk.hear(Request(b"client", (b"x",)))
     (job,) = talk.jobs
@@ -433,7 +433,7 @@ def test_parts_that_were_kept_are_let_go_with_the_end() -> None:
     assert job.gathered == []
 
 
-def test_a_worker_answers_the_call_that_it_fails_at_and_takes_the_others() -> None:
+def test_an_exception_in_a_worker_ends_one_call_and_not_the_others() -> None:
     conversation = NativeConversation(Hello(VERSION, "w", 4, ("users",)), 0.0)
     conversation.take_outbox()
     worst = Call(2, 10**400, "GET", "/users", {}, b"")  # too large for a float

@@ -68,7 +68,7 @@ class Rig:
             self.clients.append(await stack.enter_async_context(client))
 
     async def until_workers(self, *counts: int) -> None:
-        """Wait until the brokers have so many workers."""
+        """Wait until the brokers have this many workers."""
         while [len(server.broker.workers) for server in self.servers] != list(counts):
             await trio.sleep(0.001)
 
@@ -98,9 +98,7 @@ async def test_a_worker_without_brokers_works_for_the_first_that_is_added(rig, d
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-async def test_a_worker_finishes_what_it_has_in_hand_before_it_leaves_a_broker(
-    rig, dialect
-) -> None:
+async def test_a_worker_finishes_its_calls_before_it_leaves_a_broker(rig, dialect) -> None:
     worker = rig.worker("a", "b", dialect=dialect, capacity=2)
     got: list[int] = []
 
@@ -125,7 +123,7 @@ async def test_a_worker_finishes_what_it_has_in_hand_before_it_leaves_a_broker(
     assert rig.executed == ["slow", "other", "again"]
 
 
-async def test_a_worker_that_leaves_its_only_broker_has_nothing_in_hand(rig) -> None:
+async def test_a_worker_that_leaves_its_only_broker_has_no_calls_left(rig) -> None:
     worker = rig.worker("a")
     async with running(worker.run):
         await rig.until_workers(1, 0)

@@ -15,7 +15,7 @@ from trizmq.settings import Settings
 from trizmq.transport.zeromq import ZmqTransport
 
 
-async def test_in_a_worker_process_too(open_server, plugin, tmp_path) -> None:
+async def test_the_rule_applies_in_a_worker_process_too(open_server, plugin, tmp_path) -> None:
     routes = trizmq.Router()
     budgets: list[float] = []
     inner: list[trizmq.Client] = []

@@ -240,7 +240,7 @@ async def test_cancelling_the_pool_cancels_its_handlers() -> None:
     assert current_item() is None
 
 
-async def test_work_that_comes_while_the_pool_is_cancelled_is_left() -> None:
+async def test_work_that_comes_while_the_pool_is_cancelled_is_not_started() -> None:
     handled: list[int] = []
 
     async def handle(item: int) -> None:
@@ -330,7 +330,7 @@ async def test_one_flush_for_a_batch(nursery: trio.Nursery, desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 9])
-async def test_at_most_sixteen_wait_while_more_are_ready(
+async def test_at_most_sixteen_results_wait_while_more_items_are_ready(
     nursery: trio.Nursery, desk: Desk, size: int
 ) -> None:
     async def handle(item: int) -> None:

@@ -92,7 +92,7 @@ async def stays(request: trizmq.Request, bench: Bench) -> None:
     await trio.sleep_forever()
 
 
-async def test_the_response_is_sent_when_it_is_given(bench: Any) -> None:
+async def test_the_response_is_sent_immediately(bench: Any) -> None:
     async with bench(goes) as it:
         await it.start()
         (later,) = it.taken
@@ -108,7 +108,7 @@ async def test_the_response_is_sent_when_it_is_given(bench: Any) -> None:
     assert len(it.log) == 4
 
 
-async def test_the_handlers_task_is_free_while_the_answer_is_owed(bench: Any) -> None:
+async def test_the_handlers_task_is_free_while_a_response_is_owed(bench: Any) -> None:
     async with bench(goes) as it:
         for _ in range(3):
             await it.start()
@@ -142,7 +142,7 @@ async def test_an_exception_after_reply_later_is_the_response(bench: Any) -> Non
 
 
 @pytest.mark.parametrize("error", [None, trizmq.HTTPError(409)])
-async def test_a_handler_may_answer_before_it_ends(bench: Any, error: Exception | None) -> None:
+async def test_a_handler_may_respond_before_it_ends(bench: Any, error: Exception | None) -> None:
     async def answers(request: trizmq.Request, it: Bench) -> None:
         it.taken[0].respond("early")
         await trio.lowlevel.checkpoint()
@@ -206,14 +206,14 @@ async def test_reply_later_after_the_end_is_over(bench: Any, plugin: Any) -> Non
         await it.start()
         (request,) = kept
         assert request.reply_later() is it.taken[0]
-        request.later = None  # as if it had not asked in time
+        request.later = None  # as if the handler had not called it before
         assert request.reply_later().is_over
     assert it.log.count((200, b"1")) == 1
     assert None not in it.log
     assert "Work" not in repr(request)
 
 
-async def test_a_cancelled_task_gives_its_call_up(bench: Any) -> None:
+async def test_a_cancelled_task_abandons_its_call(bench: Any) -> None:
     async with bench(goes) as it:
         await it.start()
         with trio.CancelScope() as scope:
@@ -228,7 +228,7 @@ async def test_a_cancelled_task_gives_its_call_up(bench: Any) -> None:
         assert (status, flushed) == (502, "flush")
 
 
-async def test_one_line_in_the_access_log_when_it_is_answered(
+async def test_one_line_in_the_access_log_when_the_response_is_sent(
     bench: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "trizmq.access")
@@ -241,7 +241,7 @@ async def test_one_line_in_the_access_log_when_it_is_answered(
     assert len(caplog.records) == 1
 
 
-async def test_the_principal_is_the_brokers_word(bench: Any) -> None:
+async def test_the_principal_is_the_one_that_the_broker_set(bench: Any) -> None:
     async def tells(request: trizmq.Request, it: Bench) -> None:
         it.taken[0].respond(request.principal and request.principal.name)
 
@@ -275,7 +275,7 @@ def owing(plugin: Any) -> Any:
     return plugin(routes), owed
 
 
-async def test_a_client_is_answered_by_any_task(owing: Any, autojump_clock: Any) -> None:
+async def test_any_task_can_respond_to_a_client(owing: Any, autojump_clock: Any) -> None:
     plugin, owed = owing
     got = list[Any]()
 
@@ -293,12 +293,12 @@ async def test_a_client_is_answered_by_any_task(owing: Any, autojump_clock: Any)
     assert got == [2, 1]
 
 
-async def test_a_client_is_answered_by_a_thread(owing: Any) -> None:
+async def test_a_thread_can_respond_to_a_client(owing: Any) -> None:
     async with open_app([owing[0]]) as client:
         assert (await client.get("/owing/thread")).json() == "from a thread"
 
 
-async def test_a_deadline_and_a_cancellation_end_it_and_its_room_comes_back(
+async def test_a_deadline_or_a_cancellation_ends_an_owed_call_and_frees_its_slot(
     owing: Any, autojump_clock: Any
 ) -> None:
     plugin, owed = owing

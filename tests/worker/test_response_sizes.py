@@ -100,9 +100,7 @@ async def serving_as(mode: str, plugin: Any, open_server: Any) -> AsyncIterator[
 
 
 @pytest.mark.parametrize("mode", ["here", "native"])
-async def test_it_is_one_500_whatever_has_made_it_too_large(
-    mode, plugin, open_server, caplog
-) -> None:
+async def test_a_response_that_is_too_large_is_one_500(mode, plugin, open_server, caplog) -> None:
     hows = ["body", "thread", "later", "part", "parts", "fields", "field", "letters", "headers"]
     async with serving_as(mode, plugin, open_server) as endpoint:
         async with trizmq.open_client(endpoint) as client:
@@ -125,7 +123,7 @@ async def test_it_is_one_500_whatever_has_made_it_too_large(
 
 
 @pytest.mark.parametrize("mode", ["here", "native"])
-async def test_a_post_of_which_it_is_the_answer_runs_once(mode, plugin, open_server) -> None:
+async def test_a_post_with_too_large_a_response_runs_once(mode, plugin, open_server) -> None:
     began.clear()
     async with serving_as(mode, plugin, open_server) as endpoint:
         async with trizmq.open_client(endpoint) as client, trizmq.open_client(endpoint) as other:
@@ -160,7 +158,7 @@ async def test_an_mdp_worker_replies_with_the_error(dialect, plugin, open_server
 
 
 @pytest.mark.parametrize("body_bytes", [1024, 100_000, 2 * MIB, 40 * MIB])
-async def test_at_the_limit_and_beyond_it_for_every_limit(
+async def test_a_response_at_every_limit_is_sent_and_above_it_is_not(
     body_bytes, plugin, tmp_path, open_server, caplog
 ) -> None:
     own = trizmq.Router()
@@ -183,7 +181,7 @@ async def test_at_the_limit_and_beyond_it_for_every_limit(
                     [("POST", "/own/1", {"body": bytes(size)}) for size in (most, body_bytes + 1)]
                 )
                 assert [one.status for one in sent] == [200, 413]
-                # A batch of as many as fit into one, each as large as a small one may be.
+                # A batch with the maximum number of items, each as large as a small one may be.
                 many: list[Any] = [
                     ("POST", f"/own/{min(most, 32 * 1024)}", {"body": bytes(1000)})
                 ] * 40
@@ -209,7 +207,7 @@ async def test_the_headers_of_many_calls_and_responses_in_one_batch(plugin, open
             assert [one.status for one in responses] == [200] * 64
 
 
-async def test_a_client_that_takes_less_is_not_sent_more(plugin, tmp_path, caplog) -> None:
+async def test_a_client_with_lower_limits_is_not_sent_more(plugin, tmp_path, caplog) -> None:
     own = trizmq.Router()
 
     @own.get("/own/{size:int}")
@@ -237,7 +235,7 @@ async def test_a_client_that_takes_less_is_not_sent_more(plugin, tmp_path, caplo
     assert "GET /own/{size:int}: the response has 2000 bytes" in caplog.text
 
 
-async def test_a_worker_that_takes_less_is_not_given_more(tmp_path) -> None:
+async def test_a_worker_with_lower_limits_is_not_sent_more(tmp_path) -> None:
     transport = MemoryTransport()
     app = App(load([]), state_dir=tmp_path)
     server = Server(transport, app, Settings(bind="front", backend="back", capacity=0))
@@ -257,7 +255,7 @@ async def test_a_worker_that_takes_less_is_not_given_more(tmp_path) -> None:
         assert server.broker.in_flight == 0
 
 
-async def test_an_answer_of_the_broker_itself_is_not_larger_than_a_client_takes(
+async def test_a_response_of_the_broker_itself_is_not_larger_than_the_clients_limit(
     open_server, connect, caplog
 ) -> None:
     async with open_server() as server, trizmq.open_client(server.endpoint) as other:
@@ -281,7 +279,7 @@ async def test_an_answer_of_the_broker_itself_is_not_larger_than_a_client_takes(
 
 
 @pytest.mark.parametrize("over", [1, 100_000, 15 * MIB])
-async def test_a_req_socket_over_the_limit_is_answered_413(serving, connect, over) -> None:
+async def test_a_req_socket_over_the_limit_gets_a_413(serving, connect, over) -> None:
     async with serving(routes) as endpoint:
         req = connect(endpoint, zmq.REQ)
         body = b'"' + b"x" * (16 * MIB + over - 2) + b'"'
@@ -324,7 +322,7 @@ def test_limits_of_senders_are_below_the_limit_of_libzmq() -> None:
     assert limits_of({}).takes == Takes()
 
 
-async def test_the_frames_of_a_body_are_limited_as_is_set(open_server, connect) -> None:
+async def test_the_limit_on_frames_of_a_body_is_a_setting(open_server, connect) -> None:
     async with open_server(routes, request_frames=3, reply_frames=2) as server:
         client = connect(server.endpoint)
         for frames, told in (([b""] * 4, b"400"), ([b"x"] * 3, b"200")):

@@ -1,7 +1,7 @@
-"""Makes calls at a steady rate, and writes what became of each: ENDPOINTS RATE SECONDS DEADLINE.
+"""Make calls at a steady rate, and log the outcome of each: ENDPOINTS RATE SECONDS DEADLINE.
 
-Every other call is plain. The outcomes go to the file that SOAK_OUTCOMES names, each a line
-of JSON.
+Every second call is plain. The outcomes go to the file that SOAK_OUTCOMES names, one line of JSON
+for each.
 """
 
 import json

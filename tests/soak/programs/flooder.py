@@ -1,7 +1,7 @@
-"""Calls at a steady rate, whatever comes back: ENDPOINT DIALECT RATE SECONDS DEADLINE ENVELOPES.
+"""Call at a steady rate, without waiting: ENDPOINT DIALECT RATE SECONDS DEADLINE ENVELOPES.
 
-A call that is not answered by its deadline is given up. Writes one line of JSON: the calls of
-each outcome, the latencies of what was answered in time, and those of refusals.
+A call without a response by its deadline is abandoned. Prints one line of JSON: the number of
+calls with each outcome, the latencies of responses in time, and those of refusals.
 """
 
 import json
@@ -42,7 +42,7 @@ def ask(number):
 
 
 def answers(frames):
-    """Yield (number, status) of each answer in a message."""
+    """Yield (number, status) of each response in a message."""
     if dialect == "native":
         for item in native.decode(frames):
             if isinstance(item, Response):

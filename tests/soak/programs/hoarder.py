@@ -1,4 +1,4 @@
-"""A client that asks for large responses and never reads one: ENDPOINT DIALECT COUNT."""
+"""A client that requests large responses and never reads one: ENDPOINT DIALECT COUNT."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Posts bodies at once, and says how the calls ended: ENDPOINT COUNT SIZE DEADLINE."""
+"""Post bodies all at once, and print how the calls ended: ENDPOINT COUNT SIZE DEADLINE."""
 
 import sys
 from collections import Counter
@@ -22,7 +22,7 @@ async def post(client):
 
 async def main():
     async with trizmq.open_client(endpoint) as client:
-        while not client.is_connected:  # before that it bounds what it keeps itself
+        while not client.is_connected:  # before that, it limits the bodies that it holds itself
             await trio.sleep(0.01)
         async with trio.open_nursery() as nursery:
             for _ in range(count):

@@ -14,7 +14,7 @@ log = os.open(os.environ["SOAK_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o
 @routes.get("/soak/job/{call_id}")
 @routes.post("/soak/job/{call_id}")
 async def work(call_id: str) -> dict[str, str]:
-    # One write, so that it outlives this process, however that ends.
+    # A single write, so that the line outlives this process, however that ends.
     os.write(log, f"{call_id} {os.getpid()} {time.monotonic()}\n".encode())
     await trio.sleep(0.01)
     return {"id": call_id}
@@ -22,7 +22,7 @@ async def work(call_id: str) -> dict[str, str]:
 
 @routes.get("/soak/block/{seconds:int}")
 async def block(seconds: int) -> str:
-    """Block the event loop of this process, as a handler should not."""
+    """Block the event loop of this process, as handlers should not."""
     time.sleep(seconds)  # noqa: ASYNC251
     return "done"
 
