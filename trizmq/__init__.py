@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .app.router import Router as Router
     from .client.opening import open_client as open_client
     from .client.requests import Details as Details
+    from .client.streams import ResponseStream as ResponseStream
     from .client.sync_client import SyncClient as SyncClient
     from .client.sync_client import SyncDetails as SyncDetails
     from .client.trio_client import Client as Client
@@ -82,6 +83,7 @@ _ROOMS = {
     "messages": ["Precondition", "Principal", "Request", "Response", "ResponseError", "problem"],
     "client.opening": ["open_client"],
     "client.requests": ["Details"],
+    "client.streams": ["ResponseStream"],
     "client.sync_client": ["SyncClient", "SyncDetails"],
     "client.trio_client": ["Client"],
     "processes.serve": ["serve"],

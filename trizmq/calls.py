@@ -23,6 +23,7 @@ class Work:
       principal: the caller, if known.
       ttl: the milliseconds until its deadline, when it was sent.
       sent_at: when it was sent, see `Call.sent`.
+      window: bytes that its caller accepts of a streamed response, see `Call.window`.
       deadline: on Trio's clock.
       request_id: the caller's ``x-request-id``, or an id created for this call.
       ended: whether the call has ended, or its caller has gone.
@@ -32,8 +33,19 @@ class Work:
     # Written out instead of using a dataclass, like its subclasses: one is created for each call.
     def __init__(self, call: Call, deadline: float, name: str) -> None:
         # All fields at once: this costs as much as reading two of them.
-        found: tuple[int, int, str, str, dict[str, str], Body, Any, Any, int] = _fields(call)
-        self.id, self.ttl, self.method, self.target, headers, self.body, _, _, self.sent_at = found
+        found: tuple[int, int, str, str, dict[str, str], Body, Any, Any, int, int] = _fields(call)
+        (
+            self.id,
+            self.ttl,
+            self.method,
+            self.target,
+            headers,
+            self.body,
+            _,
+            _,
+            self.sent_at,
+            self.window,
+        ) = found
         self.headers = headers
         self.principal: Principal | None = None
         self.deadline = deadline

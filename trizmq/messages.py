@@ -147,6 +147,7 @@ class Request(msgspec.Struct):
 class _Encoded(msgspec.Struct, kw_only=True):
     # A field of the base, because `Response` has a method with this name.
     json: Any = UNSET
+    stream: Any = None
 
 
 #: The field: `Response.json` is the method.
@@ -162,6 +163,8 @@ class Response(_Encoded):
       body: as bytes.
       json: encoded as the body, with ``content-type: application/json`` unless ``headers``
         contains another. Structs and dataclasses are supported too.
+      stream: from a handler, an async iterable of the parts of the response instead of a body:
+        bytes, or any values, which are sent as lines of JSON. The head is sent at once.
 
     Raises:
       TypeError, ValueError: if ``json`` cannot be encoded, or there is also a ``body``.

@@ -74,7 +74,7 @@ def test_a_stranger_is_notified_and_its_items_are_ignored(rig: BrokerRig, item: 
     assert b"b" not in rig.frontend.clients.native
 
 
-@pytest.mark.parametrize("item", [Response(1, 200, {}, b""), Part(1, 0, b""), Credit(0, 1)])
+@pytest.mark.parametrize("item", [Response(1, 200, {}, b""), Part(1, 0, b""), Credit(1, 1)])
 def test_items_that_a_client_must_not_send_are_counted(rig: BrokerRig, item: Item) -> None:
     rig.call(1)
     rig.receive(item, Heartbeat(), Hello(VERSION, "again"))

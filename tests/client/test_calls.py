@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from trizmq.client.calls import MAX_WAITING, MAX_WAITING_BYTES
-from trizmq.client.links import Pending
+from trizmq.client.links import MAX_WAITING, MAX_WAITING_BYTES, Pending
 from trizmq.errors import DeadlineExceeded, LocalProtocolError, Overloaded, Unreachable
 from trizmq.messages import Response as Outcome
 from trizmq.retries import RetryBudget

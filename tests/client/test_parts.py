@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trizmq.client.links import MAX_BYTES
+from trizmq.client.parts import MAX_BYTES
 from trizmq.errors import RemoteProtocolError
 from trizmq.wire.items import Cancel, Goaway, Part, Response
 

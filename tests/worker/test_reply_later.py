@@ -15,7 +15,7 @@ import trizmq
 from trizmq.app.application import App
 from trizmq.calls import Work
 from trizmq.testing import open_app
-from trizmq.wire.items import Call
+from trizmq.wire.items import DEFAULT_TAKES, Call, Takes
 from trizmq.worker.runner import LocalWorker
 
 if TYPE_CHECKING:
@@ -63,18 +63,24 @@ def bench(plugin: Any) -> Callable[..., Any]:
             made.taken.append(request.reply_later())
             return await handler(request, made)
 
-        def finish(flight: Work, response: trizmq.Response | None) -> None:
-            flight.ended = True
-            log.append(response and (response.status, response.body))
+        class Sink:
+            def finish(self, flight: Work, response: trizmq.Response | None) -> None:
+                flight.ended = True
+                log.append(response and (response.status, response.body))
 
-        worker = LocalWorker[Work](
-            App([plugin(routes)]),
-            capacity=1,
-            finish=finish,
-            part=lambda flight, data: log.append(data),
-            flush=lambda: log.append("flush"),
-            access_log=access_log,
-        )
+            def begin(self, flight: Work, head: trizmq.Response) -> None:
+                raise NotImplementedError
+
+            def part(self, flight: Work, body: bytes) -> None:
+                log.append(body)
+
+            def takes(self, flight: Work) -> Takes:
+                return DEFAULT_TAKES
+
+            def act(self) -> None:
+                log.append("flush")
+
+        worker = LocalWorker[Work](App([plugin(routes)]), Sink(), capacity=1, access_log=access_log)
         made = Bench(worker, log)
         async with trio.open_nursery() as nursery:
             await nursery.start(worker.run)

@@ -116,6 +116,8 @@ class App:
             response = answer_failure(error, request, "no")
         # RFC 9110, section 9.3.2: "the server MUST NOT send content in the response".
         if request.method == "HEAD" and response is not None:
+            if response.stream is not None:
+                await response.stream.aclose()
             return _without_body(response)
         return response
 
@@ -134,6 +136,8 @@ class App:
             if isinstance(outcome, BaseException):
                 raise outcome
             response = complete(_write_late(outcome), request, "maybe")
+            if response.stream is not None:
+                raise TypeError("a late response cannot be a stream")
         except BaseException as error:  # as in `handle`
             response = answer_failure(error, request, "maybe")
         return _without_body(response) if request.method == "HEAD" else response

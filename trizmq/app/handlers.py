@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import trio
 
-from ..messages import Request, Response
+from ..messages import Headers, Request, Response
 from .arguments import compile_arguments, refusal
 from .failures import answer_failure, complete
 from .hints import returns_nothing, underlying
 from .results import check_response, result_writer
+from .streams import Stream, Threaded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,6 +71,8 @@ def compile_endpoint(
             if request.later is not None:
                 return _no_response_yet(result)
             response = write(result)
+            if response.stream is not None:
+                return await _begun(response, at_once=response is result)
             # A Response may be a `problem`; usually it is not a Response.
             return complete(response, request, "maybe") if response is result else response
         except BaseException as error:  # answer_failure re-raises the ones that must pass
@@ -105,9 +108,21 @@ async def _refusal(verdict: Any) -> Response | None:
     answer = await verdict if inspect.isawaitable(verdict) else verdict
     if answer is None:
         return None
-    if isinstance(answer, Response):
+    if isinstance(answer, Response) and answer.stream is None:
         return check_response(answer)
-    raise TypeError(f"a precondition returns a Response or None, not {answer!r}")
+    raise TypeError(f"a precondition returns a Response with a body or None, not {answer!r}")
+
+
+async def _begun(response: Response, *, at_once: bool) -> Response:
+    """Return ``response`` with a `Stream`, which has its first part unless ``at_once``.
+
+    An error before the first part is the error of the handler, and so an ordinary response.
+    """
+    stream = Stream(response.stream)
+    headers = Headers(response.headers)
+    if not at_once:
+        headers.setdefault("content-type", await stream.begin())
+    return Response(response.status, headers, stream=stream)
 
 
 def _callable(
@@ -115,9 +130,11 @@ def _callable(
 ) -> tuple[Callable[..., Any], bool]:
     # A decorator may wrap the coroutine function in a plain one, or the reverse.
     forms = (route.handler, underlying(route.handler))
-    if any(inspect.isasyncgenfunction(form) or inspect.isgeneratorfunction(form) for form in forms):
-        raise refusal(route, "a handler with `yield` is not supported")
     handler = _with_names(route.handler, by_name) if by_name else route.handler
+    if any(inspect.isasyncgenfunction(form) for form in forms):
+        return handler, False
+    if any(inspect.isgeneratorfunction(form) for form in forms):
+        return lambda *values: Threaded(threads, handler(*values)), False
     if any(inspect.iscoroutinefunction(form) for form in forms):
         return handler, True
     if route.inline:

@@ -8,6 +8,7 @@ from .. import json_codec, name_rules
 from ..errors import HTTPError
 from ..json_codec import plain_bytes
 from ..messages import OCTETS, Headers, Response
+from .streams import is_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +21,8 @@ def to_response(value: object) -> Response:
 
     A `Response` is returned as it is, ``bytes`` are sent as octets, and a tuple is
     ``(status, value)``. Anything else becomes JSON if msgspec can encode it: Structs,
-    dataclasses, dates, UUIDs, enums, sets. A JSON response has no ``content-type``, which means
-    JSON and saves bytes.
+    dataclasses, dates, UUIDs, enums, sets. An async iterable is a stream. A JSON
+    response has no ``content-type``, which means JSON and saves bytes.
 
     Raises:
       TypeError, ValueError: if it cannot be converted, which is a bug in the handler.
@@ -56,7 +57,7 @@ def result_writer(*, returns_nothing: bool) -> Callable[[object], Response]:
             raise HTTPError(404)
         kind = type(value)
         if kind is not plain:
-            if kind is tuple or isinstance(value, bytes) or _is_response(value):
+            if kind is tuple or isinstance(value, bytes) or _is_response(value) or is_stream(kind):
                 return to_response(value)
             plain = kind
         return Response(200, body=json_codec.encode(value))
@@ -84,11 +85,21 @@ def check_response(response: Response) -> Response:
         raise ValueError(f"a status must be an int from 100 to 599, not {status!r}")
     if not isinstance(body, bytes):
         raise TypeError(f"a Response's body is bytes, not {type(body).__name__}")
+    if response.stream is not None:
+        _check_stream(response)
     if type(body) is not bytes:
         response.body = plain_bytes(body)
     if not name_rules.are_fields_normal(response.headers):
         response.headers = Headers(name_rules.check_fields(response.headers.items()))
     return response
+
+
+def _check_stream(response: Response) -> None:
+    if response.body:
+        raise TypeError("a Response has a body or a stream, not both")
+    if not is_stream(type(response.stream)):
+        kind = type(response.stream).__name__
+        raise TypeError(f"a Response's stream is an async iterable, not {kind}")
 
 
 def _with_status(pair: tuple[Any, ...]) -> Response:
@@ -103,4 +114,6 @@ def _with_status(pair: tuple[Any, ...]) -> Response:
 def _with_body(status: int, value: object) -> Response:
     if isinstance(value, bytes):
         return Response(status, Headers({"content-type": OCTETS}), plain_bytes(value))
+    if is_stream(type(value)):
+        return Response(status, stream=value)
     return Response(status, body=b"" if value is None else json_codec.encode(value))

@@ -89,7 +89,9 @@ class Acceptance:
             if target.startswith(path):  # else the name is escaped, or the path ends
                 peer.service_path, peer.service_name = path, name
         flight.service = dispatcher.services.get(name) or Service(name)
-        flight.deadline = now + min(flight.ttl / 1000, self._max_ttl)
+        # A stream may last as long as its caller wants: it takes no room while nothing is read.
+        ttl = flight.ttl / 1000
+        flight.deadline = now + (ttl if flight.window else min(ttl, self._max_ttl))
         flight.deadline -= flight.connection.lag.of(flight.sent_at, now)
         dispatcher.open(flight)
         outcome = self._why_not(flight, thorough=thorough)

@@ -11,6 +11,7 @@ from ..wire.items import (
     VERSION,
     Credit,
     Goaway,
+    Head,
     Heartbeat,
     Hello,
     Part,
@@ -74,10 +75,11 @@ class Backend(Sessions):
         context: Context,
         dispatcher: Dispatcher,
         respond: Callable[[Flight, Outcome], None],
+        begin: Callable[[Flight, Outcome], None],
         guard: Guard,
         refused: RefusedWorkers,
     ) -> None:
-        super().__init__(context, dispatcher, respond)
+        super().__init__(context, dispatcher, respond, begin)
         self._guard = guard
         self._refused = refused
         self._hello = Hello(
@@ -113,6 +115,8 @@ class Backend(Sessions):
                         self._end(worker, token, item)
                     case Part(id=token, body=body):
                         self._part(worker, token, body)
+                    case Head(id=token):
+                        self._head(worker, token, item)
                     case Goaway("draining"):
                         self._dispatcher.retire(worker)
                         self.outbox.say(address, item)  # no call follows it
@@ -128,7 +132,7 @@ class Backend(Sessions):
 
     def _survive(self, worker: RemotePort, item: Item, error: Exception) -> None:
         """End the call that ``item`` belongs to, after ``error``."""
-        token = item.id if isinstance(item, Response | Part) else 0
+        token = item.id if isinstance(item, Response | Part | Head) else 0
         flight = worker.flights.get(token)
         if flight is None:
             self._guard.note(error)
@@ -181,6 +185,13 @@ class Backend(Sessions):
             self._counters.forged += 1
         else:
             self.finish(flight, item)
+
+    def _head(self, worker: RemotePort, token: int, item: Head) -> None:
+        flight = worker.flights.get(token)
+        if flight is None:
+            self._counters.forged += 1
+        else:
+            self.begin(flight, item)
 
     def _part(self, worker: RemotePort, token: int, body: Body) -> None:
         flight = worker.flights.get(token)

@@ -99,6 +99,7 @@ class Flight(Queued):
       is_measured: whether the time that its worker takes counts for the service's estimate.
       held: the bytes of its body; 0 when they no longer count.
       parts: the number of parts sent to the client; ``sent``: the number of bytes.
+      has_begun: whether the head of a stream was sent to the client.
       gathered: frames of parts that are kept until the response ends.
 
     """
@@ -127,6 +128,7 @@ class Flight(Queued):
         self.held = 0
         self.parts = 0
         self.sent = 0
+        self.has_begun = False
         self.gathered: list[bytes] = []
         self._state = _OPEN
 
@@ -149,7 +151,7 @@ class Flight(Queued):
     def may_be_repeated(self) -> bool:
         """Whether another worker may get it: it is idempotent, and no part was sent."""
         is_idempotent = self.method in IDEMPOTENT_METHODS or "idempotency-key" in self.headers
-        return is_idempotent and not self.parts
+        return is_idempotent and not self.parts and not self.has_begun
 
     @property
     def queue(self) -> RequestQueue[Flight]:

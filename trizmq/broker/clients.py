@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final, final
 
 from ..name_rules import label
-from ..wire.items import MAX_BODY_FRAMES, Part, Response, frames_of
+from ..wire.items import MAX_BODY_FRAMES, Head, Part, Response, frames_of
 from .queues import Connection
 
 if TYPE_CHECKING:
@@ -61,6 +61,10 @@ class Peer(ABC):
         """Whether it does not read its responses."""
         return False
 
+    def head(self, flight: Any, status: int, headers: dict[str, str]) -> None:
+        """Send the beginning of a streamed response to a call with a window."""
+        raise NotImplementedError  # no other dialect's calls have a window
+
     @abstractmethod
     def part(self, flight: Any, body: Body) -> str | None:
         """Send or keep a part of a response; return what is wrong with its size, or None."""
@@ -101,10 +105,14 @@ class NativePeer(Peer):
         slow = self._outbox.slow
         return bool(slow) and self.address in slow
 
+    def head(self, flight: Any, status: int, headers: dict[str, str]) -> None:
+        self.spoken_to = True
+        self._outbox.say(self.address, Head(flight.id, status, headers))
+
     def part(self, flight: Any, body: Body) -> str | None:
         size = sum(map(len, frames_of(body)))
-        # Our clients gather the parts, so the limit applies to all of them together.
-        if size + flight.sent > self.takes.body_bytes:
+        # Without a window the client gathers the parts: the limit applies to all of them.
+        if size + (0 if flight.window else flight.sent) > self.takes.body_bytes:
             return f"its parts are larger than {self.takes.body_bytes} bytes"
         self.spoken_to = True
         self._outbox.say(self.address, Part(flight.id, flight.parts, body))
@@ -176,8 +184,15 @@ class LocalPeer(Peer):
         self.is_checked = False
         self._outbox = outbox
 
+    def head(self, flight: Any, status: int, headers: dict[str, str]) -> None:
+        self._outbox.answered.append((self, Head(flight.id, status, headers)))
+
     def part(self, flight: Any, body: Body) -> str | None:
-        return _gather(flight, body, self.takes.body_bytes)
+        if not flight.window:
+            return _gather(flight, body, self.takes.body_bytes)
+        self._outbox.answered.append((self, Part(flight.id, flight.parts, body)))
+        flight.parts += 1
+        return None
 
     def end(self, item: Response, return_path: ReturnPath | None) -> None:
         self._outbox.answered.append((self, item))

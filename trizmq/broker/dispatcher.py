@@ -196,6 +196,7 @@ class Dispatcher:
         the first worker until it has released it.
         """
         call = Call(flight.id, 0, flight.method, flight.target, flight.headers, flight.body)
+        call.window = flight.window
         again = Flight(flight.peer, call, flight.deadline, flight.service, flight.return_path)
         again.principal = flight.principal
         again.attempts, again.deaths = flight.attempts, flight.deaths
@@ -259,6 +260,17 @@ class Dispatcher:
         self._feed(worker)
         if service is not None:
             self._suspects.seek(service, self.now)
+
+    def begin(self, flight: Flight, response: Outcome) -> None:
+        """Send the head of a streamed response to the caller."""
+        if outcome := self.replies.begin(flight, response):
+            self._counters.lost += 1
+            self.stop(flight, outcome)
+
+    def grant(self, flight: Flight, more: int) -> None:
+        """Let the worker of a streamed response send ``more`` further bytes."""
+        if flight.has_worker and flight.worker is not None:
+            flight.worker.grant(flight, more)
 
     def part(self, flight: Flight, body: Body) -> None:
         """Send a part of a response, or keep it if the client's dialect has no parts."""

@@ -9,11 +9,11 @@ from ..limits import Limits
 from . import mmi, statuses
 from .acceptance import Acceptance
 from .backend import Backend
-from .clients import LocalPeer
 from .dispatcher import Dispatcher
 from .frontend import Frontend
 from .gate import Gate
 from .guard import Guard
+from .local_frontend import LocalFrontend
 from .outbox import Context
 from .ports import LocalPort
 from .sessions import RefusedWorkers
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .. import messages
     from ..hook_values import AdmittedCall, Verdict
-    from ..wire.items import Body, Call
+    from ..wire.items import Body
     from .calls import Flight
     from .outbox import Counters, Outbox
     from .ports import RemotePort
@@ -39,7 +39,7 @@ class Broker:
 
     Never waits or raises. The broker reaches its clients and workers through ports, which can be
     added and removed: a `Frontend` for each socket for clients, a `Backend` for each socket for
-    workers, a `LocalPort` for a worker and a `LocalPeer` for a client in the same process. The
+    workers, a `LocalPort` for a worker and the `LocalFrontend` for clients in the same process. The
     `Acceptance` accepts or refuses their calls, and the `Dispatcher` gives these to workers.
 
     Args:
@@ -66,18 +66,20 @@ class Broker:
         self.frontends: list[Frontend] = []
         self.backends: list[Backend] = []
         self._local_workers: list[Worker] = []
-        self._local_clients: list[LocalPeer] = []
         self._dispatcher = dispatcher = Dispatcher(context)
         self._guard = Guard(context, dispatcher)
         self.refused_workers = RefusedWorkers(context)
         self._respond = dispatcher.succeed
+        self._begin = dispatcher.begin
         gate = Gate(admit, admit_reply, context.counters, dispatcher, self._worker_named)
         if admit_reply is not None:
             self._respond = gate.respond
+            self._begin = gate.begin
         asked = gate if admit is not None else None
         self._acceptance = Acceptance(
             context, dispatcher, asked, self._answer_mmi, waits=accepts_workers
         )
+        self.local = LocalFrontend(context, self._acceptance, dispatcher, self._guard)
 
     def take_outbox(self) -> Outbox:
         """Return what the driver should do in addition to sending, and empty the outbox."""
@@ -111,7 +113,7 @@ class Broker:
     @property
     def clients(self) -> int:
         """The number of clients: native ones, local ones, and others with calls in flight."""
-        return sum(port.clients.count for port in self.frontends) + len(self._local_clients)
+        return sum(port.clients.count for port in self.frontends) + len(self.local.clients)
 
     @property
     def in_flight(self) -> int:
@@ -137,7 +139,9 @@ class Broker:
     def add_backend(self) -> Backend:
         """Return a new port for the workers at one socket."""
         refused = self.refused_workers
-        port = Backend(self.context, self._dispatcher, self._respond, self._guard, refused)
+        port = Backend(
+            self.context, self._dispatcher, self._respond, self._begin, self._guard, refused
+        )
         self.backends.append(port)
         return port
 
@@ -190,6 +194,15 @@ class Broker:
                 flight.gathered.clear()  # the parts before the failure
             self._respond(flight, response)
 
+    def begin(self, flight: Flight, head: messages.Response, now: float) -> None:
+        """Start a streamed response of this process's worker; ``head`` has no body."""
+        self._dispatcher.now = now
+        try:
+            if not flight.ended and flight.window:
+                self._begin(flight, head)
+        except Exception as error:
+            self._guard.end_flight(flight, error)
+
     def part(self, flight: Flight, body: Body, now: float) -> None:
         """Send a part of a response from the worker of this process."""
         self._dispatcher.now = now
@@ -197,33 +210,6 @@ class Broker:
             self._dispatcher.part(flight, body)
         except Exception as error:
             self._guard.end_flight(flight, error)
-
-    def add_client(self, instance: str) -> LocalPeer:
-        """Return a new client in this process; ``instance``: the prefix of its request ids."""
-        peer = LocalPeer(self.context.outbox, instance, self.limits.takes)
-        self._local_clients.append(peer)
-        return peer
-
-    def remove_client(self, peer: LocalPeer, now: float) -> None:
-        """Remove a client in this process, and cancel its calls."""
-        self._dispatcher.now = now
-        for flight in list(peer.flights.values()):
-            self._dispatcher.give_up(flight)
-        self._local_clients.remove(peer)
-
-    def submit(self, peer: LocalPeer, call: Call, now: float) -> None:
-        """Handle a call of a client in this process; its response goes to the outbox."""
-        try:
-            self._acceptance.take(peer, call, None, now, thorough=True)
-        except Exception as error:
-            self._guard.end_item(peer, call, None, error)
-
-    def cancel(self, peer: LocalPeer, call_id: int, now: float) -> None:
-        """Cancel a call of a client in this process, if it has not ended."""
-        self._dispatcher.now = now
-        flight = peer.flights.get(call_id)
-        if flight is not None:
-            self._dispatcher.give_up(flight)
 
     def expect(self, services: Iterable[str], public: Collection[str] = ()) -> None:
         """Let calls of ``services`` wait for a worker, as if one had offered these before.
@@ -304,7 +290,7 @@ class Broker:
         self._dispatcher.now = now
         for port in self.frontends:
             port.give_up_all()
-        for peer in self._local_clients:
+        for peer in self.local.clients:
             self._dispatcher.give_up_all_of(peer)
 
     def say_goodbye(self, now: float) -> None:

@@ -11,7 +11,7 @@ from ..deadlines import NEVER
 from ..hook_values import Event
 from ..messages import problem
 from ..pulse import Pulse
-from ..wire.items import VERSION, Call, Cancel, Goaway, Heartbeat, Hello, Response
+from ..wire.items import VERSION, Call, Cancel, Credit, Goaway, Heartbeat, Hello, Response
 from . import statuses
 from .absence import Absence
 from .clients import Clients, NativePeer
@@ -104,6 +104,12 @@ class Frontend:
                 flight = peer.flights.get(call_id)
                 if flight is not None:  # else it has just ended
                     self._dispatcher.give_up(flight)
+            case Credit(id=call_id, more=more):
+                flight = peer.flights.get(call_id)
+                if flight is not None and not (flight.window and more > 0):
+                    self._counters.unexpected += 1
+                elif flight is not None:  # else its end is in transit
+                    self._dispatcher.grant(flight, more)
             case Hello():
                 self.outbox.say(peer.address, self._hello)  # the first may have been lost
             case Heartbeat():

@@ -64,9 +64,29 @@ class Gate:
         self._end(flight, verdict)
         return False
 
+    def begin(self, flight: Flight, response: Response) -> None:
+        """Start a stream with ``response``, its head, unless a hook decides otherwise.
+
+        No hook is called at the end of the stream.
+        """
+        assert self._admit_reply is not None
+        verdict = self._admit_reply(_view(flight, response))
+        if isinstance(verdict, Reject | Discard):
+            self._end(flight, verdict)
+        elif isinstance(verdict, SendTo):
+            self._send_again(flight, verdict)
+        else:
+            self._dispatcher.begin(flight, response)
+            return
+        if flight.has_worker and flight.worker is not None:
+            flight.worker.cancel(flight)
+
     def respond(self, flight: Flight, response: Response) -> None:
         """End a call with its worker's response, or as a hook decides."""
         assert self._admit_reply is not None
+        if flight.has_begun:
+            self._dispatcher.succeed(flight, response)
+            return
         verdict = self._admit_reply(_view(flight, response))
         match verdict:
             case Reject() | Discard():

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..errors import RemoteProtocolError
     from ..hook_values import Event
     from ..transport.face import Router
-    from ..wire.items import Call, Response
+    from ..wire.items import Call, Head, Part, Response, Takes
     from .calls import Flight
     from .clients import LocalPeer
     from .engine import Broker
@@ -43,6 +43,7 @@ class LocalWorker(Protocol):
     async def run(self, *, task_status: trio.TaskStatus[None] = ...) -> None: ...
     def start(self, flights: Sequence[Any]) -> None: ...
     def stop(self, flights: Sequence[Any]) -> None: ...
+    def grant(self, flight: Any, more: int) -> None: ...
 
 
 @final
@@ -70,7 +71,7 @@ class BrokerLoop:
         self._clock = trio.lowlevel.current_clock().current_time
         self._now = self._clock()
         self._next_complaint = 0.0
-        self._clients: dict[object, Callable[[Response], None]] = {}
+        self._clients: dict[object, Callable[[Response | Head | Part], None]] = {}
 
     # -- sockets -----------------------------------------------------------------------
 
@@ -146,9 +147,17 @@ class BrokerLoop:
         now = self._clock() if flight.is_measured else self._now
         self.broker.finish(flight, response, now)
 
+    def begin(self, flight: Flight, head: messages.Response) -> None:
+        """Take the head of a streamed response from the worker of this process."""
+        self.broker.begin(flight, head, self._now)
+
     def part(self, flight: Flight, body: bytes) -> None:
         """Handle a part of a response of the worker of this process."""
         self.broker.part(flight, body, self._now)
+
+    def takes(self, flight: Flight) -> Takes:
+        """Return the size limits of the client that made the call."""
+        return flight.peer.takes
 
     async def drain(self, grace: float) -> None:
         """Refuse new calls; return when the running ones have ended or were cancelled.
@@ -219,31 +228,38 @@ class BrokerLoop:
 
     # -- clients in this process -------------------------------------------------------
 
-    def add_client(self, instance: str, receive: Callable[[Response], None]) -> LocalPeer:
-        """Return a new client in this process; ``receive`` is called with each response."""
-        peer = self.broker.add_client(instance)
+    def add_client(
+        self, instance: str, receive: Callable[[Response | Head | Part], None]
+    ) -> LocalPeer:
+        """Return a new client in this process; ``receive`` is called with each item for it."""
+        peer = self.broker.local.add(instance)
         self._clients[peer] = receive
         return peer
 
     def remove_client(self, peer: LocalPeer) -> None:
         """Remove a client in this process, and cancel its calls."""
         del self._clients[peer]
-        self.broker.remove_client(peer, trio.current_time())
+        self.broker.local.remove(peer, trio.current_time())
         self.act()
 
     def submit(self, peer: LocalPeer, calls: Sequence[Call], now: float) -> None:
         """Handle calls of a client in this process."""
         for call in calls:
-            self.broker.submit(peer, call, now)
+            self.broker.local.submit(peer, call, now)
         self.act()
 
     def cancel(self, peer: LocalPeer, call_ids: Sequence[int]) -> None:
         """Cancel calls of a client in this process."""
         for call_id in call_ids:
-            self.broker.cancel(peer, call_id, trio.current_time())
+            self.broker.local.cancel(peer, call_id, trio.current_time())
         self.act()
 
-    # -- acting on the outbox ----------------------------------------------------------
+    def grant(self, peer: LocalPeer, call_id: int, more: int) -> None:
+        """Accept ``more`` further bytes of a streamed response to a client in this process."""
+        self.broker.local.grant(peer, call_id, more, trio.current_time())
+        self.act()
+
+    # -- doing -------------------------------------------------------------------------
 
     def act(self) -> None:
         """Empty the outboxes; repeat this, because doing so may fill them again."""
@@ -273,6 +289,8 @@ class BrokerLoop:
                 self.local.start(outbox.started)
             if outbox.stopped:
                 self.local.stop(outbox.stopped)
+            for flight, more in outbox.granted:
+                self.local.grant(flight, more)
         for peer, item in outbox.answered:
             if peer in self._clients:
                 self._clients[peer](item)

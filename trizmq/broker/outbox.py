@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from ..hook_values import Event
     from ..limits import Limits
-    from ..wire.items import Item, Response
+    from ..wire.items import Head, Item, Part, Response
 
 __all__ = ["Context", "Counters", "Outbox", "SocketOutbox"]
 
@@ -65,6 +65,7 @@ class Outbox:
       started: calls to start at the worker in this process; it must call `Broker.finish` once
         for each.
       stopped: calls to stop there, because they have ended. (`Broker.finish` is still due.)
+      granted: calls there with further bytes that their streamed responses may send.
       answered: responses to clients in this process, with the `LocalPeer` of each.
       events: events for observers.
       faults: exceptions that were caught, for the log.
@@ -73,20 +74,30 @@ class Outbox:
 
     started: list[Any] = field(default_factory=list)  # of `calls.Flight`, which imports this
     stopped: list[Any] = field(default_factory=list)
-    answered: list[tuple[object, Response]] = field(default_factory=list)
+    granted: list[tuple[Any, int]] = field(default_factory=list)
+    answered: list[tuple[object, Response | Head | Part]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     faults: list[Exception] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.started or self.stopped or self.answered or self.events or self.faults)
+        return not (
+            self.started
+            or self.stopped
+            or self.answered
+            or self.events
+            or self.faults
+            or self.granted
+        )
 
     def take(self) -> Outbox:
         """Return the contents, and empty the outbox."""
-        taken = Outbox(self.started, self.stopped, self.answered, self.events, self.faults)
-        self.started, self.stopped, self.answered = [], [], []
-        self.events, self.faults = [], []
+        taken = Outbox(
+            self.started, self.stopped, self.granted, self.answered, self.events, self.faults
+        )
+        self.started, self.stopped, self.granted = [], [], []
+        self.answered, self.events, self.faults = [], [], []
         return taken
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, final
 
 from ..wire import mdp
-from ..wire.items import Call, Cancel, Goaway, Heartbeat, frames_of
+from ..wire.items import Call, Cancel, Credit, Goaway, Heartbeat, frames_of
 from ..wire.mdp import MDP
 from .workers import Worker
 
@@ -39,6 +39,9 @@ class LocalPort(Worker):
 
     def cancel(self, flight: Flight) -> None:
         self._outbox.stopped.append(flight)
+
+    def grant(self, flight: Flight, more: int) -> None:
+        self._outbox.granted.append((flight, more))
 
     def beat(self) -> None:
         pass
@@ -102,12 +105,17 @@ class NativePort(RemotePort):
             flight.principal,
             flight.request_id,
             int(now * 1000),
+            flight.window,
         )
         self._outbox.say(self.address, item)
 
     def cancel(self, flight: Flight) -> None:
         assert isinstance(flight.token, int)
         self._outbox.say(self.address, Cancel(flight.token))
+
+    def grant(self, flight: Flight, more: int) -> None:
+        assert isinstance(flight.token, int)
+        self._outbox.say(self.address, Credit(flight.token, more))
 
     def beat(self) -> None:
         self._outbox.say(self.address, Heartbeat())
@@ -168,6 +176,9 @@ class MDPPort(RemotePort):
 
     def cancel(self, flight: Flight) -> None:
         pass  # MDP has no command for it
+
+    def grant(self, flight: Flight, more: int) -> None:
+        pass  # nor for this: the client ends a stream that exceeds its window
 
     def beat(self) -> None:
         self._say(mdp.Heartbeat())

@@ -20,7 +20,7 @@ from .outbox import SocketOutbox
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from ..wire.items import Item
+    from ..wire.items import Head, Item
     from ..wire.return_path import ReturnPath
     from .calls import Flight
     from .dispatcher import Dispatcher
@@ -34,7 +34,8 @@ __all__ = ["RefusedWorkers", "Sessions"]
 class Sessions:
     """A session for each worker at one socket; `Backend` handles the workers' messages.
 
-    ``respond`` ends a call with its worker's response, or as a hook decides.
+    ``respond`` ends a call with its worker's response, and ``begin`` starts a stream with the
+    worker's head, unless a hook decides otherwise.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Sessions:
         context: Context,
         dispatcher: Dispatcher,
         respond: Callable[[Flight, Outcome], None],
+        begin: Callable[[Flight, Outcome], None],
     ) -> None:
         self.outbox = SocketOutbox()
         self.workers: dict[bytes, RemotePort] = {}
@@ -51,6 +53,7 @@ class Sessions:
         self._counters = context.counters
         self._dispatcher = dispatcher
         self._respond = respond
+        self._begin = begin
         self._takes = context.limits.takes
 
     def message_bytes(self, address: bytes) -> int:
@@ -82,6 +85,19 @@ class Sessions:
         else:
             self._end_with(flight, item)
         self._dispatcher.release(flight, was_stopped=item.stopped)
+
+    def begin(self, flight: Flight, item: Head) -> None:
+        """Begin a streamed response with the head that the worker has sent."""
+        if not flight.ended and flight.window and not flight.has_begun:
+            try:
+                fields = _checked(item.status, item.headers)
+            except LocalProtocolError as error:
+                self._counters.lost += 1
+                detail = f"the worker answered with {error}"
+                outcome = statuses.refusal(flight, 502, detail, executed="maybe")
+                self._dispatcher.stop(flight, outcome)
+            else:
+                self._begin(flight, Outcome(item.status, fields))
 
     def _end_with(self, flight: Flight, item: Response) -> None:
         status = item.status

@@ -150,6 +150,18 @@ class Replies:
             self._note_oversize(flight, oversize)
             self.answer(flight, refusal(flight, 500, oversize, executed="maybe"))
 
+    def begin(self, flight: Flight, response: Outcome) -> Outcome | None:
+        """Send the head of a stream; return the outcome of the call if that is impossible."""
+        if flight.peer.is_slow:
+            return unread(flight)
+        oversize = find_oversize_response(response, 0, flight.peer.takes)
+        if oversize is not None:
+            self._note_oversize(flight, oversize)
+            return refusal(flight, 500, oversize, executed="maybe")
+        flight.has_begun = True
+        flight.peer.head(flight, response.status, response.headers)
+        return None
+
     def part(self, flight: Flight, body: Body) -> Outcome | None:
         """Send a part of a response; return the outcome of the call if that fails, or None."""
         if flight.peer.is_slow:
@@ -188,7 +200,7 @@ class Replies:
     def _find_oversize(self, flight: Flight, response: Outcome) -> str | None:
         gathered = flight.gathered
         if gathered or flight.sent or len(response.body) > MIN_BODY_BYTES or response.headers:
-            sent = flight.sent + sum(map(len, gathered))
+            sent = sum(map(len, gathered)) + (0 if flight.window else flight.sent)
             return find_oversize_response(response, sent, flight.peer.takes)
         return None
 

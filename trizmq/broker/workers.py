@@ -88,6 +88,10 @@ class Worker(ABC):
         """Stop a call that has ended for its caller, if the dialect has a command for that."""
 
     @abstractmethod
+    def grant(self, flight: Any, more: int) -> None:
+        """Let it send ``more`` further bytes of a streamed response, if the dialect can."""
+
+    @abstractmethod
     def beat(self) -> None:
         """Send a heartbeat."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -13,97 +12,28 @@ from ..deadlines import Deadlines
 from ..errors import DeadlineExceeded, Overloaded, RemoteProtocolError, Unreachable
 from ..headers import add_lower_case, no_headers
 from ..retries import RetryBudget
-from ..wire.items import Call, Cancel, Part, Response, frames_of
-from .links import LinkState, Parts
+from ..wire.items import Call, Cancel, Head, Part, Response, frames_of
+from .links import LinkState, WaitingCalls
+from .parts import Parts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ..errors import LocalProtocolError, TrizmqError
     from ..wire.items import Body, Item
     from .brokers import Links
     from .links import Link, Pending
+    from .parts import Inflow
 
 __all__ = [
-    "MAX_WAITING",
-    "MAX_WAITING_BYTES",
     "REFUSALS",
     "Calls",
     "ClientOutbox",
-    "WaitingCalls",
 ]
-
-#: The maximum number of waiting calls, and the maximum size of all their bodies.
-MAX_WAITING: Final = 10_000
-MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
 
 # Names in this module, which compiled code finds faster than a lookup for each call.
 _RESPONSE: Final = messages.Response
 _fields: Final[Any] = msgspec.structs.astuple
 _no_headers: Final = no_headers
 _add_lower_case: Final = add_lower_case
-
-
-@final
-class WaitingCalls:
-    """A queue of calls in order of arrival, which a call can leave from any position."""
-
-    def __init__(self) -> None:
-        # An OrderedDict finds its first item immediately, however many have left before it.
-        self._calls: OrderedDict[Pending, None] = OrderedDict()
-        self.bytes = 0
-
-    @property
-    def count(self) -> int:
-        """The number of waiting calls."""
-        return len(self._calls)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether no more new calls are accepted; calls that waited before may return."""
-        return len(self._calls) >= MAX_WAITING
-
-    @property
-    def is_heavy(self) -> bool:
-        """Whether no more new calls are accepted while there is no broker."""
-        return self.bytes > MAX_WAITING_BYTES
-
-    def push(self, pending: Pending) -> None:
-        """Append ``pending``."""
-        self._calls[pending] = None
-        self.bytes += _body_size(pending)
-
-    def put_back(self, pendings: Sequence[Pending]) -> None:
-        """Put calls that were sent, in order, before those that were not."""
-        for pending in reversed(pendings):
-            self.push(pending)
-            self._calls.move_to_end(pending, last=False)
-
-    def pop(self) -> Pending:
-        """Remove and return the first call."""
-        pending, _ = self._calls.popitem(last=False)
-        self.bytes -= _body_size(pending)
-        return pending
-
-    def has(self, pending: Pending) -> bool:
-        """Return whether ``pending`` is waiting here."""
-        return pending in self._calls
-
-    def leave(self, pending: Pending) -> bool:
-        """Remove ``pending``; return whether it was here."""
-        if pending not in self._calls:
-            return False
-        del self._calls[pending]
-        self.bytes -= _body_size(pending)
-        return True
-
-    def all(self) -> list[Pending]:
-        """Return all waiting calls."""
-        return list(self._calls)
-
-
-def _body_size(pending: Pending) -> int:
-    return sum(map(len, frames_of(pending.body)))
 
 
 @final
@@ -117,6 +47,8 @@ class ClientOutbox:
     reopen: list[Link] = field(default_factory=list)
     #: Removed links, whose connection must end after their ``outgoing`` was sent.
     left: list[Link] = field(default_factory=list)
+    #: Streams with something to read: wake their readers.
+    readable: list[Inflow] = field(default_factory=list)
     #: Exceptions that were caught, to be logged.
     faults: list[Exception] = field(default_factory=list)
 
@@ -140,6 +72,8 @@ class Calls:
         self.late = 0
         #: Calls with an outcome that has not been reported to the driver.
         self.ended: list[Pending] = []
+        #: Streams with something to read that was not reported to the driver.
+        self.readable: list[Inflow] = []
         #: The reason for the last refusal.
         self.refusal = ""
         self._links = links
@@ -176,7 +110,7 @@ class Calls:
             return
         self.budget.succeed()
         whole = body if type(body) is bytes else b"".join(frames_of(body))
-        if status < 400 and (parts or pending.parts is not None):
+        if pending.stream is None and status < 400 and (parts or pending.parts is not None):
             try:
                 whole = (pending.parts or Parts()).before(whole, parts)
             except RemoteProtocolError as error:
@@ -185,7 +119,11 @@ class Calls:
         fields = _no_headers()
         if headers:
             _add_lower_case(fields, headers)
-        self.end(pending, _RESPONSE(status, fields, whole))
+        response = _RESPONSE(status, fields, whole)
+        if pending.stream is None:
+            self.end(pending, response)
+        else:
+            self.end(pending, pending.stream.finish(response, parts))
 
     def gather(self, link: Link, item: Part) -> None:
         """Process a part of a response."""
@@ -193,13 +131,35 @@ class Calls:
         if pending is None:
             self.late += 1
             return
-        if pending.parts is None:
-            pending.parts = Parts()
         try:
+            if pending.stream is not None:
+                pending.stream.add(item.seq, item.body)
+                self.readable.append(pending.stream)
+                return
+            if pending.parts is None:
+                pending.parts = Parts()
             pending.parts.add(item.seq, item.body)
         except RemoteProtocolError as error:
             self.revoke(pending)
             self.end(pending, error)
+
+    def begin(self, link: Link, item: Head) -> None:
+        """Process the head of a streamed response."""
+        pending = link.in_flight.get(item.id)
+        if pending is None or pending.stream is None:
+            self.late += 1
+            return
+        fields = _no_headers()
+        _add_lower_case(fields, item.headers)
+        pending.stream.begin(item.status, fields)
+        self.readable.append(pending.stream)
+
+    def end_begun(self, link: Link) -> None:
+        """End the streams that have begun on a connection that has ended: parts may be lost."""
+        begun = [one for one in link.in_flight.values() if one.stream and one.stream.status]
+        for pending in begun:
+            lost = f"the connection to {link.endpoint} was lost during the stream"
+            self.end(pending, Unreachable(lost, executed="maybe"))
 
     def _wait_again(self, pending: Pending, link: Link) -> None:
         # It was in transit when the broker began to drain. No worker received it, so another broker
@@ -248,6 +208,8 @@ class Calls:
     def close(self, pending: Pending) -> None:
         """Remove a call that ends."""
         pending.ended = True
+        if pending.stream is not None:
+            pending.stream.has_ended = True
         if pending.link is not None:
             pending.link.in_flight.pop(pending.id, None)
         else:

@@ -41,5 +41,9 @@ class Carrier(ABC):
         """
 
     @abstractmethod
+    def grant(self, pending: Pending, more: int) -> None:
+        """Let the sender of a streamed response send ``more`` further bytes."""
+
+    @abstractmethod
     def cancel(self, pendings: Sequence[Pending]) -> None:
         """Give calls up; calls that have ended, or were not started, are not changed."""

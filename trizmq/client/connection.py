@@ -134,6 +134,11 @@ class Connection(Carrier):
         if not self._is_closed:
             self.act()
 
+    def grant(self, pending: Pending, more: int) -> None:
+        self.engine.grant(pending, more)
+        if not self._is_closed:
+            self._send_soon(pending)
+
     def _take(self, pending: Pending, now: float) -> None:
         if self._is_closed:
             raise trio.ClosedResourceError("this client was closed")
@@ -198,6 +203,8 @@ class Connection(Carrier):
                 self._send(link)
         for link in outbox.left:
             self._part(link)
+        for stream in outbox.readable:
+            stream.wake()
         for pending in outbox.ended:
             pending.tell()
         for error in outbox.faults:

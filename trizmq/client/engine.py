@@ -10,8 +10,9 @@ from ..wire.items import (
     DEFAULT_TAKES,
     MAX_IN_FLIGHT,
     VERSION,
-    Call,
+    Credit,
     Goaway,
+    Head,
     Heartbeat,
     Hello,
     Part,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["Client"]
 
 # Names in this module, which compiled code finds faster than a lookup for each call.
-_CALL: Final = Call
 _RESPONSE: Final = Response
 
 
@@ -81,6 +81,7 @@ class Client:
         """Return the actions to take besides sending, and clear them."""
         outbox, self._outbox = self._outbox, ClientOutbox()
         outbox.ended, self.calls.ended = self.calls.ended, outbox.ended
+        outbox.readable, self.calls.readable = self.calls.readable, outbox.readable
         for link in outbox.reopen:
             link.is_lost = False
         if self.links.leaving:
@@ -129,6 +130,13 @@ class Client:
             self.calls.close(pending)
             pending.let_go()
 
+    def grant(self, pending: Pending, more: int) -> None:
+        """Let the sender of a stream send ``more`` further bytes."""
+        link = pending.link
+        if link is not None and not pending.ended and link.state is not LinkState.CONNECTING:
+            link.outgoing.append(Credit(pending.id, more))
+            link.spoken_to = True
+
     def _send(self, pending: Pending, link: Link, now: float) -> None:
         # Ids are assigned on sending, so that they increase on each link, and a broker can report
         # with a single number which calls it has processed.
@@ -144,19 +152,7 @@ class Client:
         # (The deadline of a cancelled scope is minus infinity.)
         ttl = ceil(max(pending.deadline - now, 0.0) * 1000)
         self._began = self._began or now
-        link.outgoing.append(
-            _CALL(
-                pending.id,
-                ttl,
-                pending.method,
-                pending.target,
-                pending.headers,
-                pending.body,
-                None,
-                "",
-                int((now - self._began) * 1000),
-            )
-        )
+        link.outgoing.append(pending.to_item(ttl, int((now - self._began) * 1000)))
 
     def _send_waiting(self, now: float) -> None:
         while self._waiting.count:
@@ -208,6 +204,7 @@ class Client:
         if link.state is not LinkState.CONNECTING:
             link.state, link.heard_at = LinkState.CONNECTING, now
             link.note_ended()
+            self.calls.end_begun(link)
             self._recovery.take_unsent(link)
             link.outgoing.clear()
             self._send_waiting(now)
@@ -244,6 +241,8 @@ class Client:
                     self._leave(link, item, now)  # type: ignore[arg-type]
                 elif kind is Part:
                     self.calls.gather(link, item)  # type: ignore[arg-type]
+                elif kind is Head:
+                    self.calls.begin(link, item)  # type: ignore[arg-type]
                 elif kind is Heartbeat:
                     link.note_seen(item.seen)  # type: ignore[union-attr]
             except Exception as error:

@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, final
 
 from ..bounds import UNBOUNDED, sane, small_of
-from ..errors import RemoteProtocolError
-from ..limits import Limits
 from ..messages import IDEMPOTENT_METHODS
-from ..wire.items import DEFAULT_TAKES, frames_of
+from ..wire.items import DEFAULT_TAKES, Call, frames_of
 from ..wire.native import LARGE, TOGETHER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from .. import messages
     from ..errors import TrizmqError
     from ..wire.items import Body, Headers, Item, Takes
+    from .parts import Inflow, Parts
 
 __all__ = [
-    "MAX_BYTES",
+    "MAX_WAITING",
+    "MAX_WAITING_BYTES",
     "SMALL",
     "Link",
     "LinkState",
-    "Parts",
     "Pending",
+    "WaitingCalls",
     "nobody",
 ]
+
+#: A name in this module, which compiled code finds faster than a lookup for each call.
+_CALL: Final = Call
 
 #: The equivalent of `Link.small` for the default limits.
 SMALL: Final = small_of(DEFAULT_TAKES)
 
 #: The weight of a call that was not weighed, so that it is always checked.
 UNKNOWN_WEIGHT: Final = 1 << 40
+
+
+#: The maximum number of waiting calls, and the maximum size of all their bodies.
+MAX_WAITING: Final = 10_000
+MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
 
 
 def nobody() -> None:
@@ -143,47 +151,6 @@ class Link:
         self.on_their_way = 0
 
 
-#: The same maximum as for a body in one piece.
-MAX_BYTES: Final = Limits().body_bytes
-
-
-@final
-class Parts:
-    """The parts of a response, joined in the order in which they are sent and received."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._data = bytearray()  # a single buffer instead of up to a million small objects
-
-    def add(self, seq: int, body: Body) -> None:
-        """Add the next part.
-
-        Raises:
-          RemoteProtocolError: if one is missing, or they are larger than a body may be.
-
-        """
-        if seq != self.count:
-            raise RemoteProtocolError(f"part {seq} of a response came where {self.count} was due")
-        self.count += 1
-        for frame in frames_of(body):
-            self._data += frame
-        if len(self._data) > MAX_BYTES:
-            raise RemoteProtocolError(f"the parts of a response are larger than {MAX_BYTES} bytes")
-
-    def before(self, body: bytes, count: int) -> bytes:
-        """Return the parts, followed by the body that came with the end.
-
-        ``count`` is the number of parts according to the end; 0 if it does not contain one.
-
-        Raises:
-          RemoteProtocolError: if the last ones are missing.
-
-        """
-        if count and count != self.count:
-            raise RemoteProtocolError(f"{self.count} of the {count} parts of a response came")
-        return bytes(self._data) + body
-
-
 @final
 class Pending:
     """A call of this client; it has an ``outcome`` when it has ``ended``.
@@ -192,6 +159,7 @@ class Pending:
       is_timed: whether we end it at its deadline; otherwise the caller's cancel scope does.
       waiter: called once, by `tell`; the engine only stores it.
       parts: the parts of its response, if there are any.
+      stream: receives its response in parts, if the caller wants that.
       weight: an upper bound for the size of each of its parts; see `Link.small`.
 
     """
@@ -221,7 +189,23 @@ class Pending:
         self.attempts = 0
         self.ended = False
         self.parts: Parts | None = None
+        self.stream: Inflow | None = None
         self.outcome: messages.Response | TrizmqError | None = None
+
+    def to_item(self, ttl: int, sent: int) -> Call:
+        """Return the item to send: see `Call` for ``ttl`` and ``sent``."""
+        return _CALL(
+            self.id,
+            ttl,
+            self.method,
+            self.target,
+            self.headers,
+            self.body,
+            None,
+            "",
+            sent,
+            0 if self.stream is None else self.stream.window,
+        )
 
     def tell(self) -> None:
         """Notify the waiter that the call has ended; the driver calls this."""
@@ -237,3 +221,65 @@ class Pending:
     def is_idempotent(self) -> bool:
         """Whether repeating it has no further effect (promise P4)."""
         return self.method in IDEMPOTENT_METHODS or "idempotency-key" in self.headers
+
+
+@final
+class WaitingCalls:
+    """A queue of calls in order of arrival, which a call can leave from any position."""
+
+    def __init__(self) -> None:
+        # An OrderedDict finds its first item immediately, however many have left before it.
+        self._calls: OrderedDict[Pending, None] = OrderedDict()
+        self.bytes = 0
+
+    @property
+    def count(self) -> int:
+        """The number of waiting calls."""
+        return len(self._calls)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more new calls are accepted; calls that waited before may return."""
+        return len(self._calls) >= MAX_WAITING
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether no more new calls are accepted while there is no broker."""
+        return self.bytes > MAX_WAITING_BYTES
+
+    def push(self, pending: Pending) -> None:
+        """Append ``pending``."""
+        self._calls[pending] = None
+        self.bytes += _body_size(pending)
+
+    def put_back(self, pendings: Sequence[Pending]) -> None:
+        """Put calls that were sent, in order, before those that were not."""
+        for pending in reversed(pendings):
+            self.push(pending)
+            self._calls.move_to_end(pending, last=False)
+
+    def pop(self) -> Pending:
+        """Remove and return the first call."""
+        pending, _ = self._calls.popitem(last=False)
+        self.bytes -= _body_size(pending)
+        return pending
+
+    def has(self, pending: Pending) -> bool:
+        """Return whether ``pending`` is waiting here."""
+        return pending in self._calls
+
+    def leave(self, pending: Pending) -> bool:
+        """Remove ``pending``; return whether it was here."""
+        if pending not in self._calls:
+            return False
+        del self._calls[pending]
+        self.bytes -= _body_size(pending)
+        return True
+
+    def all(self) -> list[Pending]:
+        """Return all waiting calls."""
+        return list(self._calls)
+
+
+def _body_size(pending: Pending) -> int:
+    return sum(map(len, frames_of(pending.body)))

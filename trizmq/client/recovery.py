@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
     from ..retries import RetryBudget
     from ..wire.items import Hello
-    from .calls import WaitingCalls
-    from .links import Link, Pending
+    from .links import Link, Pending, WaitingCalls
 
 __all__ = ["Recovery"]
 

@@ -18,6 +18,7 @@ from trio.lowlevel import (
 from ..current import current_deadline
 from ..messages import Response
 from .requests import Details, RequestMaker
+from .streams import DEFAULT_WINDOW, StreamedCall
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -92,6 +93,39 @@ class Client:
             pending.waiter = _partial(_reschedule, _current_task())
             await _wait_task_rescheduled(_partial(self._give_up, (pending,)))
         return _response(pending)
+
+    def stream(
+        self,
+        method: str,
+        target: str,
+        *,
+        window: int = DEFAULT_WINDOW,
+        **details: Unpack[Details],
+    ) -> StreamedCall:
+        """Call ``method`` on ``target``, and read the response in parts, as they arrive.
+
+        ::
+
+            async with client.stream("GET", "/events") as response:
+                async for part in response: ...
+
+        The block begins with the status and the headers. Leaving it cancels the handler, unless
+        the stream has ended. Without a deadline around it, the head must arrive within 30 s, and
+        the stream may last for ever.
+
+        Args:
+          method: in upper or lower case: ``"GET"``.
+          target: starts with ``/``; its first segment is the service.
+          window: bytes that may arrive before they are read; then the handler waits at its
+            ``yield``. Each part counts as its size and 128 bytes.
+          details: ``query``, ``headers``, ``body`` or ``json``: see `Details`.
+
+        Returns:
+          An async context manager, whose value is a `ResponseStream`. It raises what other calls
+          raise, and also LocalProtocolError if ``window`` is less than 1.
+
+        """
+        return StreamedCall(self._carrier, self._maker, method, target, details, window)
 
     async def call_many(
         self, calls: Iterable[tuple[str, str] | tuple[str, str, Details]]

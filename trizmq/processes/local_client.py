@@ -13,6 +13,7 @@ from ..client.trio_client import Client
 from ..errors import DeadlineExceeded, Unreachable
 from ..headers import Headers
 from ..messages import Response
+from ..wire import items
 from ..wire.items import Call, frames_of
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from ..broker.loop import BrokerLoop
     from ..client.links import Pending
     from ..errors import TrizmqError
-    from ..wire import items
 
 __all__ = ["open_local_client"]
 
@@ -78,6 +78,10 @@ class _LocalCarrier(Carrier):
         if mine and not self._is_closed:
             self._loop.cancel(self._peer, [pending.id for pending in mine])
 
+    def grant(self, pending: Pending, more: int) -> None:
+        if not (pending.ended or self._is_closed):
+            self._loop.grant(self._peer, pending.id, more)
+
     def close(self) -> None:
         """Cancel the calls in flight, and accept no more calls."""
         self._is_closed = True
@@ -92,23 +96,37 @@ class _LocalCarrier(Carrier):
         # Round up, so that the deadline does not pass at the broker before it does here. (The
         # deadline of a cancelled scope is minus infinity.)
         ttl = int(max(pending.deadline - now, 0.0) * 1000) + 1
-        headers, body = pending.headers, pending.body
-        return Call(pending.id, ttl, pending.method, pending.target, headers, body)
+        return pending.to_item(ttl, 0)
 
-    def _receive(self, item: items.Response) -> None:
+    def _receive(self, item: items.Response | items.Head | items.Part) -> None:
         pending = self._pendings.get(item.id)
         if pending is None:
             return
-        outcome: Response | TrizmqError
+        stream = pending.stream
+        if stream is None:
+            assert isinstance(item, items.Response)
+            self._end(pending, self._outcome(pending, item))
+        elif isinstance(item, items.Response):
+            outcome = self._outcome(pending, item)
+            if isinstance(outcome, Response):
+                outcome = stream.finish(outcome, item.parts)
+            self._end(pending, outcome)
+        elif isinstance(item, items.Head):
+            stream.begin(item.status, Headers(item.headers))
+            stream.wake()
+        else:
+            stream.add(item.seq, item.body)
+            stream.wake()
+
+    def _outcome(self, pending: Pending, item: items.Response) -> Response | TrizmqError:
         if item.status == 504 and pending.is_timed and pending.deadline <= trio.current_time():
             detail = f"{pending.method} {pending.target}: no response in time"
-            outcome = DeadlineExceeded(detail, executed="maybe")
-        else:
-            body = b"".join(frames_of(item.body))
-            outcome = Response(item.status, Headers(item.headers), body)
-        self._end(pending, outcome)
+            return DeadlineExceeded(detail, executed="maybe")
+        return Response(item.status, Headers(item.headers), b"".join(frames_of(item.body)))
 
     def _end(self, pending: Pending, outcome: Response | TrizmqError) -> None:
         del self._pendings[pending.id]
         pending.outcome, pending.ended = outcome, True
+        if pending.stream is not None:
+            pending.stream.has_ended = True
         pending.tell()

@@ -106,15 +106,7 @@ class Server:
 
     def _employ(self, app: App, capacity: int, *, access_log: bool) -> None:
         loop = self._loop
-        loop.local = LocalWorker(
-            app,
-            capacity=capacity,
-            finish=loop.finish,
-            part=loop.part,
-            takes=lambda flight: flight.peer.takes,
-            flush=loop.act,
-            access_log=access_log,
-        )
+        loop.local = LocalWorker(app, loop, capacity=capacity, access_log=access_log)
         self.broker.add_worker(
             sorted(app.services), capacity, public=app.public_services, routes=app.route_lines
         )

@@ -24,12 +24,14 @@ __all__ = [
     "MAX_BODY_FRAMES",
     "MAX_IN_FLIGHT",
     "MAX_ROUTES",
+    "PART_OVERHEAD",
     "VERSION",
     "Body",
     "Call",
     "Cancel",
     "Credit",
     "Goaway",
+    "Head",
     "Headers",
     "Heartbeat",
     "Hello",
@@ -56,6 +58,9 @@ MAX_IN_FLIGHT: Final = 65_536
 _Ids: TypeAlias = Annotated[tuple[int, ...], msgspec.Meta(max_length=MAX_IN_FLIGHT)]
 
 _MAX_KEY: Final = 64
+
+#: Bytes by which a part counts beyond its own, so that many small parts are bounded, too.
+PART_OVERHEAD: Final = 128
 
 #: The maximum number of routes in a worker's hello, which no program reaches.
 MAX_ROUTES: Final = 20_000
@@ -147,6 +152,10 @@ class Call(msgspec.Struct, array_like=True, tag=1, gc=False):
     sender's own clock in milliseconds: if a call took longer to arrive than others, the
     difference is subtracted from its ``ttl``. It is 0 for the sender's first call, or for all
     calls if the sender does not use it.
+
+    ``window`` is the number of bytes that the caller accepts of a streamed response before it
+    grants more with `Credit`; each part counts as its size and `PART_OVERHEAD`. It is 0 if the
+    caller joins the parts to one body.
     """
 
     id: int
@@ -158,6 +167,7 @@ class Call(msgspec.Struct, array_like=True, tag=1, gc=False):
     principal: Principal | None = None
     request_id: str = ""
     sent: int = 0
+    window: int = 0
 
 
 class Cancel(_Bodiless, array_like=True, tag=2, frozen=True):
@@ -185,7 +195,10 @@ class Response(msgspec.Struct, array_like=True, tag=3, gc=False):
 
 
 class Part(msgspec.Struct, array_like=True, tag=4, gc=False):
-    """One part of a streamed response; ``seq`` counts from 0, and a gap is an error."""
+    """One part of a streamed response; ``seq`` counts from 0, and a gap is an error.
+
+    The stream ends with a `Response`. If that is an error, the receiver raises it after the parts.
+    """
 
     id: int
     seq: int
@@ -193,7 +206,7 @@ class Part(msgspec.Struct, array_like=True, tag=4, gc=False):
 
 
 class Credit(_Bodiless, array_like=True, tag=5, frozen=True):
-    """The receiver may send ``more`` further parts of stream ``id``.
+    """The receiver may send ``more`` further bytes of stream ``id``: see `Call.window`.
 
     With id 0, from a broker to a worker: ``more`` further bytes, see `Hello.window`.
     """
@@ -227,7 +240,18 @@ class Goaway(_Bodiless, array_like=True, tag=7, frozen=True):
     seen: int = -1
 
 
-Item: TypeAlias = Hello | Call | Cancel | Response | Part | Credit | Heartbeat | Goaway
+class Head(_Bodiless, array_like=True, tag=8, frozen=True):
+    """The beginning of a streamed response, sent if the `Call` has a ``window``.
+
+    Without one, the first `Part` of a stream means status 200 and no headers.
+    """
+
+    id: int
+    status: int
+    headers: Headers
+
+
+Item: TypeAlias = Hello | Call | Cancel | Response | Part | Credit | Heartbeat | Goaway | Head
 
 
 def frames_of(body: Body) -> list[bytes]:

@@ -51,6 +51,8 @@ class WorkerOutbox:
     messages: list[list[bytes]] = field(default_factory=list)
     started: list[Job] = field(default_factory=list)
     stopped: list[Job] = field(default_factory=list)
+    #: Jobs that may send so many further bytes of their streamed responses.
+    granted: list[tuple[Job, int]] = field(default_factory=list)
     #: Exceptions that were caught, to be logged.
     faults: list[Exception] = field(default_factory=list)
     #: End the connection before anything is sent, and make another one (RFC 18: a worker that
@@ -113,6 +115,9 @@ class Conversation(ABC):
     @abstractmethod
     def _say_stopped(self, job: Job) -> None:
         """Report the end of a job without a response, which frees its slot at the broker."""
+
+    def begin(self, job: Job, head: messages.Response) -> None:  # noqa: B027 (MDP has no heads)
+        """Send the head of a streamed response to a job with a window."""
 
     @abstractmethod
     def part(self, job: Job, body: Body) -> None:

@@ -163,13 +163,7 @@ class WorkerLoop:
         name: str,
     ) -> None:
         self._worker: LocalWorker[Job] = LocalWorker(
-            app,
-            capacity=settings.capacity,
-            finish=self._finish,
-            part=self._part,
-            takes=_takes,
-            flush=self.act,
-            access_log=settings.access_log,
+            app, self, capacity=settings.capacity, access_log=settings.access_log
         )
         self._transport = transport
         self._app = app
@@ -271,6 +265,8 @@ class WorkerLoop:
             self._worker.start(outbox.started)
         if outbox.stopped:
             self._worker.stop(outbox.stopped)
+        for job, more in outbox.granted:
+            self._worker.grant(job, more)
         for error in outbox.faults:
             self._faults.note(error, "taking in a message")
         if talk.has_left and not self._is_draining:
@@ -283,17 +279,28 @@ class WorkerLoop:
             self._talks.remove(talk)
             talk.line.close(GOODBYE_SECONDS)
 
-    def _finish(self, job: Job, response: Response | None) -> None:
+    # -- results of the worker, see `Sink` ---------------------------------------------
+
+    def finish(self, job: Job, response: Response | None) -> None:
         job.conversation.finish(job, response)
         talk = self._talk_of.get(job.conversation)
         if talk is not None:  # the conversation has not ended before its job
             self._touched[talk] = None
 
-    def _part(self, job: Job, body: Body) -> None:
+    def begin(self, job: Job, head: Response) -> None:
+        job.conversation.begin(job, head)
+        talk = self._talk_of.get(job.conversation)
+        if talk is not None:
+            self._touched[talk] = None
+
+    def part(self, job: Job, body: Body) -> None:
         job.conversation.part(job, body)
         talk = self._talk_of.get(job.conversation)
         if talk is not None:
             self._touched[talk] = None
+
+    def takes(self, job: Job) -> Takes:
+        return job.conversation.takes
 
     def touch(self, talk: _Talk) -> None:
         """Carry out the actions of ``talk`` soon."""
@@ -305,7 +312,3 @@ class WorkerLoop:
             talk.conversation.leave()
             talk.act()
             talk.line.close(GOODBYE_SECONDS)
-
-
-def _takes(job: Job) -> Takes:
-    return job.conversation.takes

@@ -15,6 +15,7 @@ from ..wire.items import (
     Cancel,
     Credit,
     Goaway,
+    Head,
     Heartbeat,
     Hello,
     Part,
@@ -88,8 +89,8 @@ class NativeConversation(Conversation):
                         self._start(b"%d" % item.id, item, now)
                     case Cancel():
                         self._cancel(item)
-                    case Credit(0, more):
-                        self._on_their_way = max(0, self._on_their_way - more)
+                    case Credit(job_id, more):
+                        self._grant(job_id, more)
                     case Hello(takes=takes, window=window):
                         self.is_ready, self._is_refused = True, False
                         self.takes = sane(takes)
@@ -128,6 +129,18 @@ class NativeConversation(Conversation):
 
     def _say_stopped(self, job: Job) -> None:
         self._items.append(Response(job.id, 504, {}, b"", stopped=True))
+
+    def _grant(self, job_id: int, more: int) -> None:
+        if job_id == 0:  # of the whole connection
+            self._on_their_way = max(0, self._on_their_way - more)
+            return
+        job = self.jobs.get(b"%d" % job_id)
+        if job is not None:
+            self._outbox.granted.append((job, more))
+
+    def begin(self, job: Job, head: messages.Response) -> None:
+        if not job.ended:
+            self._items.append(Head(job.id, head.status, head.headers))
 
     def part(self, job: Job, body: Body) -> None:
         if not job.ended:

@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, Any, Final, Generic, final
 import trio
 
 from ..app.failures import answer_fault, is_ctrl_c
+from ..beside import running
 from ..bounds import MIN_BODY_BYTES, find_oversize_response
 from ..headers import add_lower_case, no_headers
 from ..later import Later
 from ..messages import Response, problem
-from ..wire.items import DEFAULT_TAKES, frames_of
+from ..wire.items import frames_of
 from .pool import WorkerPool
 from .served import Served, W
+from .streams import Sink, Streams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ..app.application import App
     from ..messages import Request
-    from ..wire.items import Takes
 
 __all__ = ["LocalWorker"]
 
@@ -52,40 +53,36 @@ class LocalWorker(Generic[W]):
 
     Args:
       app: handles requests; its `App.handle` raises only Cancelled, or KeyboardInterrupt.
-      capacity: how many handlers may run at once.
-      finish: called once at the end of each call: (flight, response), or None if cancelled.
-      part: called with a part of an unfinished response: (flight, bytes).
-      flush: called when results should be sent.
+      sink: receives the results.
+      capacity: the number of handlers that may run at once.
       access_log: write one line for each call to the logger ``trizmq.access``.
-      takes: returns the size limits for the response to a flight.
 
     """
 
     def __init__(
         self,
         app: App,
+        sink: Sink[W],
         *,
         capacity: int,
-        finish: Callable[[W, Response | None], None],
-        flush: Callable[[], object],
-        part: Callable[[W, bytes], object],
         access_log: bool,
-        takes: Callable[[W], Takes] = lambda _: DEFAULT_TAKES,
     ) -> None:
         self._app = app
-        self._finish = finish
-        self._part = part
-        self._takes = takes
-        self._flush = flush
+        self._finish = sink.finish
+        self._part = sink.part
+        self._takes = sink.takes
+        self._flush = sink.act
         self._access_log = access_log
         self._owed: dict[W, tuple[Served[W], Later]] = {}
         self._owe = self._start_owing  # bound once, not for each request
-        self._pool: WorkerPool[W] = WorkerPool(self._handle, size=capacity, flush=flush)
+        self._streams: Streams[W] = Streams(app, sink)
+        self._pool: WorkerPool[W] = WorkerPool(self._handle, size=capacity, flush=sink.act)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run handlers until cancelled; then finish the remaining calls with None."""
         try:
-            await self._pool.run(task_status=task_status)
+            async with running(self._streams.run):
+                await self._pool.run(task_status=task_status)
         finally:
             for flight in list(self._owed):
                 self._end_owed(flight, None)
@@ -102,6 +99,10 @@ class LocalWorker(Generic[W]):
             if not self._pool.cancel(flight):
                 self._end_owed(flight, None)
 
+    def grant(self, flight: W, more: int) -> None:
+        """Let the stream of ``flight`` send ``more`` further bytes."""
+        self._streams.grant(flight, more)
+
     async def _handle(self, flight: W) -> None:
         request = self._request(flight)
         response, is_owed = None, False
@@ -109,6 +110,8 @@ class LocalWorker(Generic[W]):
             if not flight.ended:
                 response = await self._app.handle(request)
                 is_owed = response is None
+                if response is not None and response.stream is not None:
+                    response = await self._streams.send(flight, request, response)
             if leak := self._pool.leak_of(flight):
                 response, is_owed = _fault(request, None, leak), False
         except BaseException as error:
