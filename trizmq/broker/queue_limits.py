@@ -61,7 +61,8 @@ class Shedding:
        the newest goes first, until none of them waits.
 
     A call for which a worker is free is never refused here. As long as there is no estimate, as
-    for the first calls of a service, no call is refused.
+    for the first calls of a service, no call is refused. Streams are not measured, and
+    wait like calls that take no time.
     """
 
     def __init__(self, services: Mapping[str, Service]) -> None:
@@ -74,7 +75,7 @@ class Shedding:
         """Record that a worker gets a call, and decide whether it is measured."""
         flight.given_at = now
         self._unmeasured += 1
-        if (
+        if flight.window == 0 and (
             flight.size
             or self._unmeasured >= MEASURED
             or now - self._measured_at >= UNMEASURED
@@ -111,7 +112,7 @@ class Shedding:
         wait = self.wait(flight, service.queue.before(connection))
         if not wait:
             return 0.0
-        spare = flight.deadline - now - service.estimates.usual(flight)
+        spare = flight.deadline - now - self._usual(flight)
         if wait > spare * (OVERLOADED if service.is_overloaded else USUALLY):
             service.is_overloaded |= spare > 0.0  # else the route is slow, and the queue not long
             return 0.0 if self._spares() else wait
@@ -123,8 +124,12 @@ class Shedding:
 
     def is_too_late(self, flight: Flight, now: float, wait: float = 0.0) -> bool:
         """Return whether a call would end too late if a worker got it in ``wait`` seconds."""
-        usual = flight.service.estimates.usual(flight)
+        usual = self._usual(flight)
         return bool(usual) and flight.deadline - now - wait < usual and not self._spares()
+
+    def _usual(self, flight: Flight) -> float:
+        # A stream is useful before it ends: its caller chooses how long it reads.
+        return 0.0 if flight.window else flight.service.estimates.usual(flight)
 
     def _spares(self) -> bool:
         self._spared += 1
