@@ -37,6 +37,20 @@ async def answer(status: int) -> trizmq.Response:
 async def json() -> str:
     return "json"
 
+@routes.get("/parts")
+async def parts(fails: bool = False):
+    for number in range(3):
+        yield number
+        await trio.sleep(0.05)
+    if fails:
+        raise trizmq.HTTPError(409, "later")
+
+@routes.get("/endless")
+async def endless():
+    while True:
+        yield b"tick\\n"
+        await trio.sleep(0.05)
+
 @routes.any("/never")
 async def never() -> str:
     print("never", file=sys.stderr, flush=True)
@@ -311,3 +325,44 @@ def test_the_command_loads_no_module_of_the_broker_or_the_worker(echo: CommandLi
         rooms = {".".join(line.rpartition("|")[2].strip().split(".")[:2]) for line in lines}
         assert "trizmq.client" in rooms
         assert not {"trizmq.broker", "trizmq.worker", "trizmq.processes"} & rooms
+
+
+def test_a_stream_is_printed_part_by_part(echo: CommandLine) -> None:
+    result = echo("call", "GET", "/echo/parts", "--stream", "-i", "--timeout", "5")
+    assert (result.exit_code, result.stdout) == (0, "0\n1\n2\n")
+    assert result.stderr == "200 OK\ncontent-type: application/x-ndjson\n"
+    process = echo.start("call", "GET", "/echo/endless", "--stream", "--timeout", "1")
+    assert process.stdout is not None
+    for _ in range(30):  # it goes on after the timeout, which is for the head
+        assert process.stdout.readline() == b"tick\n"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+
+
+def test_the_end_of_a_stream_decides_the_exit_code(echo: CommandLine) -> None:
+    result = echo("call", "GET", "/echo/parts?fails=true", "--stream")
+    assert (result.exit_code, result.stdout) == (4, "0\n1\n2\n")
+    assert result.stderr == "trizmq: 409 Conflict: later\n"
+    for status, code in ((404, 4), (500, 5)):
+        result = echo("call", "GET", f"/echo/{status}", "--stream")
+        assert result.exit_code == code
+        assert result.stderr.startswith(f"trizmq: {status} ")
+    result = echo("call", "GET", "/echo/never", "--stream", "--timeout", "0.2")
+    assert (result.exit_code, result.stderr) == (124, "trizmq: no response within 0.2 s\n")
+
+
+def test_a_stream_ends_with_the_reader_of_its_output(echo: CommandLine) -> None:
+    process = echo.start("call", "GET", "/echo/endless", "--stream")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=20) != 0
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
+def test_a_stream_needs_the_native_dialect(echo: CommandLine) -> None:
+    result = echo("call", "GET", "/echo/parts", "--stream", "--dialect", "mdp02")
+    assert result.exit_code == 2
+    assert "--stream needs the native dialect, not mdp02" in result.stderr

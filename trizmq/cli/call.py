@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import trio
@@ -27,7 +27,7 @@ from ..errors import (
 )
 from ..limits import MOST_BODY_BYTES as MOST
 from ..limits import Limits
-from ..messages import ResponseError, problem, reason_phrase
+from ..messages import Response, ResponseError, problem, reason_phrase
 from ..transport.endpoints import is_local, split_endpoints
 from ..transport.zeromq import ZmqTransport
 from ..wire.items import Call
@@ -37,9 +37,9 @@ from .options import chosen, flags
 from .output import Exit, Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from ..messages import Response
+    from ..client.streams import ResponseStream
     from ..settings import Settings
 
 __all__ = ["Outgoing", "ask", "call", "exchange", "find_token"]
@@ -103,6 +103,7 @@ def _field(line: str) -> tuple[str, str]:
     metavar="NAME:VALUE",
     help="A header; can be repeated.",
 )
+@click.option("--stream", "as_stream", is_flag=True, help="Print the parts as they arrive.")
 @click.option("-i", "--include", is_flag=True, help="Status and headers too, on stderr.")
 @click.option(
     "--dialect",
@@ -121,6 +122,7 @@ def call(
     path: str,
     body: bytes,
     headers: dict[str, str],
+    as_stream: bool,
     include: bool,
     spoken: str,
 ) -> None:
@@ -131,24 +133,33 @@ def call(
 
     In another --dialect, POST /NAME without headers calls a service of any Majordomo broker by
     its bare name. The admin token is not sent, because it would be part of that name.
+
+    With --stream, the timeout applies to the beginning of the response only.
     """
+    if as_stream and spoken != NATIVE:
+        raise click.UsageError(f"--stream needs the native dialect, not {spoken}")
     settings = chosen(ctx)
     token = settings.token
     if not token and spoken in (NATIVE, PLAIN):
         token = find_token(settings.connect, settings.state_dir)
-    response = exchange(
-        Outgoing(method, path, settings.connect, token, settings.timeout, headers, body, spoken)
+    outgoing = Outgoing(
+        method, path, settings.connect, token, settings.timeout, headers, body, spoken
     )
-    if include:
-        click.echo(_head(response), err=True)
-    _print_body(response)
+    if as_stream:
+        response = _run(_print_stream, outgoing, include)
+    else:
+        response = exchange(outgoing)
+        _print_head(response, wanted=include)
+        _print_body(response)
     _print_error(response)
     ctx.exit(Exit.of_status(response.status))
 
 
-def _head(response: Response) -> str:
-    lines = [f"{name}: {value}" for name, value in response.headers.items()]
-    return "\n".join([f"{response.status} {reason_phrase(response.status)}", *lines])
+def _print_head(response: Response | ResponseStream, *, wanted: bool) -> None:
+    if wanted:
+        lines = [f"{name}: {value}" for name, value in response.headers.items()]
+        line = f"{response.status} {reason_phrase(response.status)}"
+        click.echo("\n".join([line, *lines]), err=True)
 
 
 def _print_body(response: Response) -> None:
@@ -193,8 +204,14 @@ def exchange(outgoing: Outgoing) -> Response:
       Failure: there is no response: no broker answered, or the deadline passed.
 
     """
+    return _run(_exchange if outgoing.dialect == NATIVE else _exchange_foreign, outgoing)
+
+
+def _run(make_call: Callable[..., Awaitable[Response]], *given: Any) -> Response:
     try:
-        return trio.run(_exchange if outgoing.dialect == NATIVE else _exchange_foreign, outgoing)
+        return trio.run(make_call, *given)
+    except BrokenPipeError:
+        raise  # of a stream, for click: the reader of our output has gone
     except Unreachable as error:
         raise Failure(str(error), Exit.UNREACHABLE) from error
     except LocalProtocolError as error:
@@ -215,9 +232,35 @@ async def _exchange(outgoing: Outgoing) -> Response:
         with trio.move_on_after(timeout), suppress(DeadlineExceeded):
             return await client.request(method, target, headers=headers, body=body)
         was_there = client.is_connected
+    raise _no_response(outgoing, was_there=was_there)
+
+
+async def _print_stream(outgoing: Outgoing, include: bool) -> Response:
+    """Print the parts of a response as they arrive; return the head, or the error at the end."""
+    method, target, connect, token, timeout, headers, body, _ = outgoing
+    out = trio.wrap_file(sys.stdout.buffer)  # so that a slow reader of our output stops only us
+    async with open_client(connect, token=token) as client:
+        with suppress(DeadlineExceeded):
+            async with client.stream(
+                method, target, headers=headers, body=body, head_seconds=timeout
+            ) as response:
+                _print_head(response, wanted=include)
+                try:
+                    async for part in response:
+                        await out.write(part)
+                        await out.flush()
+                except ResponseError as error:
+                    return error.response
+                return Response(response.status, response.headers)
+        was_there = client.is_connected
+    raise _no_response(outgoing, was_there=was_there)
+
+
+def _no_response(outgoing: Outgoing, *, was_there: bool) -> Failure:
+    connect, timeout = outgoing.connect, outgoing.timeout
     if was_there:
-        raise Failure(f"no response within {timeout:g} s", Exit.DEADLINE)
-    raise Failure(f"no answer: {connect} did not respond within {timeout:g} s", Exit.UNREACHABLE)
+        return Failure(f"no response within {timeout:g} s", Exit.DEADLINE)
+    return Failure(f"no answer: {connect} did not respond within {timeout:g} s", Exit.UNREACHABLE)
 
 
 async def _exchange_foreign(outgoing: Outgoing) -> Response:

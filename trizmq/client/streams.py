@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .links import Pending
     from .requests import Details, RequestMaker
 
-__all__ = ["DEFAULT_WINDOW", "ResponseStream", "StreamedCall"]
+__all__ = ["DEFAULT_WINDOW", "HEAD_SECONDS", "ResponseStream", "StreamedCall"]
 
 T = TypeVar("T")
 
@@ -149,12 +149,14 @@ class StreamedCall:
         target: str,
         details: Details,
         window: int,
+        head_seconds: float,
     ) -> None:
         if window < 1:
             raise LocalProtocolError(f"window is a number of bytes, at least 1, not {window}")
         self._carrier = carrier
         self._maker = maker
         self._request = method, target, details
+        self._head_seconds = head_seconds
         self._inflow = Inflow(window, self._wake)
         self._pending: Pending | None = None
         self._reader: trio.lowlevel.Task | None = None
@@ -205,7 +207,7 @@ class StreamedCall:
         pending.waiter = self._wake
         try:
             self._carrier.submit(pending, now)
-            with trio.move_on_at(now + HEAD_SECONDS if deadline == inf else inf):
+            with trio.move_on_at(now + self._head_seconds if deadline == inf else inf):
                 while self._inflow.status is None and not pending.ended:
                     await self.wait()
             if self._inflow.status is None:

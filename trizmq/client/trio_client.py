@@ -18,7 +18,7 @@ from trio.lowlevel import (
 from ..current import current_deadline
 from ..messages import Response
 from .requests import Details, RequestMaker
-from .streams import DEFAULT_WINDOW, StreamedCall
+from .streams import DEFAULT_WINDOW, HEAD_SECONDS, StreamedCall
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -100,6 +100,7 @@ class Client:
         target: str,
         *,
         window: int = DEFAULT_WINDOW,
+        head_seconds: float = HEAD_SECONDS,
         **details: Unpack[Details],
     ) -> StreamedCall:
         """Call ``method`` on ``target``, and read the response in parts, as they arrive.
@@ -110,14 +111,15 @@ class Client:
                 async for part in response: ...
 
         The block begins with the status and the headers. Leaving it cancels the handler, unless
-        the stream has ended. Without a deadline around it, the head must arrive within 30 s, and
-        the stream may last for ever.
+        the stream has ended. A deadline around it applies to the whole stream, which may last for
+        ever without one.
 
         Args:
           method: in upper or lower case: ``"GET"``.
           target: starts with ``/``; its first segment is the service.
           window: bytes that may arrive before they are read; then the handler waits at its
             ``yield``. Each part counts as its size and 128 bytes.
+          head_seconds: the time for the head to arrive, if there is no deadline.
           details: ``query``, ``headers``, ``body`` or ``json``: see `Details`.
 
         Returns:
@@ -125,7 +127,9 @@ class Client:
           raise, and also LocalProtocolError if ``window`` is less than 1.
 
         """
-        return StreamedCall(self._carrier, self._maker, method, target, details, window)
+        return StreamedCall(
+            self._carrier, self._maker, method, target, details, window, head_seconds
+        )
 
     async def call_many(
         self, calls: Iterable[tuple[str, str] | tuple[str, str, Details]]
