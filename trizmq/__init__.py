@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .client.streams import ResponseStream as ResponseStream
     from .client.sync_client import SyncClient as SyncClient
     from .client.sync_client import SyncDetails as SyncDetails
+    from .client.sync_streams import SyncResponseStream as SyncResponseStream
     from .client.trio_client import Client as Client
     from .errors import CallError as CallError
     from .errors import ConfigError as ConfigError
@@ -84,6 +85,7 @@ _ROOMS = {
     "client.opening": ["open_client"],
     "client.requests": ["Details"],
     "client.streams": ["ResponseStream"],
+    "client.sync_streams": ["SyncResponseStream"],
     "client.sync_client": ["SyncClient", "SyncDetails"],
     "client.trio_client": ["Client"],
     "processes.serve": ["serve"],

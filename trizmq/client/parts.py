@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, final
 
-from ..errors import RemoteProtocolError
+from ..errors import LocalProtocolError, RemoteProtocolError
 from ..limits import Limits
 from ..messages import ResponseError
 from ..wire.items import PART_OVERHEAD, frames_of
@@ -69,6 +69,9 @@ class Inflow:
       window: the number of bytes that the sender may send before it is granted more.
       wake: called when there is something to read, or the end.
 
+    Raises:
+      LocalProtocolError: if the window is less than 1.
+
     Attributes:
       status: None until the head, or the first part, has arrived.
       has_ended: whether the end has arrived; the unread parts come before it.
@@ -76,6 +79,8 @@ class Inflow:
     """
 
     def __init__(self, window: int, wake: Callable[[], object]) -> None:
+        if window < 1:
+            raise LocalProtocolError(f"window is a number of bytes, at least 1, not {window}")
         self.window = window
         self.wake = wake
         self.status: int | None = None
@@ -146,6 +151,19 @@ class Inflow:
         self._unread -= cost
         self._owed += cost
         return part
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether there are unread parts."""
+        return bool(self._parts)
+
+    def take_all(self) -> list[bytes]:
+        """Return all unread parts."""
+        parts = list(self._parts)
+        self._parts.clear()
+        self._owed += self._unread
+        self._unread = 0
+        return parts
 
     def take_credit(self) -> int:
         """Return the bytes to grant to the sender; 0 if it is too early."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, final
 
 import msgspec
 import trio
 
 from ..current import current_deadline
-from ..errors import DeadlineExceeded, LocalProtocolError
-from ..headers import Headers
+from ..errors import DeadlineExceeded
 from ..messages import Response
 from .parts import Inflow
+from .readers import StreamedResponse
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .links import Pending
     from .requests import Details, RequestMaker
 
-__all__ = ["DEFAULT_WINDOW", "HEAD_SECONDS", "ResponseStream", "StreamedCall"]
+__all__ = ["DEFAULT_WINDOW", "FOREVER", "HEAD_SECONDS", "ResponseStream", "StreamedCall"]
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ PARTS_A_PASS: Final = 32
 
 
 @final
-class ResponseStream:
+class ResponseStream(StreamedResponse):
     """A response whose body is read in parts: ``async for part in response``.
 
     Created by `Client.stream`. A part is the bytes of one ``yield`` of the handler. An iteration
@@ -60,38 +60,11 @@ class ResponseStream:
 
     """
 
-    def __init__(self, call: StreamedCall, inflow: Inflow) -> None:
-        assert inflow.status is not None
-        self.status: int = inflow.status
-        self.headers: Headers = inflow.headers if inflow.headers is not None else Headers()
+    def __init__(self, call: StreamedCall, inflow: Inflow, pending: Pending) -> None:
+        super().__init__(inflow, pending)
         self._call = call
         self._inflow = inflow
         self._at_once = 0
-
-    @property
-    def content_type(self) -> str:
-        """The media type of the body, without parameters."""
-        return Response(self.status, self.headers).content_type
-
-    @property
-    def is_error(self) -> bool:
-        """Whether the status is 400 or more."""
-        return self.status >= 400
-
-    def raise_for_status(self) -> ResponseStream:
-        """Return the response itself, or raise an error if the status is 400 or more.
-
-        Raises:
-          ResponseError: with the whole response if that has arrived, or else without a body.
-
-        """
-        if self.is_error:
-            outcome = self._call.outcome
-            whole = (
-                outcome if isinstance(outcome, Response) else Response(self.status, self.headers)
-            )
-            whole.raise_for_status()
-        return self
 
     def items(self, kind: type[T]) -> _Items[T]:
         """Return an async iterator that decodes each part from JSON to ``kind``.
@@ -151,8 +124,6 @@ class StreamedCall:
         window: int,
         head_seconds: float,
     ) -> None:
-        if window < 1:
-            raise LocalProtocolError(f"window is a number of bytes, at least 1, not {window}")
         self._carrier = carrier
         self._maker = maker
         self._request = method, target, details
@@ -161,14 +132,9 @@ class StreamedCall:
         self._pending: Pending | None = None
         self._reader: trio.lowlevel.Task | None = None
 
-    @property
-    def outcome(self) -> Any:
-        """The response or error with which the call has ended; None before."""
-        return self._pending.outcome if self._pending is not None else None
-
     def raise_failure(self) -> None:
         """Raise the error with which the call has ended, if it was one."""
-        outcome = self.outcome
+        outcome = self._pending.outcome if self._pending is not None else None
         if outcome is not None and not isinstance(outcome, Response):
             raise outcome
 
@@ -217,7 +183,7 @@ class StreamedCall:
         except BaseException:
             self._cancel()
             raise
-        return ResponseStream(self, self._inflow)
+        return ResponseStream(self, self._inflow, pending)
 
     async def __aexit__(
         self,

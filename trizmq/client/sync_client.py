@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from functools import partial
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack, final
 from weakref import WeakSet
@@ -15,6 +16,8 @@ from ..limits import limits_of
 from ..settings import DEFAULTS
 from ..transport.endpoints import split_endpoints
 from .requests import Details, RequestMaker
+from .streams import DEFAULT_WINDOW
+from .sync_streams import SyncStreamedCall
 from .thread import ClientThread
 from .trio_client import DEFAULT_SECONDS, MAX_SECONDS
 
@@ -156,16 +159,54 @@ class SyncClient:
           details: ``query``, ``headers``, ``body`` or ``json``, ``timeout``: see `SyncDetails`.
 
         """
-        if not self._is_open:
-            raise RuntimeError("use this client inside its with block")
-        _refuse_green_threads()  # gunicorn's workers replace threads after a fork
-        timeout = _seconds(details.pop("timeout")) if "timeout" in details else self._timeout
+        timeout = self._timeout_of(details)
         pending = self._maker.make(method, target, details, deadline=timeout, is_timed=True)
         ends_at = time.monotonic() + timeout
         thread = self._thread
         if thread is None or thread.has_ended:
             thread = self._started(timeout)
         return thread.call(pending, ends_at)
+
+    def stream(
+        self,
+        method: str,
+        target: str,
+        *,
+        window: int = DEFAULT_WINDOW,
+        **details: Unpack[SyncDetails],
+    ) -> SyncStreamedCall:
+        """Call ``method`` on ``target``, and read the response in parts, as they arrive.
+
+        ::
+
+            with client.stream("GET", "/events") as response:
+                for part in response: ...
+
+        The block begins with the status and the headers. Leaving it cancels the handler, unless
+        the stream has ended. The timeout applies to the head, and to each part again.
+
+        Args:
+          method: in upper or lower case: ``"GET"``.
+          target: starts with ``/``; its first segment is the service.
+          window: bytes that may arrive before they are read; then the handler waits at its
+            ``yield``. Each part counts as its size and 128 bytes.
+          details: ``query``, ``headers``, ``body`` or ``json``, ``timeout``: see `SyncDetails`.
+
+        Returns:
+          A context manager, whose value is a `SyncResponseStream`. It raises what other calls
+          raise, and also LocalProtocolError if ``window`` is less than 1.
+
+        """
+        timeout = self._timeout_of(details)
+        pending = self._maker.make(method, target, details, deadline=timeout, is_timed=False)
+        return SyncStreamedCall(partial(self._started, timeout), pending, window, timeout)
+
+    def _timeout_of(self, details: SyncDetails) -> float:
+        """Remove the timeout of a call from ``details``, and return it."""
+        if not self._is_open:
+            raise RuntimeError("use this client inside its with block")
+        _refuse_green_threads()  # gunicorn's workers replace threads after a fork
+        return _seconds(details.pop("timeout")) if "timeout" in details else self._timeout
 
     def get(self, target: str, **details: Unpack[SyncDetails]) -> Response:
         """GET ``target``; see `request`."""

@@ -16,6 +16,7 @@ import trio
 from ..errors import ConfigError, DeadlineExceeded, Unreachable
 from ..transport.zeromq import ZmqTransport
 from .connection import Connection
+from .streams import FOREVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ..limits import Limits
     from ..messages import Response
     from .links import Pending
+    from .readers import Reader
 
 __all__ = ["ClientThread"]
 
@@ -51,7 +53,7 @@ class ClientThread:
         self.has_ended = False
         self._endpoints = endpoints
         self._limits = limits
-        self._calls: set[Future[Response]] = set()
+        self._calls: set[Future[Any]] = set()
         self._is_up: Future[None] = Future()
         self._run_soon: Callable[..., None] | None = None
         self._stop = trio.CancelScope()
@@ -105,6 +107,57 @@ class ClientThread:
             raise
         finally:
             self._calls.discard(ended)
+
+    def open_stream(self, reader: Reader, timeout: float) -> None:
+        """Make a call with a streamed response, and wait for its head.
+
+        Raises: the same as `read`, or what another call raises.
+
+        """
+        try:
+            self._wait(partial(self._begin_stream, reader), reader.pending, timeout)
+        except BaseException:
+            self.leave(reader.pending)
+            raise
+
+    def read(self, reader: Reader, timeout: float) -> list[bytes]:
+        """Wait for parts of a stream; an empty list is the end.
+
+        Raises:
+          DeadlineExceeded: if none arrived within ``timeout`` seconds.
+          CallError, RemoteProtocolError: the stream has ended with this error.
+
+        """
+        return self._wait(partial(self._read, reader), reader.pending, timeout)
+
+    def leave(self, pending: Pending) -> None:
+        """End a stream, if it has not ended."""
+        with suppress(trio.RunFinishedError):
+            self._tell(self._cancel, pending)
+
+    def _wait(
+        self,
+        action: Callable[[Future[list[bytes]]], object],
+        pending: Pending,
+        timeout: float,
+    ) -> list[bytes]:
+        parts: Future[list[bytes]] = Future()
+        self._calls.add(parts)
+        try:
+            if self.has_ended:
+                raise _gone("maybe")
+            self._tell(action, parts)
+            return parts.result(timeout)
+        except (trio.RunFinishedError, CancelledError):
+            raise _gone("maybe") from None
+        except TimeoutError:
+            if not parts.cancel():  # it is about to have a result
+                return parts.result(GRACE)
+            late = f"{pending.method} {pending.target}: nothing arrived within {timeout:g} s"
+            raise DeadlineExceeded(late, executed="maybe") from None
+        finally:
+            parts.cancel()  # if this thread was interrupted
+            self._calls.discard(parts)
 
     def stop(self, timeout: float = STOP_SECONDS) -> None:
         """End the thread and the calls of other threads; wait for at most ``timeout`` seconds."""
@@ -202,6 +255,24 @@ class ClientThread:
             ended.set_exception(_gone("no"))
         except Exception as error:  # for the thread that made the call
             ended.set_exception(error)
+
+    def _begin_stream(self, reader: Reader, parts: Future[list[bytes]]) -> None:
+        assert self._connection is not None
+        now, pending = trio.current_time(), reader.pending
+        pending.deadline = now + FOREVER
+        pending.waiter = reader.wake
+        try:
+            self._connection.submit(pending, now)
+            reader.read(parts)
+        except trio.ClosedResourceError:
+            parts.set_exception(_gone("no"))
+        except Exception as error:  # for the thread that made the call
+            parts.set_exception(error)
+
+    def _read(self, reader: Reader, parts: Future[list[bytes]]) -> None:
+        assert self._connection is not None
+        if more := reader.read(parts):
+            self._connection.grant(reader.pending, more)
 
     def _cancel(self, pending: Pending) -> None:
         assert self._connection is not None
