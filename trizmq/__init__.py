@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .app.router import Router as Router
     from .client.opening import open_client as open_client
     from .client.requests import Details as Details
+    from .client.requests import StreamDetails as StreamDetails
     from .client.streams import ResponseStream as ResponseStream
     from .client.sync_client import SyncClient as SyncClient
     from .client.sync_client import SyncDetails as SyncDetails
@@ -83,7 +84,7 @@ _ROOMS = {
     "later": ["Later"],
     "messages": ["Precondition", "Principal", "Request", "Response", "ResponseError", "problem"],
     "client.opening": ["open_client"],
-    "client.requests": ["Details"],
+    "client.requests": ["Details", "StreamDetails"],
     "client.streams": ["ResponseStream"],
     "client.sync_streams": ["SyncResponseStream"],
     "client.sync_client": ["SyncClient", "SyncDetails"],

@@ -18,7 +18,7 @@ from ..errors import LocalProtocolError
 from ..json_codec import plain_bytes, plain_text
 from .links import Pending, nobody
 
-__all__ = ["Details", "RequestMaker", "with_query"]
+__all__ = ["Details", "RequestMaker", "StreamDetails", "with_query"]
 
 
 class Details(TypedDict, total=False):
@@ -40,6 +40,20 @@ class Details(TypedDict, total=False):
     headers: Mapping[str, str] | Iterable[tuple[str, str]] | None
     body: bytes | bytearray | memoryview | None
     json: Any
+
+
+class StreamDetails(Details, total=False):
+    """The arguments of `Client.stream` besides method and target.
+
+    Attributes:
+      window: bytes that may arrive before they are read, 1 MiB by default; then the handler waits
+        at its ``yield``. Each part counts as its size and 128 bytes.
+      head_seconds: the time for the head to arrive if there is no deadline, 30 by default.
+
+    """
+
+    window: int
+    head_seconds: float
 
 
 _KNOWN: Final = frozenset({"query", "headers", "body", "json"})

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from .carrier import Carrier
     from .links import Pending
-    from .requests import Details, RequestMaker
+    from .requests import RequestMaker, StreamDetails
 
-__all__ = ["DEFAULT_WINDOW", "FOREVER", "HEAD_SECONDS", "ResponseStream", "StreamedCall"]
+__all__ = ["DEFAULT_WINDOW", "FOREVER", "ResponseStream", "StreamedCall"]
 
 T = TypeVar("T")
 
@@ -120,15 +120,13 @@ class StreamedCall:
         maker: RequestMaker,
         method: str,
         target: str,
-        details: Details,
-        window: int,
-        head_seconds: float,
+        details: StreamDetails,
     ) -> None:
         self._carrier = carrier
         self._maker = maker
         self._request = method, target, details
-        self._head_seconds = head_seconds
-        self._inflow = Inflow(window, self._wake)
+        self._head_seconds = details.pop("head_seconds", HEAD_SECONDS)
+        self._inflow = Inflow(details.pop("window", DEFAULT_WINDOW), self._wake)
         self._pending: Pending | None = None
         self._reader: trio.lowlevel.Task | None = None
 

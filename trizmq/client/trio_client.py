@@ -17,8 +17,8 @@ from trio.lowlevel import (
 
 from ..current import current_deadline
 from ..messages import Response
-from .requests import Details, RequestMaker
-from .streams import DEFAULT_WINDOW, HEAD_SECONDS, StreamedCall
+from .requests import Details, RequestMaker, StreamDetails
+from .streams import StreamedCall
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -94,15 +94,7 @@ class Client:
             await _wait_task_rescheduled(_partial(self._give_up, (pending,)))
         return _response(pending)
 
-    def stream(
-        self,
-        method: str,
-        target: str,
-        *,
-        window: int = DEFAULT_WINDOW,
-        head_seconds: float = HEAD_SECONDS,
-        **details: Unpack[Details],
-    ) -> StreamedCall:
+    def stream(self, method: str, target: str, **details: Unpack[StreamDetails]) -> StreamedCall:
         """Call ``method`` on ``target``, and read the response in parts, as they arrive.
 
         ::
@@ -117,19 +109,15 @@ class Client:
         Args:
           method: in upper or lower case: ``"GET"``.
           target: starts with ``/``; its first segment is the service.
-          window: bytes that may arrive before they are read; then the handler waits at its
-            ``yield``. Each part counts as its size and 128 bytes.
-          head_seconds: the time for the head to arrive, if there is no deadline.
-          details: ``query``, ``headers``, ``body`` or ``json``: see `Details`.
+          details: ``query``, ``headers``, ``body`` or ``json``, ``window``, ``head_seconds``: see
+            `StreamDetails`.
 
         Returns:
           An async context manager, whose value is a `ResponseStream`. It raises what other calls
           raise, and also LocalProtocolError if ``window`` is less than 1.
 
         """
-        return StreamedCall(
-            self._carrier, self._maker, method, target, details, window, head_seconds
-        )
+        return StreamedCall(self._carrier, self._maker, method, target, details)
 
     async def call_many(
         self, calls: Iterable[tuple[str, str] | tuple[str, str, Details]]
