@@ -33,7 +33,7 @@ napoleon_custom_sections = [("Raises in every method that calls", "Raises")]
 nitpick_ignore_regex = [
     ("py:.*|any", r"(trio|click|collections|contextlib|pathlib|typing)\..*"),
     # Names within trizmq that its annotations use: what they mean is said in words.
-    ("py:class", r"(.*\.)?(Converter|Executed|F|Options|Segment)"),
+    ("py:class", r"(.*\.)?(Abstract(Async)?ContextManager|Converter|Executed|F|Options|Segment)"),
     ("any", "METHODS"),
 ]
 

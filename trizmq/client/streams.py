@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from math import inf
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, final
 
@@ -111,7 +112,7 @@ class _Items(Generic[T]):
 
 
 @final
-class StreamedCall:
+class StreamedCall(AbstractAsyncContextManager[ResponseStream, None]):
     """One call with a streamed response, an async context manager: see `Client.stream`."""
 
     def __init__(

@@ -17,12 +17,13 @@ from ..settings import DEFAULTS
 from ..transport.endpoints import split_endpoints
 from .requests import Details, RequestMaker
 from .streams import DEFAULT_WINDOW
-from .sync_streams import SyncStreamedCall
+from .sync_streams import SyncResponseStream, SyncStreamedCall
 from .thread import ClientThread
 from .trio_client import DEFAULT_SECONDS, MAX_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from ..messages import Response
@@ -174,7 +175,7 @@ class SyncClient:
         *,
         window: int = DEFAULT_WINDOW,
         **details: Unpack[SyncDetails],
-    ) -> SyncStreamedCall:
+    ) -> AbstractContextManager[SyncResponseStream]:
         """Call ``method`` on ``target``, and read the response in parts, as they arrive.
 
         ::

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Generic, TypeVar, final
 
 import msgspec
@@ -81,7 +82,7 @@ class _Items(Generic[T]):
 
 
 @final
-class SyncStreamedCall:
+class SyncStreamedCall(AbstractContextManager[SyncResponseStream, None]):
     """One call with a streamed response, a context manager: see `SyncClient.stream`."""
 
     def __init__(

@@ -18,10 +18,11 @@ from trio.lowlevel import (
 from ..current import current_deadline
 from ..messages import Response
 from .requests import Details, RequestMaker, StreamDetails
-from .streams import StreamedCall
+from .streams import ResponseStream, StreamedCall
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from .carrier import Carrier
     from .links import Pending
@@ -94,7 +95,9 @@ class Client:
             await _wait_task_rescheduled(_partial(self._give_up, (pending,)))
         return _response(pending)
 
-    def stream(self, method: str, target: str, **details: Unpack[StreamDetails]) -> StreamedCall:
+    def stream(
+        self, method: str, target: str, **details: Unpack[StreamDetails]
+    ) -> AbstractAsyncContextManager[ResponseStream]:
         """Call ``method`` on ``target``, and read the response in parts, as they arrive.
 
         ::
