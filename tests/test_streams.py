@@ -349,6 +349,33 @@ async def test_two_tasks_cannot_read_one_stream(streaming: Streaming) -> None:
             nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("streaming", ["memory"], indirect=True)
+async def test_a_cancelled_iteration_loses_no_part(streaming: Streaming) -> None:
+    async with streaming() as client, client.stream("GET", "/s/count/500") as response:
+        parts: list[bytes] = []
+        cancelled = 0
+        while len(parts) < 500:
+            with trio.CancelScope() as scope:
+                if len(parts) % 2 == 0 and cancelled <= len(parts):
+                    scope.cancel()
+                parts.append(await anext(response))
+            cancelled += scope.cancelled_caught
+        assert parts == [b"%d" % number for number in range(500)]
+        assert cancelled >= 250
+        with pytest.raises(StopAsyncIteration):
+            await anext(response)
+
+
+async def test_a_stream_is_called_once(streaming: Streaming) -> None:
+    async with streaming() as client:
+        call = client.stream("GET", "/s/items")
+        async with call:
+            pass
+        with pytest.raises(RuntimeError, match="already made"):
+            async with call:
+                pass
+
+
 @pytest.mark.parametrize("streaming", ["sockets"], indirect=True)
 async def test_the_head_must_arrive_in_time(streaming: Streaming, routes: trizmq.Router) -> None:
     @routes.get("/never")

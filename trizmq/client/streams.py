@@ -80,21 +80,22 @@ class ResponseStream(StreamedResponse):
         return self
 
     async def __anext__(self) -> bytes:
-        while (part := self._inflow.take()) is None:
-            self._at_once = 0
-            if self._inflow.has_ended:
-                self._call.raise_failure()
-                await trio.lowlevel.checkpoint()
-                raise StopAsyncIteration
-            await self._call.wait()
-        if more := self._inflow.take_credit():
-            self._call.grant(more)
+        # Every checkpoint is before a part is taken: a cancelled iteration loses none.
         self._at_once += 1
-        if self._at_once >= PARTS_A_PASS:
-            self._at_once = 0
+        if self._at_once > PARTS_A_PASS:
+            self._at_once = 1
             await trio.lowlevel.checkpoint()
         else:
             await trio.lowlevel.checkpoint_if_cancelled()
+        while (part := self._inflow.take()) is None:
+            if self._inflow.has_ended:
+                self._call.raise_failure()
+                await trio.lowlevel.cancel_shielded_checkpoint()
+                raise StopAsyncIteration
+            self._at_once = 1
+            await self._call.wait()
+        if more := self._inflow.take_credit():
+            self._call.grant(more)
         return part
 
 
@@ -160,6 +161,8 @@ class StreamedCall(AbstractAsyncContextManager[ResponseStream, None]):
             self._reader = None
 
     async def __aenter__(self) -> ResponseStream:
+        if self._pending is not None:
+            raise RuntimeError("this call was already made: call `stream` again")
         await trio.lowlevel.checkpoint_if_cancelled()
         now = trio.current_time()
         scope, of_handler = trio.current_effective_deadline(), current_deadline()
