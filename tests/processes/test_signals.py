@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 import trio
@@ -105,3 +107,27 @@ async def test_a_forked_child_has_the_default_handlers(orders) -> None:
             os._exit(0 if defaults else 1)
         _, status = os.waitpid(child, 0)  # noqa: ASYNC222 (it ends at once)
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+FORKS = """
+import os, signal, time, trio
+from trizmq.processes.signals import receiving
+
+async def main():
+    with receiving(wanted=True, patience=1):
+        for _ in range(200):
+            child = os.fork()
+            if not child:
+                time.sleep(20)
+                os._exit(0)
+            os.kill(child, signal.SIGTERM)
+            _, status = os.waitpid(child, 0)
+            assert os.WTERMSIG(status) == signal.SIGTERM, status
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
+
+trio.run(main)
+"""
+
+
+def test_a_signal_during_a_fork_ends_the_child() -> None:
+    subprocess.run([sys.executable, "-c", FORKS], check=True, timeout=60)

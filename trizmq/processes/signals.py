@@ -140,18 +140,36 @@ def _has_terminal() -> bool:
     return True
 
 
+# A process that a handler forks must not swallow SIGTERM: the signal handler would notify a loop
+# that runs only in the parent. Signals are blocked during the fork, so that one that reaches the
+# child before its handlers are reset is delivered afterwards.
+
+
+def _hold() -> None:
+    if _installed:
+        _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _installed)
+
+
+def _release() -> None:
+    mask = vars(_forking).pop("mask", None)
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 def _reset_in_child() -> None:
-    # Otherwise a process that a handler forks would swallow SIGTERM: the signal handler would
-    # notify a loop that runs only in the parent.
     if _installed:
         signal.set_wakeup_fd(-1)
         for number in _installed:
             signal.signal(number, signal.SIG_DFL)
         _installed.clear()
+    _release()
 
+
+#: In a thread that forks, the mask to restore afterwards.
+_forking: Final = threading.local()
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_in_child)
+    os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_reset_in_child)
 
 
 #: The time of the end on the monotonic clock, and the exit code. A signal handler may put items
