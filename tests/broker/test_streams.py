@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from trizmq.hook_values import Discard, Forward, Reject, SendTo
-from trizmq.wire.items import Call, Cancel, Credit, Head, Part, Response
+from trizmq.wire.items import VERSION, Call, Cancel, Credit, Head, Hello, Part, Response
 
 
 @pytest.fixture
@@ -36,6 +36,24 @@ def test_head_parts_and_end_reach_the_client(stream: Any) -> None:
     assert sent(backend) == [Head(1, 202, {"a": "b"}), Part(1, 0, b"x"), Part(1, 1, b"y")]
     backend.work(b"w", Response(token, 202, {}, b""))
     assert sent(backend) == [Response(1, 202, {}, b"", parts=2)]
+
+
+def test_a_worker_that_sends_no_head_gets_one_with_status_200(stream: Any) -> None:
+    backend, token = stream
+    backend.work(b"w", Part(token, 0, b"x"), Part(token, 1, b"y"))
+    assert sent(backend) == [Head(1, 200, {}), Part(1, 0, b"x"), Part(1, 1, b"y")]
+
+
+def test_a_head_is_kept_for_a_client_that_is_away(stream: Any) -> None:
+    backend, _ = stream
+    head = Head(1, 202, {})
+    backend.receive(Hello(VERSION, "b", key="secret"), address=b"b")
+    backend.call(2, window=100, address=b"b")
+    backend.frontend.miss(b"b", [head], backend.now)
+    backend.receive(
+        Hello(VERSION, "b", key="secret", resumes="broker01", in_flight=(2,)), address=b"c"
+    )
+    assert head in [item for to, item in backend.items if to == b"c"]
 
 
 def test_credit_of_the_client_reaches_the_worker(stream: Any) -> None:

@@ -12,10 +12,13 @@ from trizmq.messages import Response, ResponseError, problem
 
 @pytest.fixture
 def inflow() -> Inflow:
-    return Inflow(1000, lambda: None)
+    inflow = Inflow(1000, lambda: None)
+    inflow.begin(200, Headers())
+    return inflow
 
 
-def test_parts_are_read_in_order(inflow: Inflow) -> None:
+def test_parts_are_read_in_order() -> None:
+    inflow = Inflow(1000, lambda: None)
     inflow.begin(201, Headers({"a": "b"}))
     inflow.add(0, b"x")
     inflow.add(1, [b"y", b"z"])
@@ -23,11 +26,10 @@ def test_parts_are_read_in_order(inflow: Inflow) -> None:
     assert (inflow.status, inflow.headers, inflow.has_ended) == (201, {"a": "b"}, False)
 
 
-def test_a_part_without_a_head_means_status_200(inflow: Inflow) -> None:
-    inflow.add(0, b"x")
-    assert inflow.status == 200
-    inflow.begin(201, Headers())
-    assert inflow.status == 200
+def test_a_part_before_the_head_is_an_error() -> None:
+    inflow = Inflow(1000, lambda: None)
+    with pytest.raises(RemoteProtocolError, match="before its head"):
+        inflow.add(0, b"x")
 
 
 def test_a_missing_part_is_an_error(inflow: Inflow) -> None:
@@ -65,7 +67,8 @@ def test_a_sender_that_ignores_the_window_is_an_error(inflow: Inflow) -> None:
         inflow.add(1, b"")
 
 
-def test_a_response_without_a_head_is_ordinary(inflow: Inflow) -> None:
+def test_a_response_without_a_head_is_ordinary() -> None:
+    inflow = Inflow(1000, lambda: None)
     response = problem(404, "no such thing")
     assert inflow.finish(response, 0) is response
     assert (inflow.status, inflow.headers) == (404, response.headers)
@@ -74,8 +77,9 @@ def test_a_response_without_a_head_is_ordinary(inflow: Inflow) -> None:
 
 @pytest.mark.parametrize("status", [200, 404, 500])
 def test_an_error_at_the_end_of_a_stream_is_raised_after_the_parts(
-    inflow: Inflow, status: int
+    status: int,
 ) -> None:
+    inflow = Inflow(1000, lambda: None)
     inflow.begin(status, Headers())
     inflow.add(0, b"x")
     outcome = inflow.finish(problem(500, "it failed"), 1)
@@ -84,7 +88,8 @@ def test_an_error_at_the_end_of_a_stream_is_raised_after_the_parts(
     assert [inflow.take(), inflow.take()] == [b"x", None]
 
 
-def test_a_stream_with_an_error_status_ends_like_any_other(inflow: Inflow) -> None:
+def test_a_stream_with_an_error_status_ends_like_any_other() -> None:
+    inflow = Inflow(1000, lambda: None)
     inflow.begin(404, Headers())
     inflow.add(0, b"x")
     assert inflow.finish(Response(404), 1) == Response(404)

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, final
 
 from ..deadlines import NEVER
-from ..wire.items import Part, Response, frames_of
+from ..wire.items import Head, Part, Response, frames_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,9 +49,9 @@ class Absence:
             self._kept[peer] = []
 
     def keep(self, peer: NativePeer, items: Iterable[Item]) -> None:
-        """Keep responses and parts that could not be sent; those over the limit are lost."""
+        """Keep heads, parts and ends that could not be sent; those over the limit are lost."""
         for item in items:
-            if isinstance(item, Response | Part):
+            if isinstance(item, Head | Part | Response):
                 size = _size_of(item)
                 if self._bytes + size <= self._max_bytes:
                     self._bytes += size

@@ -75,11 +75,10 @@ class Backend(Sessions):
         context: Context,
         dispatcher: Dispatcher,
         respond: Callable[[Flight, Outcome], None],
-        begin: Callable[[Flight, Outcome], None],
         guard: Guard,
         refused: RefusedWorkers,
     ) -> None:
-        super().__init__(context, dispatcher, respond, begin)
+        super().__init__(context, dispatcher, respond)
         self._guard = guard
         self._refused = refused
         self._hello = Hello(

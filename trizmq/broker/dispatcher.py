@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, final
 
 from ..bounds import find_oversize
+from ..messages import Response as Outcome
 from ..retries import MAX_ATTEMPTS, RetryBudget
 from ..wire.items import Call
 from . import statuses
@@ -15,9 +16,8 @@ from .services import Roster
 from .statuses import Replies
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
-    from ..messages import Response as Outcome
     from ..wire.items import Body
     from .clients import Peer
     from .outbox import Context
@@ -60,6 +60,8 @@ class Dispatcher:
         self._worker_bytes = context.limits.worker_bytes
         self._counters = context.counters
         self._budget = RetryBudget()
+        #: Starts a streamed response with its head; the gate replaces it if there is a reply hook.
+        self.begin: Callable[[Flight, Outcome], None] = self.send_head
         self._suspects = Suspects(self.services, calls)
         self._newcomers = Newcomers()
 
@@ -261,8 +263,8 @@ class Dispatcher:
         if service is not None:
             self._suspects.seek(service, self.now)
 
-    def begin(self, flight: Flight, response: Outcome) -> None:
-        """Send the head of a streamed response to the caller."""
+    def send_head(self, flight: Flight, response: Outcome) -> None:
+        """Send the head of a streamed response to the caller, for `begin`."""
         if outcome := self.replies.begin(flight, response):
             self._counters.lost += 1
             self.stop(flight, outcome)
@@ -274,6 +276,8 @@ class Dispatcher:
 
     def part(self, flight: Flight, body: Body) -> None:
         """Send a part of a response, or keep it if the client's dialect has no parts."""
+        if flight.window and not (flight.has_begun or flight.ended):
+            self.begin(flight, Outcome(200))  # from an MDP worker, or ahead of a late response
         if not flight.ended and (outcome := self.replies.part(flight, body)):
             self._counters.lost += 1
             self.stop(flight, outcome)

@@ -70,11 +70,10 @@ class Broker:
         self._guard = Guard(context, dispatcher)
         self.refused_workers = RefusedWorkers(context)
         self._respond = dispatcher.succeed
-        self._begin = dispatcher.begin
         gate = Gate(admit, admit_reply, context.counters, dispatcher, self._worker_named)
         if admit_reply is not None:
             self._respond = gate.respond
-            self._begin = gate.begin
+            dispatcher.begin = gate.begin
         asked = gate if admit is not None else None
         self._acceptance = Acceptance(
             context, dispatcher, asked, self._answer_mmi, waits=accepts_workers
@@ -139,9 +138,7 @@ class Broker:
     def add_backend(self) -> Backend:
         """Return a new port for the workers at one socket."""
         refused = self.refused_workers
-        port = Backend(
-            self.context, self._dispatcher, self._respond, self._begin, self._guard, refused
-        )
+        port = Backend(self.context, self._dispatcher, self._respond, self._guard, refused)
         self.backends.append(port)
         return port
 
@@ -199,7 +196,7 @@ class Broker:
         self._dispatcher.now = now
         try:
             if not flight.ended and flight.window:
-                self._begin(flight, head)
+                self._dispatcher.begin(flight, head)
         except Exception as error:
             self._guard.end_flight(flight, error)
 

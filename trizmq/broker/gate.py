@@ -76,7 +76,7 @@ class Gate:
         elif isinstance(verdict, SendTo):
             self._send_again(flight, verdict)
         else:
-            self._dispatcher.begin(flight, response)
+            self._dispatcher.send_head(flight, response)
             return
         if flight.has_worker and flight.worker is not None:
             flight.worker.cancel(flight)

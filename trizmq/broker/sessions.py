@@ -34,8 +34,7 @@ __all__ = ["RefusedWorkers", "Sessions"]
 class Sessions:
     """A session for each worker at one socket; `Backend` handles the workers' messages.
 
-    ``respond`` ends a call with its worker's response, and ``begin`` starts a stream with the
-    worker's head, unless a hook decides otherwise.
+    ``respond`` ends a call with its worker's response, or as a hook decides.
     """
 
     def __init__(
@@ -43,7 +42,6 @@ class Sessions:
         context: Context,
         dispatcher: Dispatcher,
         respond: Callable[[Flight, Outcome], None],
-        begin: Callable[[Flight, Outcome], None],
     ) -> None:
         self.outbox = SocketOutbox()
         self.workers: dict[bytes, RemotePort] = {}
@@ -53,7 +51,6 @@ class Sessions:
         self._counters = context.counters
         self._dispatcher = dispatcher
         self._respond = respond
-        self._begin = begin
         self._takes = context.limits.takes
 
     def message_bytes(self, address: bytes) -> int:
@@ -97,7 +94,7 @@ class Sessions:
                 outcome = statuses.refusal(flight, 502, detail, executed="maybe")
                 self._dispatcher.stop(flight, outcome)
             else:
-                self._begin(flight, Outcome(item.status, fields))
+                self._dispatcher.begin(flight, Outcome(item.status, fields))
 
     def _end_with(self, flight: Flight, item: Response) -> None:
         status = item.status

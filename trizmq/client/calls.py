@@ -173,7 +173,7 @@ class Calls:
 
     def fail(self, link: Link, item: Item) -> None:
         """End the call of ``item`` after an error in our own code; no other call ends."""
-        if isinstance(item, Response | Part) and item.id in link.in_flight:
+        if isinstance(item, Head | Part | Response) and item.id in link.in_flight:
             lost = RemoteProtocolError("an error in this client: see its log")
             self.end(link.in_flight[item.id], lost)
 

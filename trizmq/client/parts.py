@@ -73,7 +73,7 @@ class Inflow:
       LocalProtocolError: if the window is less than 1.
 
     Attributes:
-      status: None until the head, or the first part, has arrived.
+      status: None until the head has arrived.
       has_ended: whether the end has arrived; the unread parts come before it.
 
     """
@@ -91,7 +91,7 @@ class Inflow:
         self._unread = 0
         self._owed = 0
 
-    def begin(self, status: int, headers: Headers | None) -> None:
+    def begin(self, status: int, headers: Headers) -> None:
         """Record the head."""
         if self.status is None:
             self.status, self.headers = status, headers
@@ -106,7 +106,8 @@ class Inflow:
         if seq != self._count:
             raise RemoteProtocolError(f"part {seq} of a stream came where {self._count} was due")
         self._count += 1
-        self.begin(200, None)
+        if self.status is None:
+            raise RemoteProtocolError("a part of a stream came before its head")
         for frame in frames_of(body):
             self._append(frame)
         # One part may exceed the window, so that a part that is larger than it can be sent.

@@ -241,10 +241,7 @@ class Goaway(_Bodiless, array_like=True, tag=7, frozen=True):
 
 
 class Head(_Bodiless, array_like=True, tag=8, frozen=True):
-    """The beginning of a streamed response, sent if the `Call` has a ``window``.
-
-    Without one, the first `Part` of a stream means status 200 and no headers.
-    """
+    """The beginning of a streamed response, before its parts, if the `Call` has a ``window``."""
 
     id: int
     status: int
